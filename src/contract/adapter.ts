@@ -1,0 +1,47 @@
+import type { Clock } from './clock.ts'
+import type { AppId, DeviceId } from './ids.ts'
+import type { Limits } from './limits.ts'
+import type { Attached, Hello, Link } from './link.ts'
+import type { Credential } from './names.ts'
+
+/** What the core offers to adapters; all they ever see of it. */
+export interface Core {
+  readonly clock: Clock
+  readonly limits: Limits
+  /**
+   * What a device may prove itself against. Never says who exists: an unknown or disabled device
+   * walks the same path with made-up keys and `admits` false (`rules.md` 31). `limited`: too many
+   * wrong secrets lately from this address or for this device; refuse without looking.
+   */
+  verifier(app: AppId, device: DeviceId, peer: string): Promise<Verifier>
+  /** A proof failed: counts towards the limit. */
+  wrongSecret(app: AppId, device: DeviceId, peer: string): void
+  /** Trade a link for a session. The device must have proved itself. */
+  attach(link: Link, hello: Hello): Promise<Attached>
+}
+
+export interface Verifier {
+  readonly admits: boolean
+  readonly limited: boolean
+  /** At least one, the newest first. All are of one kdf. */
+  readonly credentials: readonly Credential[]
+}
+
+/** One protocol, from listening socket to `Core.attach`. Exam: test/exams/adapter.exam.ts. */
+export interface Adapter {
+  /** Lower case, as in configuration and logs: `pike`, `mqtt`, `coap`, `http`. */
+  readonly name: string
+  /** Resolves when devices can connect, with where. Rejects when an address cannot be bound. */
+  start(core: Core): Promise<readonly Listener[]>
+  /** Accept no more, close links with `going-away`, resolve when all are gone or after `graceMs`. */
+  stop(graceMs: number): Promise<void>
+  /** For /metrics: names in snake case with their unit. */
+  figures(): Readonly<Record<string, number>>
+}
+
+export interface Listener {
+  /** e.g. `pike`, `pike-tls`. */
+  readonly name: string
+  readonly host: string
+  readonly port: number
+}

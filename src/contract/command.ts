@@ -1,0 +1,139 @@
+import type { ChannelId, DeviceId, KeyName } from './ids.ts'
+import { channelId, channelParts } from './ids.ts'
+import type { Epoch, Offset } from './position.ts'
+
+/**
+ * Names a command and says where it lies: `device:channel:epoch:offset`, the epoch in base 36.
+ * Its app is the app of whoever asks, so an id can never reach into another app.
+ */
+export type CommandId = string
+
+/** `now` is for actuators: given to a live link before its deadline or not at all. */
+export type Delivery = 'queue' | 'now'
+/** What ends a command well: the device's acknowledgement, or its reply. */
+export type Expect = 'ack' | 'reply'
+
+/** What a back end wants done, as it was accepted. Times are ms since 1970. */
+export interface Command {
+  readonly name: string
+  readonly payload: Uint8Array
+  /** `application/json` unless the back end sent bytes. */
+  readonly contentType: string
+  readonly delivery: Delivery
+  readonly expect: Expect
+  readonly acceptedAtMs: number
+  /** Handing over after this moment is forbidden. */
+  readonly expiresAtMs: number
+  /** How long the reply may take, from delivered. */
+  readonly replyTimeoutMs: number
+  /** The API key that asked. `rules.md` 9. */
+  readonly askedBy: KeyName
+  /** A newer command with the same key replaces an older one that was never sent. */
+  readonly collapse?: string
+}
+
+/** A command with its place in a mailbox. */
+export interface KeptCommand extends Command {
+  readonly id: CommandId
+  readonly channel: ChannelId
+  readonly epoch: Epoch
+  readonly offset: Offset
+}
+
+export type OpenStatus = 'queued' | 'sent' | 'delivered'
+
+/** How a command ended; final. The words are explained in `docs/back-end.md`. */
+export type EndStatus =
+  | 'delivered'
+  | 'done'
+  | 'failed'
+  | 'rejected'
+  | 'unanswered'
+  | 'expired'
+  | 'canceled'
+  | 'superseded'
+  | 'dropped'
+  | 'undeliverable'
+  | 'in-doubt'
+
+export const endStatuses: readonly EndStatus[] = [
+  'delivered',
+  'done',
+  'failed',
+  'rejected',
+  'unanswered',
+  'expired',
+  'canceled',
+  'superseded',
+  'dropped',
+  'undeliverable',
+  'in-doubt',
+]
+
+/** One step of a command's life, with the reason where there is one. */
+export interface Step {
+  readonly status: OpenStatus | EndStatus
+  readonly atMs: number
+  readonly reason?: string
+}
+
+/** What a device answered. `reason` is a short word, e.g. `late`, `jammed`. */
+export interface Reply {
+  readonly status: 'done' | 'failed' | 'rejected'
+  readonly reason?: string
+  readonly payload: Uint8Array
+  readonly contentType: string
+}
+
+/** A command that has not ended, as its mailbox knows it. */
+export interface OpenCommand extends KeptCommand {
+  /** True once it may have been written to a link; then it can no longer end as never sent. */
+  readonly maybeSent: boolean
+  /** When first written, where this process knows it. */
+  readonly sentAtMs?: number
+  /** Set once the device's end acknowledged it and its reply is awaited. */
+  readonly deliveredAtMs?: number
+}
+
+/** A command that has ended: its history, without its payload. */
+export interface EndedCommand {
+  readonly id: CommandId
+  readonly channel: ChannelId
+  readonly epoch: Epoch
+  readonly offset: Offset
+  readonly name: string
+  readonly delivery: Delivery
+  readonly expect: Expect
+  readonly acceptedAtMs: number
+  readonly expiresAtMs: number
+  readonly askedBy: KeyName
+  readonly status: EndStatus
+  readonly reason?: string
+  /** From `queued` to the end, in order of time. */
+  readonly timeline: readonly Step[]
+  readonly reply?: Reply
+}
+
+export const commandId = (channel: ChannelId, epoch: Epoch, offset: Offset): CommandId => {
+  const { device, channel: name } = channelParts(channel)
+  return `${device}:${name}:${epoch.toString(36)}:${offset}`
+}
+
+/**
+ * Where a command lies, for whoever asks from this app.
+ * @returns undefined for text that is no command id; then nobody has that command.
+ */
+export function locateCommand(
+  app: string,
+  id: CommandId,
+): { channel: ChannelId; device: DeviceId; epoch: Epoch; offset: Offset } | undefined {
+  const match =
+    /^([A-Za-z0-9][A-Za-z0-9._~-]{0,127}):([A-Za-z0-9][A-Za-z0-9._~-]{0,127}):([0-9a-z]{1,7}):([1-9][0-9]{0,15})$/.exec(
+      id,
+    )
+  if (match === null) return undefined
+  const epoch = Number.parseInt(match[3]!, 36)
+  const offset = Number(match[4])
+  if (!Number.isSafeInteger(offset) || epoch < 1 || epoch > 0xffff_ffff) return undefined
+  return { channel: channelId(app, match[1]!, match[2]!), device: match[1]!, epoch, offset }
+}

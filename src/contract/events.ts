@@ -1,0 +1,46 @@
+import type { EventId, EventKind, KeptEvent, NewEvent } from './event.ts'
+import type { AppId, DeviceId } from './ids.ts'
+import type { Settled } from './mailbox.ts'
+
+/**
+ * The log of everything back ends read: one a app, in the order it was kept.
+ *
+ * Exam: test/exams/events.exam.ts.
+ */
+export interface Events {
+  /** Keep events that belong to no channel's settlement, e.g. presence. */
+  append(events: readonly NewEvent[], settled?: (outcome: Settled) => void): void
+  /**
+   * Durable events after a cursor, oldest first. Without one: from the oldest kept.
+   * @returns 'gone' when the cursor lies before the oldest kept or in an epoch unknown here;
+   * the caller answers `410` with `oldest`.
+   */
+  read(app: AppId, query: EventQuery): Promise<EventPage>
+  /** The cursor after which only what comes from now on lies. */
+  latest(app: AppId): Promise<EventId>
+  /**
+   * Called after each sync with what it made durable, in order, over all apps.
+   * @returns stops listening.
+   */
+  listen(heard: (events: readonly KeptEvent[]) => void): () => void
+  /** Forget what is older. Resolves with how many went. */
+  purge(beforeMs: number): Promise<number>
+}
+
+export interface EventQuery {
+  readonly after?: EventId
+  readonly limit: number
+  readonly device?: DeviceId
+  readonly kinds?: readonly EventKind[]
+}
+
+export type EventPage =
+  | {
+      readonly kind: 'page'
+      readonly items: readonly KeptEvent[]
+      /** The cursor to go on from: behind the last event looked at, matching or not. */
+      readonly next: EventId
+      /** True when nothing lies after `next`. */
+      readonly caughtUp: boolean
+    }
+  | { readonly kind: 'gone'; readonly oldest: EventId }

@@ -1,0 +1,98 @@
+import type { CommandId, Delivery, EndedCommand, Expect, OpenStatus, Step } from './command.ts'
+import type { OpenCommand } from './command.ts'
+import type { PresenceState } from './event.ts'
+import type { AppId, ChannelName, DeviceId, KeyName } from './ids.ts'
+import type { Depth } from './mailbox.ts'
+
+/** The way from back ends to the hub: what `api` and `cli` may ask of it. */
+export interface Gateway {
+  /** Accept one command. Resolves once kept, or with why not; never rejects. */
+  submit(request: SubmitRequest): Promise<Submitted>
+  /** May answer at once. undefined: no such command in this app. */
+  status(app: AppId, id: CommandId): Promise<CommandStatus | undefined>
+  /** As `status`, but held until the command has ended or the time is over. */
+  wait(app: AppId, id: CommandId, timeoutMs: number): Promise<CommandStatus | undefined>
+  cancel(app: AppId, id: CommandId): Promise<Canceled>
+  explain(app: AppId, id: CommandId): Promise<Explanation | undefined>
+  presence(app: AppId, device: DeviceId): Presence
+  depth(app: AppId, device: DeviceId): Promise<Depth>
+  /** End its commands (rule 7), close its links, forget it. False: there was none. */
+  removeDevice(app: AppId, device: DeviceId): Promise<boolean>
+  /** Close its links after its record changed so that it may no longer be connected. */
+  refuseDevice(app: AppId, device: DeviceId): void
+  /** Is everything that is needed to accept commands there? */
+  ready(): { readonly ok: boolean; readonly why?: string }
+  figures(): Readonly<Record<string, number>>
+}
+
+export interface SubmitRequest {
+  readonly app: AppId
+  readonly device: DeviceId
+  readonly channel: ChannelName
+  readonly name: string
+  readonly payload: Uint8Array
+  readonly contentType: string
+  readonly delivery: Delivery
+  readonly expect: Expect
+  /** undefined: the default of its delivery. */
+  readonly ttlMs?: number
+  readonly replyTimeoutMs?: number
+  readonly collapse?: string
+  readonly askedBy: KeyName
+  /** `hash` covers route and body. */
+  readonly idempotency?: { readonly key: string; readonly hash: string }
+}
+
+export type Submitted =
+  | { readonly kind: 'accepted'; readonly status: CommandStatus }
+  | { readonly kind: 'unknown-device' }
+  | { readonly kind: 'unknown-channel' }
+  | { readonly kind: 'device-disabled' }
+  | { readonly kind: 'full'; readonly depth: Depth; readonly retryAfterMs: number }
+  | { readonly kind: 'conflict'; readonly id: CommandId }
+  | { readonly kind: 'unavailable'; readonly full: boolean }
+
+export type CommandStatus =
+  | {
+      readonly kind: 'open'
+      readonly status: OpenStatus
+      readonly command: OpenCommand
+      readonly timeline: readonly Step[]
+    }
+  | { readonly kind: 'ended'; readonly command: EndedCommand }
+
+export type Canceled =
+  | { readonly kind: 'canceled'; readonly command: EndedCommand }
+  | { readonly kind: 'too-late'; readonly status: CommandStatus }
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'unavailable' }
+
+/** Why a command is where it is: a code for programs, a sentence for people. */
+export interface Explanation {
+  readonly code: string
+  readonly sentence: string
+  readonly status: CommandStatus
+  readonly session?: {
+    readonly connection: string
+    readonly protocol: string
+    readonly peer: string
+    readonly sinceMs: number
+    readonly heardAtMs: number
+    readonly inFlight: number
+    readonly windowMaxCommands: number
+  }
+  /** The oldest undelivered command of its channel, which all others wait for. */
+  readonly head?: CommandId
+  readonly lastAcknowledgedAtMs?: number
+  /** When something happens to it if nobody says anything. */
+  readonly nextAtMs?: number
+}
+
+export interface Presence {
+  readonly state: PresenceState
+  readonly sinceMs: number | undefined
+  /** Last proof of life. */
+  readonly heardAtMs: number | undefined
+  readonly protocol: string | undefined
+  readonly reason?: string
+}

@@ -1,0 +1,76 @@
+/**
+ * Every bound of the system: its name, its default, and what happens there.
+ * `docs/limits.md` is made from the same words.
+ */
+export const limits = {
+  /** Open commands of one channel. At the bound: `429`, or drop-oldest where chosen. */
+  mailboxMaxCommands: 1_000,
+  /** Payload bytes of one channel's undelivered commands. At the bound: as above. */
+  mailboxMaxBytes: 1_048_576,
+  /** Payload of one command or event. Above: `413`, or the protocol's own word for it. */
+  payloadMaxBytes: 48 * 1024,
+  /** Length of a command's or event's name, bytes of UTF-8. Above: `400`, or protocol error. */
+  nameMaxBytes: 128,
+  /** Commands unacknowledged on one channel's link. At the bound its pump waits. */
+  windowMaxCommands: 16,
+  /** Payload bytes unacknowledged on one channel's link. At the bound its pump waits. */
+  windowMaxBytes: 64 * 1024,
+  /** Bytes waiting in one link's socket. At the bound its pumps wait, nobody else's. */
+  linkMaxBytes: 256 * 1024,
+  /** Uplinks of one link received and not yet kept. At the bound its socket is not read. */
+  uplinkMaxPending: 64,
+  /** Channels on one connection. Above: `overloaded` for the further one. */
+  connectionMaxChannels: 64,
+  /** Time for a handshake. Above: `handshake-timeout`. */
+  handshakeTimeoutMs: 5_000,
+  /** Bytes before authentication. Above: `handshake-timeout`. */
+  handshakeMaxBytes: 1024,
+  /** One Pike frame. Above: `too-large`. */
+  frameMaxBytes: 64 * 1024,
+  /** Connections of all device listeners. Above: refused with `overloaded`. */
+  connectionsMax: 100_000,
+  /** Time to live when a command names none. */
+  queueTtlMs: 7 * 24 * 3_600_000,
+  nowTtlMs: 30_000,
+  /** Longest time to live and reply timeout a command may ask for. Above: `400`. */
+  ttlMaxMs: 30 * 24 * 3_600_000,
+  replyTimeoutMs: 60_000,
+  replyTimeoutMaxMs: 7 * 24 * 3_600_000,
+  /** After its deadline a command that may have been sent waits this long before `in-doubt`. */
+  inDoubtGraceMs: 10_000,
+  /** Sessions in which the head was sent and never acknowledged; then `undeliverable`. */
+  attemptsMax: 10,
+  /** Keep-alive a device may ask for; outside it is moved to the nearer end. */
+  keepaliveMinMs: 5_000,
+  keepaliveMaxMs: 1_500_000,
+  keepaliveDefaultMs: 240_000,
+  /** An acknowledgement later than this leads to a probe; a probe this late kills the link. */
+  ackOverdueMinMs: 2_000,
+  ackOverdueMaxMs: 10_000,
+  /** Take-overs of one channel within a minute; then both wait `conflictHoldMs`. */
+  takeoversMax: 3,
+  takeoverWindowMs: 60_000,
+  conflictHoldMs: 60_000,
+  /** How long one idempotency key is remembered. */
+  idempotencyMs: 24 * 3_600_000,
+  /** Longest `Prefer: wait` and long poll. Asked for more: this. */
+  waitMaxMs: 60_000,
+  /** Calls held by `Prefer: wait` at once. Above: answered at once with `202`. */
+  waitersMax: 10_000,
+  /** Events kept, by age. Older ones are purged; a cursor behind them gets `410`. */
+  eventsMaxAgeMs: 7 * 24 * 3_600_000,
+  /** Recent events held in memory for live readers; further back they come from the store. */
+  eventsRecentMax: 4_096,
+  /** Event streams (SSE) open at once. Above: `503`. */
+  streamsMax: 1_000,
+  /** Wrong secrets a minute, per address and per device. Above: `rate-limited`. */
+  wrongSecretsPerMinute: 10,
+  /** One northbound body. Above: `413`. */
+  bodyMaxBytes: 128 * 1024,
+  /** Unsynced changes waiting for the store. Above: new commands get `503`, links are not read. */
+  commitMaxPending: 100_000,
+  /** The server looks at every channel with a session this often for what hints missed. */
+  patrolMs: 40_000,
+} as const
+
+export type Limits = { readonly [name in keyof typeof limits]: number }

@@ -1,0 +1,111 @@
+import type { KeptCommand, Reply } from './command.ts'
+import type { Uplink } from './event.ts'
+import type { AppId, ChannelId, ChannelName, DeviceId, LinkId } from './ids.ts'
+import type { Epoch, Offset, Position, Sequence, Stamp } from './position.ts'
+import type { Reason } from './reasons.ts'
+
+/**
+ * The adapter's end of a live attachment: what the core may do to a device.
+ * Made by an adapter, held by a channel. All methods return at once and never throw.
+ */
+export interface Link {
+  readonly id: LinkId
+  /** For logs and metrics. The core never branches on it. */
+  readonly protocol: string
+  /** Remote address, for logs. */
+  readonly peer: string
+  /**
+   * Write one command.
+   * 'open': taken. 'full': taken, but send no more until `Session.drained`. 'too-large': not taken,
+   * nothing was written, this link can never carry it.
+   */
+  deliver(downlink: Downlink): 'open' | 'full' | 'too-large'
+  /** Ask for a sign of life; it arrives as `Session.touch`. False: this protocol cannot ask. */
+  probe(): boolean
+  /** Say why in the protocol's own words, then end. A second call does nothing. */
+  close(reason: Reason, retryAfterMs?: number): void
+}
+
+/** A command on its way down a link. */
+export interface Downlink {
+  readonly command: KeptCommand
+  /** True when it may have been written before, on this link or an older one. */
+  readonly repeated: boolean
+}
+
+/** What a device says of itself when it attaches to one channel. It has been authenticated. */
+export interface Hello {
+  readonly app: AppId
+  readonly device: DeviceId
+  readonly channel: ChannelName
+  /** Asked for, ms; undefined: the core chooses. */
+  readonly keepaliveMs?: number
+  /** How many commands it takes before it must acknowledge one; at least 1. */
+  readonly windowMaxCommands?: number
+  /** Where it believes it stands; absent: from the stored cursor. */
+  readonly resumeFrom?: Position
+  /** The epoch in which it numbers its uplinks; absent: it does not. */
+  readonly uplinkEpoch?: Epoch
+}
+
+/** The answer to an attach. Refusals are values: they happen every minute. */
+export type Attached =
+  | { readonly kind: 'session'; readonly session: Session }
+  | { readonly kind: 'refused'; readonly reason: Reason; readonly retryAfterMs?: number }
+
+/**
+ * The core's end of the same attachment: what a device may do to the core.
+ * Made by `Core.attach`, held by the adapter; calls after its end do nothing, save `reply`,
+ * since a reply is a fact whoever brings it (`rules.md` 19).
+ */
+export interface Session {
+  readonly channel: ChannelId
+  /**
+   * 'resumed': from the device's position. 'fresh': it gave none. 'tail-lost': it stood where this
+   * store has never been; replayed from the stored cursor, repeats possible.
+   */
+  readonly resumed: 'resumed' | 'fresh' | 'tail-lost'
+  /** What delivery starts after; its epoch is the one in which coming appends are numbered. */
+  readonly position: Position
+  /** Last sequence kept of the uplink epoch in Hello; 0 for none (rule 15). */
+  readonly uplinkKept: Sequence
+  /** Granted, ms. The core declares the device dead 1.25 × this + 10 s after its last sign of life. */
+  readonly keepaliveMs: number
+  readonly windowMaxCommands: number
+
+  /** The adapter has told the device of all this; commands may follow. Call once. */
+  start(): void
+  /**
+   * Take uplinks, in order. `settled` is called once for them all: 'kept' (also when they were
+   * kept before: answer the device again) or 'unavailable' (do not acknowledge).
+   */
+  receive(uplinks: readonly Uplink[], settled: (outcome: 'kept' | 'unavailable') => void): void
+  /**
+   * The device's end has this one: PUBACK, CoAP ACK. Repeating it does nothing.
+   * 'unknown': neither sent nor resumed past in this session, a protocol error (rule 12).
+   */
+  acknowledge(offset: Offset): 'ok' | 'unknown'
+  /** It has all up to and with this one: Pike ACK, HTTP `after`. */
+  acknowledgeUpTo(offset: Offset): 'ok' | 'unknown'
+  /**
+   * The device answered a command; acknowledges it too.
+   * 'unknown': there is no such command; the reply is not kept, do not ask for it again.
+   */
+  reply(
+    reply: DeviceReply,
+    settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void,
+  ): void
+  /** A sign of life. Call for whatever arrives. */
+  touch(): void
+  /** There is room again after `deliver` said 'full'. */
+  drained(): void
+  /** The link is gone. `graceful`: the device said goodbye. */
+  detach(graceful: boolean): void
+}
+
+/** A reply names its command by where it was numbered. */
+export interface DeviceReply extends Reply {
+  readonly epoch: Epoch
+  readonly offset: Offset
+  readonly stamp?: Stamp
+}

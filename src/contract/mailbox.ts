@@ -1,0 +1,203 @@
+import type {
+  Command,
+  CommandId,
+  EndedCommand,
+  EndStatus,
+  KeptCommand,
+  OpenCommand,
+  Reply,
+  Step,
+} from './command.ts'
+import type { NewEvent } from './event.ts'
+import type { AppId, ChannelId, DeviceKey } from './ids.ts'
+import type { Epoch, EpochSpan, Offset } from './position.ts'
+
+/**
+ * Commands that wait for their device: one mailbox a channel, numbered by the store.
+ *
+ *     ended, or awaiting a reply |  may have been sent  |  certainly never sent
+ *   | 1  2  .  4  5              | 6  7  8              | 9  .  11 |
+ *                         cursor ^               sentUpTo ^     top ^      (. = a hole)
+ *
+ * Calls take effect in the order they are made; what is read is only ever what is durable, so no
+ * link can see a command that a crash could still take back. Every promise and every `settled` is
+ * answered after the synced write of all that came before it.
+ *
+ * A failed write is final for the whole engine: it drops what it holds in memory, reports `down`
+ * or `full` (see `engine.ts`), answers everything outstanding with 'unavailable', reopens, and
+ * comes back by itself. Nobody needs to undo anything.
+ *
+ * Exam: test/exams/mailbox.exam.ts.
+ */
+export interface Mailbox {
+  /**
+   * Keep a command. Resolves once it is durable, and never rejects.
+   * The first append after a start that did not follow a clean close begins a new epoch (rule 13).
+   */
+  append(channel: ChannelId, command: Command, options: AppendOptions): Promise<Appended>
+
+  /**
+   * What the mailbox knows of a channel; makes nothing for one never used (all zero, no epochs).
+   * Loads the channel's open commands into memory; `release` lets them go again.
+   * Also makes the current epoch durable: after it, `epochs` holds one that appends will use.
+   */
+  open(channel: ChannelId): Promise<Head>
+  /** The hub holds no live state for this channel any more. */
+  release(channel: ChannelId): void
+
+  /**
+   * Durable, undelivered commands after an offset, in order, at most `max`. May answer at once.
+   * Commands that end while the answer is on its way are not in it.
+   */
+  read(
+    channel: ChannelId,
+    after: Offset,
+    max: number,
+  ): readonly OpenCommand[] | Promise<readonly OpenCommand[]>
+
+  /**
+   * A promise that nothing above `upTo` is written to a link before another `intend` is kept:
+   * what a crash leaves at or below the highest kept intent counts as maybe sent (rule 4).
+   * Resolves once durable; false when the store cannot be written. `append` and `settle` carry it too.
+   */
+  intend(channel: ChannelId, upTo: Offset): Promise<boolean>
+  /** Commands up to here were written to a link at this time. In memory, exact, never behind. */
+  sent(channel: ChannelId, upTo: Offset, atMs: number): void
+
+  /**
+   * Change what is kept of a channel, all in one batch: ends, deliveries, and the uplinks they came
+   * with. A change of a command that is not open any more is passed over.
+   */
+  settle(channel: ChannelId, settlement: Settlement, settled: (outcome: Settled) => void): void
+
+  /** A command, open or ended. The epoch must be the one it was numbered in. May answer at once. */
+  find(
+    channel: ChannelId,
+    epoch: Epoch,
+    offset: Offset,
+  ): Found | undefined | Promise<Found | undefined>
+
+  /** Open commands whose next deadline (see {@link dueAtMs}) has come, over all channels. */
+  due(nowMs: number, max: number): Promise<readonly OpenCommand[]>
+  /** Earliest next deadline over all channels, or a time before it; Infinity for none. */
+  nextDueMs(): number
+
+  /** How full a channel's mailbox is. May answer at once. */
+  depth(channel: ChannelId): Depth | Promise<Depth>
+  /** Channels that have a record, of one device. */
+  channels(device: DeviceKey): Promise<readonly ChannelId[]>
+  /** Commands of a device, newest first by acceptance, open and ended. */
+  history(device: DeviceKey, query: HistoryQuery): Promise<HistoryPage>
+  /** Accepted = ended + open, kept in the same batches as what they count (rule 11). */
+  counts(app: AppId): Promise<Counts>
+}
+
+export interface AppendOptions {
+  readonly maxCommands: number
+  readonly maxBytes: number
+  /** `drop-oldest` ends the oldest never-sent command as `dropped`, in the same batch. */
+  readonly overflow: 'reject' | 'drop-oldest'
+  /** Same key and same hash within 24 h: the first answer again. `rules.md` 28. */
+  readonly idempotency?: { readonly key: string; readonly hash: string }
+  /** A live link will take it at once: the intent is kept in the same batch (rule 4). */
+  readonly intend: boolean
+  /** It ends as it is accepted, e.g. a `now` without a link: kept as history, never queued. */
+  readonly ended?: { readonly status: EndStatus; readonly reason: string }
+}
+
+export type Appended =
+  | { readonly kind: 'kept'; readonly command: KeptCommand }
+  /** The key was used before with this body: the command of then, whatever became of it. */
+  | { readonly kind: 'repeat'; readonly id: CommandId }
+  /** The key was used before with another body. */
+  | { readonly kind: 'conflict'; readonly id: CommandId }
+  | { readonly kind: 'full'; readonly depth: Depth }
+  /** The store cannot be written; nothing is promised. `full`: no space left. */
+  | { readonly kind: 'unavailable'; readonly full: boolean }
+
+export interface Depth {
+  /** Open commands. */
+  readonly commands: number
+  /** Payload bytes of those not yet delivered. */
+  readonly bytes: number
+  /** When the oldest open one was accepted; undefined for none. */
+  readonly oldestAtMs: number | undefined
+}
+
+export interface Head {
+  /** Oldest first; the last is current. Empty only in engines that make epochs lazily and have none. */
+  readonly epochs: readonly EpochSpan[]
+  /** Nothing at or below it is undelivered. */
+  readonly cursor: Offset
+  /** Last durable offset. */
+  readonly top: Offset
+  /** Highest offset that may have been written to a link. */
+  readonly sentUpTo: Offset
+  /** Highest kept intent. */
+  readonly intended: Offset
+  /** What the channel's dedupe last gave to keep; undefined for none. */
+  readonly uplinks: string | undefined
+  /** The oldest undelivered command that was sent, and the sessions in which it was, unacknowledged. */
+  readonly attempts: { readonly offset: Offset; readonly sessions: number } | undefined
+  /** Every open command, in order; payloads may be empty here. */
+  readonly open: readonly OpenCommand[]
+}
+
+/** What becomes of one command. */
+export type Change =
+  | { readonly kind: 'delivered'; readonly offset: Offset; readonly atMs: number }
+  | {
+      readonly kind: 'ended'
+      readonly offset: Offset
+      readonly status: EndStatus
+      readonly reason?: string
+      readonly atMs: number
+      readonly reply?: Reply
+      /** Steps between `queued` and the end that the mailbox does not know itself. */
+      readonly steps?: readonly Step[]
+    }
+
+export interface Settlement {
+  readonly changes: readonly Change[]
+  /** Kept in the log before the outcome events of the changes. */
+  readonly events?: readonly NewEvent[]
+  /** The channel's dedupe state after these uplinks. */
+  readonly uplinks?: string
+  readonly attempts?: { readonly offset: Offset; readonly sessions: number }
+  readonly intendUpTo?: Offset
+}
+
+/** `unavailable`: not kept, the device must send it again. */
+export type Settled = 'kept' | 'unavailable'
+
+export type Found =
+  | { readonly kind: 'open'; readonly command: OpenCommand }
+  | { readonly kind: 'ended'; readonly command: EndedCommand }
+
+export interface HistoryQuery {
+  readonly status?: EndStatus | 'open'
+  /** From the page before; opaque. */
+  readonly after?: string
+  readonly limit: number
+}
+
+export interface HistoryPage {
+  readonly items: readonly Found[]
+  readonly next: string | undefined
+}
+
+export interface Counts {
+  readonly accepted: number
+  readonly open: number
+  readonly ended: Readonly<Partial<Record<EndStatus, number>>>
+}
+
+/**
+ * When something must become of an open command though nobody says anything: expiry while certainly
+ * unsent, `in-doubt` a grace after it once maybe sent, `unanswered` when the reply is overdue.
+ * Source: `rules.md` 1, 3.
+ */
+export function dueAtMs(command: OpenCommand, inDoubtGraceMs: number): number {
+  if (command.deliveredAtMs !== undefined) return command.deliveredAtMs + command.replyTimeoutMs
+  return command.maybeSent ? command.expiresAtMs + inDoubtGraceMs : command.expiresAtMs
+}
