@@ -1,0 +1,82 @@
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import type { Counts } from '../contract/index.ts'
+
+/** Somebody who counts: names in snake case with their unit, read when asked. */
+export interface FigureSource {
+  /** e.g. `pike_engine_`. */
+  readonly prefix: string
+  readonly labels?: Readonly<Record<string, string>>
+  figures(): Readonly<Record<string, number>>
+}
+
+/**
+ * What /metrics says: the process (memory, CPU, event-loop delay, descriptors), then the figures of
+ * engine, hub and adapters, read at the moment of asking, so that counting costs nobody anything.
+ */
+export class Metrics {
+  readonly #registry = new Registry()
+  readonly #sources: FigureSource[] = []
+  readonly #counts: () => Promise<ReadonlyMap<string, Counts>>
+
+  /** @param counts of every app, by its name. */
+  constructor(counts: () => Promise<ReadonlyMap<string, Counts>>) {
+    this.#counts = counts
+    collectDefaultMetrics({ register: this.#registry })
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  add(source: FigureSource): void {
+    this.#sources.push(source)
+  }
+
+  async metrics(): Promise<string> {
+    const families = new Families()
+    for (const { prefix, labels = {}, figures } of this.#sources) {
+      for (const [name, value] of Object.entries(figures()))
+        families.add(`${prefix}${name}`, labels, value)
+    }
+    for (const [app, counts] of await this.#counts()) {
+      families.add('pike_commands_accepted_total', { app }, counts.accepted)
+      families.add('pike_commands_open', { app }, counts.open)
+      for (const [status, count] of Object.entries(counts.ended))
+        families.add('pike_commands_ended_total', { app, status }, count)
+      families.add('pike_commands_unaccounted', { app }, unaccounted(counts))
+    }
+    return `${await this.#registry.metrics()}\n${families.text()}`
+  }
+}
+
+/** Rule 11: accepted = ended + open. Anything but 0 is our bug. */
+export function unaccounted(counts: Counts): number {
+  let ended = 0
+  for (const count of Object.values(counts.ended)) ended += count
+  return counts.accepted - counts.open - ended
+}
+
+/**
+ * All lines of one name must stand together, whoever gave them.
+ * Source: Prometheus text format 0.0.4, "Grouping and sorting".
+ */
+class Families {
+  readonly #lines = new Map<string, string[]>()
+
+  add(rawName: string, labels: Readonly<Record<string, string>>, value: number): void {
+    const name = rawName.replace(/[^a-zA-Z0-9_:]/g, '_')
+    let lines = this.#lines.get(name)
+    if (lines === undefined) {
+      lines = [`# TYPE ${name} ${name.endsWith('_total') ? 'counter' : 'gauge'}`]
+      this.#lines.set(name, lines)
+    }
+    const inside = Object.entries(labels)
+      .map(([label, text]) => `${label}="${text.replace(/["\\\n]/g, '_')}"`)
+      .join(',')
+    lines.push(`${name}${inside === '' ? '' : `{${inside}}`} ${value}`)
+  }
+
+  text(): string {
+    return [...this.#lines.values()].flat().concat('').join('\n')
+  }
+}

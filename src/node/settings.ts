@@ -1,0 +1,163 @@
+/**
+ * Every setting: its name in the environment, its flag (which is also its key in the file), its
+ * default and what it is for. `docs/operations.md` and `pike config` say the same.
+ */
+export interface Setting {
+  readonly name: string
+  /** `--api-port 8080` on the command line, `api-port: 8080` in the file. */
+  readonly flag: string
+  readonly kind: 'text' | 'host' | 'port' | 'file' | 'choice' | 'key' | 'url'
+  readonly default?: string
+  readonly choices?: readonly string[]
+  readonly what: string
+  /** Never shown or logged. */
+  readonly secret?: true
+  /** Accepted, so that one configuration fits coming versions, but nothing is started for it. */
+  readonly later?: true
+}
+
+export const settings = [
+  {
+    name: 'PIKE_DATA_DIR',
+    flag: 'data-dir',
+    kind: 'file',
+    default: './data',
+    what: 'where everything kept lies: the store and the generated API key',
+  },
+  {
+    name: 'PIKE_API_KEY',
+    flag: 'api-key',
+    kind: 'key',
+    secret: true,
+    what: 'an API key of app "default" with all scopes; without it one is generated on first start',
+  },
+  {
+    name: 'PIKE_API_HOST',
+    flag: 'api-host',
+    kind: 'host',
+    default: '127.0.0.1',
+    what: 'address of the HTTP API for back ends',
+  },
+  {
+    name: 'PIKE_API_PORT',
+    flag: 'api-port',
+    kind: 'port',
+    default: '8080',
+    what: 'port of the HTTP API for back ends',
+  },
+  {
+    name: 'PIKE_DEVICE_HOST',
+    flag: 'device-host',
+    kind: 'host',
+    default: '0.0.0.0',
+    what: 'address of all listeners for devices',
+  },
+  {
+    name: 'PIKE_TCP_PORT',
+    flag: 'tcp-port',
+    kind: 'port',
+    default: '7450',
+    what: 'Pike over TCP',
+  },
+  {
+    name: 'PIKE_TLS_PORT',
+    flag: 'tls-port',
+    kind: 'port',
+    default: '7451',
+    what: 'Pike over TLS; starts only with a certificate and its key',
+  },
+  {
+    name: 'PIKE_MQTT_PORT',
+    flag: 'mqtt-port',
+    kind: 'port',
+    default: '1883',
+    later: true,
+    what: 'MQTT over TCP',
+  },
+  {
+    name: 'PIKE_MQTTS_PORT',
+    flag: 'mqtts-port',
+    kind: 'port',
+    default: '8883',
+    later: true,
+    what: 'MQTT over TLS',
+  },
+  {
+    name: 'PIKE_MQTT_WS_PORT',
+    flag: 'mqtt-ws-port',
+    kind: 'port',
+    default: '8083',
+    later: true,
+    what: 'MQTT over WebSocket',
+  },
+  {
+    name: 'PIKE_COAP_PORT',
+    flag: 'coap-port',
+    kind: 'port',
+    default: '5683',
+    later: true,
+    what: 'CoAP over UDP',
+  },
+  {
+    name: 'PIKE_COAPS_PORT',
+    flag: 'coaps-port',
+    kind: 'port',
+    default: '5684',
+    later: true,
+    what: 'CoAP over DTLS',
+  },
+  {
+    name: 'PIKE_HTTP_PORT',
+    flag: 'http-port',
+    kind: 'port',
+    default: '8081',
+    later: true,
+    what: 'HTTP for devices',
+  },
+  {
+    name: 'PIKE_HTTPS_PORT',
+    flag: 'https-port',
+    kind: 'port',
+    default: '8443',
+    later: true,
+    what: 'HTTPS for devices',
+  },
+  {
+    name: 'PIKE_TLS_CERT',
+    flag: 'tls-cert',
+    kind: 'file',
+    what: 'certificate chain, PEM file',
+  },
+  {
+    name: 'PIKE_TLS_KEY',
+    flag: 'tls-key',
+    kind: 'file',
+    what: 'private key of the certificate, PEM file',
+  },
+  {
+    name: 'PIKE_ENGINE',
+    flag: 'engine',
+    kind: 'choice',
+    default: 'level',
+    choices: ['level', 'memory'],
+    what: 'where commands and events are kept: "level" on disk; "memory" keeps nothing over a restart',
+  },
+  {
+    name: 'PIKE_REDIS_URL',
+    flag: 'redis-url',
+    kind: 'url',
+    secret: true,
+    later: true,
+    what: 'the "redis" engine for many nodes',
+  },
+  {
+    name: 'PIKE_LOG_LEVEL',
+    flag: 'log-level',
+    kind: 'choice',
+    default: 'info',
+    choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+    what: 'least severe log line that is written',
+  },
+] as const satisfies readonly Setting[]
+
+export type SettingName = (typeof settings)[number]['name']
