@@ -1,0 +1,276 @@
+import type {
+  Appended,
+  AppendOptions,
+  AppId,
+  Change,
+  ChannelId,
+  Clock,
+  Command,
+  Counts,
+  Depth,
+  DeviceKey,
+  Epoch,
+  Found,
+  Head,
+  HistoryPage,
+  HistoryQuery,
+  Limits,
+  Mailbox,
+  Offset,
+  OpenCommand,
+  Settled,
+  Settlement,
+} from '../../contract/index.ts'
+import { channelParts, commandId, deviceOf, dueAtMs } from '../../contract/index.ts'
+import { depthOf, End, historyOf, makeBox, makeRoom, openCommand } from './box.ts'
+import type { Commits } from './commits.ts'
+import type { Box, MemoryDisk } from './disk.ts'
+import { beginEpoch, currentEra, cursorOf, numberNext } from './disk.ts'
+import type { MemoryEvents } from './events.ts'
+
+export class MemoryMailbox implements Mailbox {
+  readonly #disk: MemoryDisk
+  readonly #commits: Commits
+  readonly #clock: Clock
+  readonly #limits: Limits
+  readonly #end: End
+  readonly #events: MemoryEvents
+  /** No open command is due before it. */
+  #nextDueMs = Number.POSITIVE_INFINITY
+
+  constructor(
+    disk: MemoryDisk,
+    commits: Commits,
+    events: MemoryEvents,
+    clock: Clock,
+    limits: Limits,
+  ) {
+    this.#disk = disk
+    this.#commits = commits
+    this.#events = events
+    this.#clock = clock
+    this.#limits = limits
+    this.#end = new End(disk, events)
+    this.#byDeadline()
+  }
+
+  append(channel: ChannelId, command: Command, options: AppendOptions): Promise<Appended> {
+    return new Promise((resolve) => {
+      this.#commits.keep(
+        () => {
+          const appended = this.#append(channel, command, options)
+          return () => resolve(appended)
+        },
+        (full) => resolve({ kind: 'unavailable', full }),
+      )
+    })
+  }
+
+  open(channel: ChannelId): Promise<Head> {
+    return new Promise((resolve) => {
+      const look = () => resolve(headOf(this.#disk.boxes.get(channel) ?? makeBox()))
+      this.#commits.keep(() => {
+        // A link names the epoch in which its device will be numbered, so it is kept by now.
+        beginEpoch(this.#box(channel), currentEra(this.#disk))
+        return look
+      }, look)
+    })
+  }
+
+  release(_channel: ChannelId): void {}
+
+  read(
+    channel: ChannelId,
+    after: Offset,
+    max: number,
+  ): readonly OpenCommand[] | Promise<readonly OpenCommand[]> {
+    return this.#commits.look(() => {
+      const found: OpenCommand[] = []
+      const box = this.#disk.boxes.get(channel)
+      if (box === undefined) return found
+      for (const [offset, open] of box.open) {
+        if (found.length >= max) break
+        if (offset > after && open.deliveredAtMs === undefined) found.push(openCommand(box, open))
+      }
+      return found
+    })
+  }
+
+  intend(channel: ChannelId, upTo: Offset): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#commits.keep(
+        () => {
+          this.#intend(this.#box(channel), upTo)
+          return () => resolve(true)
+        },
+        () => resolve(false),
+      )
+    })
+  }
+
+  sent(channel: ChannelId, upTo: Offset, atMs: number): void {
+    const box = this.#disk.boxes.get(channel)
+    if (box === undefined) return
+    for (const [offset, open] of box.open) {
+      if (offset > upTo) break
+      if (offset > box.sentUpTo) open.sentAtMs = atMs
+    }
+    box.sentUpTo = Math.max(box.sentUpTo, upTo)
+  }
+
+  settle(channel: ChannelId, settlement: Settlement, settled: (outcome: Settled) => void): void {
+    this.#commits.keep(
+      () => {
+        const box = this.#box(channel)
+        for (const event of settlement.events ?? []) this.#events.keep(event)
+        for (const change of settlement.changes) this.#change(channel, box, change)
+        box.uplinks = settlement.uplinks ?? box.uplinks
+        box.attempts = settlement.attempts ?? box.attempts
+        this.#intend(box, settlement.intendUpTo ?? 0)
+        return () => settled('kept')
+      },
+      () => settled('unavailable'),
+    )
+  }
+
+  find(
+    channel: ChannelId,
+    epoch: Epoch,
+    offset: Offset,
+  ): Found | undefined | Promise<Found | undefined> {
+    return this.#commits.look(() => {
+      const box = this.#disk.boxes.get(channel)
+      const open = box?.open.get(offset)
+      const ended = box?.ended.get(offset)
+      if (open?.command.epoch === epoch) return { kind: 'open', command: openCommand(box!, open) }
+      if (ended?.command.epoch === epoch) return { kind: 'ended', command: ended.command }
+      return undefined
+    })
+  }
+
+  async due(nowMs: number, max: number): Promise<readonly OpenCommand[]> {
+    return this.#commits.look(() => {
+      const found = this.#byDeadline().filter(({ atMs }) => atMs <= nowMs)
+      return found.slice(0, max).map(({ command }) => command)
+    })
+  }
+
+  nextDueMs(): number {
+    return this.#nextDueMs
+  }
+
+  depth(channel: ChannelId): Depth | Promise<Depth> {
+    return this.#commits.look(() => depthOf(this.#disk.boxes.get(channel)))
+  }
+
+  async channels(device: DeviceKey): Promise<readonly ChannelId[]> {
+    return this.#commits.look(() =>
+      [...this.#disk.boxes.keys()].filter((channel) => deviceOf(channel) === device),
+    )
+  }
+
+  async history(device: DeviceKey, query: HistoryQuery): Promise<HistoryPage> {
+    return this.#commits.look(() => historyOf(this.#disk, device, query))
+  }
+
+  async counts(app: AppId): Promise<Counts> {
+    return this.#commits.look(() =>
+      structuredClone(this.#disk.counts.get(app) ?? { accepted: 0, open: 0, ended: {} }),
+    )
+  }
+
+  /** Forget what ended before; the counters stay (rule 11). */
+  purge(beforeMs: number): void {
+    for (const box of this.#disk.boxes.values()) {
+      for (const [offset, ended] of box.ended) if (ended.atMs < beforeMs) box.ended.delete(offset)
+    }
+    const forgottenMs = this.#clock.nowMs() - this.#limits.idempotencyMs
+    for (const [key, answer] of this.#disk.answers) {
+      if (answer.atMs <= forgottenMs) this.#disk.answers.delete(key)
+    }
+  }
+
+  #byDeadline(): readonly { readonly command: OpenCommand; readonly atMs: number }[] {
+    const all: { command: OpenCommand; atMs: number }[] = []
+    for (const box of this.#disk.boxes.values()) {
+      for (const open of box.open.values()) {
+        const command = openCommand(box, open)
+        all.push({ command, atMs: dueAtMs(command, this.#limits.inDoubtGraceMs) })
+      }
+    }
+    all.sort((a, b) => a.atMs - b.atMs)
+    this.#nextDueMs = all[0]?.atMs ?? Number.POSITIVE_INFINITY
+    return all
+  }
+
+  #append(channel: ChannelId, command: Command, options: AppendOptions): Appended {
+    const { app } = channelParts(channel)
+    const nowMs = this.#clock.nowMs()
+    const key = options.idempotency && `${app}/${options.idempotency.key}`
+    const earlier = key === undefined ? undefined : this.#disk.answers.get(key)
+    if (earlier !== undefined && nowMs < earlier.atMs + this.#limits.idempotencyMs) {
+      const same = earlier.hash === options.idempotency?.hash
+      return { kind: same ? 'repeat' : 'conflict', id: earlier.id }
+    }
+    const known = this.#disk.boxes.get(channel)
+    // What ends as it is accepted takes no room, so it moves nothing either.
+    const leaving = options.ended === undefined ? makeRoom(known, command, options) : []
+    if (leaving === undefined) return { kind: 'full', depth: depthOf(known) }
+
+    const box = this.#box(channel)
+    for (const { open, status, reason } of leaving) {
+      this.#end.end(channel, box, open, { status, reason, atMs: nowMs })
+    }
+    const epoch = currentEra(this.#disk)
+    const offset = numberNext(box, epoch)
+    const id = commandId(channel, epoch, offset)
+    const kept = { ...command, id, channel, epoch, offset }
+    this.#disk.accepted += 1
+    const open = {
+      command: kept,
+      serial: this.#disk.accepted,
+      sentAtMs: undefined,
+      deliveredAtMs: undefined,
+    }
+    box.open.set(offset, open)
+    this.#end.accepted(app)
+    if (options.ended !== undefined) {
+      this.#end.end(channel, box, open, { ...options.ended, atMs: command.acceptedAtMs })
+    } else {
+      if (options.intend) this.#intend(box, offset)
+      this.#nextDueMs = Math.min(this.#nextDueMs, command.expiresAtMs)
+    }
+    if (key !== undefined && options.idempotency !== undefined) {
+      this.#disk.answers.set(key, { hash: options.idempotency.hash, id, atMs: nowMs })
+    }
+    return { kind: 'kept', command: kept }
+  }
+
+  #change(channel: ChannelId, box: Box, change: Change): void {
+    const open = box.open.get(change.offset)
+    if (open === undefined) return
+    if (change.kind === 'ended') {
+      this.#end.end(channel, box, open, change)
+      return
+    }
+    open.deliveredAtMs ??= change.atMs
+    const { replyTimeoutMs } = open.command
+    this.#nextDueMs = Math.min(this.#nextDueMs, open.deliveredAtMs + replyTimeoutMs)
+  }
+
+  #intend(box: Box, upTo: Offset): void {
+    box.intended = Math.max(box.intended, upTo)
+  }
+
+  #box(channel: ChannelId): Box {
+    const box = this.#disk.boxes.get(channel) ?? makeBox()
+    this.#disk.boxes.set(channel, box)
+    return box
+  }
+}
+
+function headOf(box: Box): Head {
+  const { epochs, top, sentUpTo, intended, uplinks, attempts } = box
+  const open = [...box.open.values()].map((each) => openCommand(box, each))
+  return { epochs, cursor: cursorOf(box), top, sentUpTo, intended, uplinks, attempts, open }
+}
