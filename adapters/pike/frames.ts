@@ -9,7 +9,7 @@
 
 export const version = 1
 
-/** High nibble of the first byte. 0, 13 and 14 are reserved. */
+/** High nibble of the first byte. 13 and 14 are reserved; 0 is never used. */
 export const frameType = {
   epoch: 1,
   auth: 2,
@@ -28,14 +28,32 @@ export const frameType = {
 
 /** Low nibble. On every frame of a channel; absent: channel 0, the connection's first. */
 export const flagChannel = 0x8
+/** Channels of one connection are numbered 0 to this. */
+export const channelNumberMax = 63
+
+export const epochMax = 0xffff_ffff
+export const nonceBytes = 12
+export const proofBytes = 32
+/** Longest `text` anywhere, names included. */
+export const textMaxBytes = 1024
+export const batchMax = 256
+export const extensionsMax = 32
+export const endpointsMax = 16
 
 /** What either end can do. WELCOME carries the intersection; nothing else may be used. */
 export const capability = { batch: 1, bindings: 2 } as const
+export const capabilityMax = 0xffff_ffff
+
+/** Words whose place in the list is their number on the wire. */
+export const kdfCodes = ['hkdf', 'scrypt'] as const
+export const resumedCodes = ['fresh', 'resumed', 'tail-lost'] as const
+export const replyStatuses = ['done', 'failed', 'rejected'] as const
 
 /**
  * A name, or the number it was given. The first time a name goes over a connection in one direction
  * as text, it takes the next number of that direction, from 0, until the receiver's `bindingsMax`
- * are taken; later frames may carry the number. Names over 64 bytes take none.
+ * are taken; later frames may carry the number, on any channel. Names over 64 bytes take none. A name
+ * that has a number may still be sent as text; it keeps its number.
  *
  *     nameRef = value * 4 + (payload is bytes ? 2 : 0) + (number ? 1 : 0)
  *     value   = the number, or the length of the text that follows
@@ -53,7 +71,7 @@ export interface HelloFrame {
   readonly app: string
   readonly device: string
   readonly channel: string
-  /** 12 bytes; empty in a further HELLO for the device already proved. */
+  /** 12 bytes. Empty: a further HELLO for a device already proved here, or AUTH `secret` follows. */
   readonly nonce: Uint8Array
   readonly resume: { readonly epoch: number; readonly offset: number } | undefined
   /** 0: uplinks of this channel are not numbered, so none may be reliable. */
@@ -74,19 +92,30 @@ export interface Extension {
   readonly value: Uint8Array
 }
 
-/** Flags: the method. */
+/** Flags: the method in the lower three bits, and the channel flag. */
 export type AuthFrame =
   /** 0, S→C. `kdf`: 0 hkdf, 1 scrypt. Nonce of 12 bytes. */
   | {
       readonly type: 'auth'
+      readonly channelNumber: number
       readonly method: 'challenge'
       readonly kdf: 'hkdf' | 'scrypt'
       readonly nonce: Uint8Array
     }
   /** 1, C→S. 32 bytes: ClientKey XOR HMAC(StoredKey, HELLO frame ‖ challenge frame). */
-  | { readonly type: 'auth'; readonly method: 'proof'; readonly proof: Uint8Array }
+  | {
+      readonly type: 'auth'
+      readonly channelNumber: number
+      readonly method: 'proof'
+      readonly proof: Uint8Array
+    }
   /** 2, C→S, inside TLS only, straight after HELLO without waiting for the challenge. */
-  | { readonly type: 'auth'; readonly method: 'secret'; readonly secret: string }
+  | {
+      readonly type: 'auth'
+      readonly channelNumber: number
+      readonly method: 'secret'
+      readonly secret: string
+    }
 
 /** S→C: the channel is open. */
 export interface WelcomeFrame {
@@ -177,7 +206,7 @@ export interface BatchFrame {
 
 /**
  * C→S. A reliable uplink that answers a command and acknowledges it. Flags: 1 a reason, 2 an epoch
- * (when the command was numbered in another than this session's), 4 payload is bytes.
+ * (when the command was numbered in another than WELCOME named), 4 payload is bytes.
  * Body: sequence, [epoch], offset, status (0 done, 1 failed, 2 rejected), [reason], payload.
  */
 export interface ReplyFrame {
