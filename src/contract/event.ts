@@ -1,6 +1,5 @@
+import type { CommandId, EndedCommand, Reply } from './command.ts'
 import type { AppId, ChannelName, DeviceId } from './ids.ts'
-import type { Reply } from './command.ts'
-import type { CommandId, EndedCommand } from './command.ts'
 import type { Stamp } from './position.ts'
 
 /**

@@ -1,5 +1,12 @@
-import type { CommandId, Delivery, EndedCommand, Expect, OpenStatus, Step } from './command.ts'
-import type { OpenCommand } from './command.ts'
+import type {
+  CommandId,
+  Delivery,
+  EndedCommand,
+  Expect,
+  OpenCommand,
+  OpenStatus,
+  Step,
+} from './command.ts'
 import type { PresenceState } from './event.ts'
 import type { AppId, ChannelName, DeviceId, KeyName } from './ids.ts'
 import type { Depth } from './mailbox.ts'

@@ -91,10 +91,7 @@ export interface Session {
    * The device answered a command; acknowledges it too.
    * 'unknown': there is no such command; the reply is not kept, do not ask for it again.
    */
-  reply(
-    reply: DeviceReply,
-    settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void,
-  ): void
+  reply(reply: DeviceReply, settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void): void
   /** A sign of life. Call for whatever arrives. */
   touch(): void
   /** There is room again after `deliver` said 'full'. */

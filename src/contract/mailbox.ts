@@ -194,10 +194,15 @@ export interface Counts {
 
 /**
  * When something must become of an open command though nobody says anything: expiry while certainly
- * unsent, `in-doubt` a grace after it once maybe sent, `unanswered` when the reply is overdue.
- * Source: `rules.md` 1, 3.
+ * unsent, `in-doubt` a grace after it once maybe sent, `unanswered` when the reply is overdue; at
+ * once for a `now` that a process before this one may have sent. Source: rules 1, 3, 4.
  */
 export function dueAtMs(command: OpenCommand, inDoubtGraceMs: number): number {
   if (command.deliveredAtMs !== undefined) return command.deliveredAtMs + command.replyTimeoutMs
+  if (sentBeforeRestart(command) && command.delivery === 'now') return command.acceptedAtMs
   return command.maybeSent ? command.expiresAtMs + inDoubtGraceMs : command.expiresAtMs
 }
+
+/** A command that may have been written to a link by a process before this one. */
+export const sentBeforeRestart = (command: OpenCommand): boolean =>
+  command.maybeSent && command.sentAtMs === undefined && command.deliveredAtMs === undefined

@@ -8,10 +8,7 @@ import type { AppId, ChannelName, DeviceId, KeyName } from './ids.ts'
  */
 export interface Names {
   /** May answer at once. A disabled device is answered like any other. */
-  device(
-    app: AppId,
-    device: DeviceId,
-  ): DeviceRecord | undefined | Promise<DeviceRecord | undefined>
+  device(app: AppId, device: DeviceId): DeviceRecord | undefined | Promise<DeviceRecord | undefined>
   putDevice(record: DeviceRecord): Promise<void>
   /** @returns false when there was none. */
   removeDevice(app: AppId, device: DeviceId): Promise<boolean>

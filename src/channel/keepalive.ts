@@ -1,0 +1,50 @@
+/**
+ * Decides when a silent device is dead.
+ *
+ *      heard            heard                         dead-line
+ *   ----|----------------|-------------------------------|---->
+ *                        |<--- interval × 1.25 + 10 s --->|
+ *
+ *      probe asked           must be answered
+ *   ----|------------------------|----------------------------->
+ *       |<---- probe timeout --->|      any sign of life answers
+ *
+ * Holds no timer: the hub asks for the deadline and calls back once it has passed. Overdue is not
+ * dead: only silence past the dead-line or an unanswered probe is (rule 21).
+ */
+export class Keepalive {
+  readonly intervalMs: number
+  #heardAtMs: number
+  #answerByMs = Number.POSITIVE_INFINITY
+
+  constructor(intervalMs: number, nowMs: number) {
+    this.intervalMs = intervalMs
+    this.#heardAtMs = nowMs
+  }
+
+  get heardAtMs(): number {
+    return this.#heardAtMs
+  }
+
+  get probing(): boolean {
+    return this.#answerByMs !== Number.POSITIVE_INFINITY
+  }
+
+  heard(nowMs: number): void {
+    this.#heardAtMs = nowMs
+    this.#answerByMs = Number.POSITIVE_INFINITY
+  }
+
+  probe(nowMs: number, timeoutMs: number): void {
+    if (!this.probing) this.#answerByMs = nowMs + timeoutMs
+  }
+
+  get deadlineMs(): number {
+    return Math.min(this.#answerByMs, this.#heardAtMs + this.intervalMs * 1.25 + 10_000)
+  }
+
+  expired(nowMs: number): 'keepalive-expired' | 'unresponsive' | undefined {
+    if (nowMs < this.deadlineMs) return undefined
+    return nowMs >= this.#answerByMs ? 'unresponsive' : 'keepalive-expired'
+  }
+}

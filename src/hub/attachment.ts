@@ -1,0 +1,399 @@
+import type { Channel } from '../channel/index.ts'
+import { replied } from '../channel/index.ts'
+import type {
+  Change,
+  Claim,
+  Clock,
+  CommandId,
+  DeviceReply,
+  Found,
+  Limits,
+  Link,
+  Mailbox,
+  NewEvent,
+  Offset,
+  OpenCommand,
+  Reason,
+  Session,
+  Settlement,
+  Uplink,
+} from '../contract/index.ts'
+import { channelParts } from '../contract/index.ts'
+import type { Deadlines, Sleeper } from './deadlines.ts'
+
+/** What an attachment needs of the hub. */
+export interface Host {
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly mailbox: Mailbox
+  readonly deadlines: Deadlines
+  /** Exactly once, when the attachment is over. */
+  detached(attachment: Attachment, why: Reason | 'lost'): void
+  /** The device went quiet, or spoke again. */
+  suspicion(attachment: Attachment): void
+  readonly counts: HubCounts
+}
+
+export interface HubCounts {
+  delivered: number
+  repeated: number
+  uplinks: number
+  duplicates: number
+  probes: number
+}
+
+/**
+ * One channel attached to one link: the session an adapter holds, and the place where the pure
+ * channel meets time, link and mailbox.
+ *
+ * What the channel wants done is done in order and at once; what has to wait for the store comes
+ * back as another call. After `over` nothing is delivered and no cursor moves (rule 19).
+ */
+export class Attachment implements Session, Sleeper {
+  readonly link: Link
+  readonly claim: Claim
+  readonly attachedAtMs: number
+  armedAtMs = Number.POSITIVE_INFINITY
+
+  readonly #channel: Channel
+  readonly #host: Host
+  #over = false
+  #performing = false
+  #suspect = false
+  /** Uplinks that wait for one whose command is being looked up, so that none overtakes another. */
+  #held: (() => void)[] | undefined
+
+  constructor(host: Host, claim: Claim, link: Link, channel: Channel) {
+    this.#host = host
+    this.claim = claim
+    this.link = link
+    this.#channel = channel
+    this.attachedAtMs = host.clock.nowMs()
+    this.#perform()
+  }
+
+  get channel(): string {
+    return this.#channel.id
+  }
+
+  get live(): Channel {
+    return this.#channel
+  }
+
+  get isOver(): boolean {
+    return this.#over
+  }
+
+  get resumed() {
+    return this.#channel.resumed
+  }
+
+  get position() {
+    return this.#channel.position
+  }
+
+  get uplinkKept() {
+    return this.#channel.uplinkKept
+  }
+
+  get keepaliveMs() {
+    return this.#channel.keepaliveMs
+  }
+
+  get windowMaxCommands() {
+    return this.#channel.windowMaxCommands
+  }
+
+  get deadlineMs(): number {
+    return this.#channel.deadlineMs
+  }
+
+  // What the device does.
+
+  start(): void {
+    if (this.#over) return
+    this.#channel.start(this.#now)
+    this.#perform()
+  }
+
+  receive(uplinks: readonly Uplink[], settled: (outcome: 'kept' | 'unavailable') => void): void {
+    if (this.#held !== undefined) {
+      this.#held.push(() => this.receive(uplinks, settled))
+      return
+    }
+    if (this.#over) {
+      settled('unavailable')
+      return
+    }
+    const nowMs = this.#now
+    const { app, device, channel } = channelParts(this.channel)
+    const events: NewEvent[] = []
+    for (const uplink of uplinks) {
+      this.#host.counts.uplinks++
+      if (this.#channel.judge(uplink) !== 'fresh') {
+        this.#host.counts.duplicates++
+        continue
+      }
+      events.push({
+        kind: 'event',
+        app,
+        device,
+        channel,
+        atMs: nowMs,
+        name: uplink.name,
+        payload: uplink.payload,
+        contentType: uplink.contentType,
+        stamp: uplink.stamp,
+        maybeRepeat: uplink.maybeRepeat,
+      })
+    }
+    // Even where nothing is new the answer waits its turn: the first copy may still be on its way.
+    this.#keep({ changes: [], events, uplinks: this.#channel.keptUplinks }, settled)
+  }
+
+  acknowledge(offset: Offset): 'ok' | 'unknown' {
+    if (this.#over) return 'ok'
+    return this.#acknowledged(this.#channel.acknowledge(offset, this.#now))
+  }
+
+  acknowledgeUpTo(offset: Offset): 'ok' | 'unknown' {
+    if (this.#over) return 'ok'
+    return this.#acknowledged(this.#channel.acknowledgeUpTo(offset, this.#now))
+  }
+
+  reply(reply: DeviceReply, settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void): void {
+    if (this.#held !== undefined) {
+      this.#held.push(() => this.reply(reply, settled))
+      return
+    }
+    // A reply is a fact whoever brings it (rule 19); but one with a stamp comes again in order on
+    // the newer session, and taking it here would make what lies before it look kept.
+    if (this.#over && reply.stamp !== undefined) {
+      settled('unavailable')
+      return
+    }
+    if (this.#channel.judge(reply) !== 'fresh') {
+      this.#host.counts.duplicates++
+      this.#keep({ changes: [] }, settled)
+      return
+    }
+    this.#host.counts.uplinks++
+    const out = this.#over ? undefined : this.#channel.outstanding(reply.offset)
+    if (out !== undefined && out.epoch === reply.epoch) {
+      this.#keepReply(reply, { kind: 'open', command: out }, settled)
+      return
+    }
+    const found = this.#host.mailbox.find(this.channel, reply.epoch, reply.offset)
+    if (!(found instanceof Promise)) {
+      this.#keepReply(reply, found, settled)
+      return
+    }
+    this.#held = []
+    found.then(
+      (one) => this.#release(() => this.#keepReply(reply, one, settled)),
+      () => this.#release(() => settled('unavailable')),
+    )
+  }
+
+  touch(): void {
+    if (this.#over) return
+    this.#channel.touch(this.#now)
+    if (this.#suspect) this.#suspicion(false)
+  }
+
+  drained(): void {
+    if (this.#over) return
+    this.#channel.drained(this.#now)
+    this.#perform()
+  }
+
+  detach(graceful: boolean): void {
+    this.#end(graceful ? 'normal' : 'lost')
+  }
+
+  // What the hub does.
+
+  /** There is durable mail up to here. */
+  hint(top: Offset, intended: boolean): void {
+    if (this.#over) return
+    this.#channel.hint(top, intended, this.#now)
+    this.#perform()
+  }
+
+  /** A command ended by other means than this link. */
+  withdraw(offset: Offset, inDoubt: boolean): void {
+    if (this.#over) return
+    this.#channel.withdraw(offset, inDoubt, this.#now)
+    this.#perform()
+  }
+
+  patrol(): void {
+    if (this.#over) return
+    this.#channel.patrol(this.#now)
+    this.#perform()
+  }
+
+  wake(nowMs: number): void {
+    if (this.#over) return
+    this.#channel.tick(nowMs)
+    this.#perform()
+  }
+
+  /** End it from our side. */
+  close(reason: Reason, retryAfterMs?: number): void {
+    if (this.#over) return
+    this.#end(reason)
+    this.link.close(reason, retryAfterMs)
+  }
+
+  get #now(): number {
+    return this.#host.clock.nowMs()
+  }
+
+  #end(why: Reason | 'lost'): void {
+    if (this.#over) return
+    this.#over = true
+    this.#channel.end()
+    this.#channel.effects.length = 0
+    this.#host.detached(this, why)
+  }
+
+  #suspicion(suspect: boolean): void {
+    this.#suspect = suspect
+    this.#host.suspicion(this)
+  }
+
+  #release(first: () => void): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    first()
+    for (const next of held) next()
+  }
+
+  #keepReply(
+    reply: DeviceReply,
+    found: Found | undefined,
+    settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void,
+  ): void {
+    const nowMs = this.#now
+    if (found === undefined) {
+      this.#keep({ changes: [] }, (outcome) => settled(outcome === 'kept' ? 'unknown' : outcome))
+      return
+    }
+    const { app, device, channel } = channelParts(this.channel)
+    const about = { app, device, channel, atMs: nowMs, command: found.command.id }
+    const { status, reason, payload, contentType, stamp } = reply
+    const answer = { status, reason, payload, contentType }
+    const uplinks = stamp === undefined || this.#over ? undefined : this.#channel.keptUplinks
+    if (found.kind === 'ended') {
+      // Outcomes never change (rule 8).
+      const late: NewEvent = { ...about, kind: 'command.late', proof: 'reply', reply: answer }
+      this.#keep({ changes: [], events: [late], uplinks }, settled)
+      return
+    }
+    // Command's end, reply event and cursor are one batch (rule 16).
+    const event: NewEvent = { ...about, kind: 'reply', reply: answer, stamp }
+    const change = replied(found.command, answer, nowMs)
+    if (!this.#over) this.#channel.replying(reply.offset, nowMs)
+    this.#keep({ changes: [change], events: [event], uplinks }, settled)
+  }
+
+  #acknowledged(late: readonly CommandId[] | 'unknown'): 'ok' | 'unknown' {
+    this.#perform()
+    if (late === 'unknown') return 'unknown'
+    if (late.length === 0) return 'ok'
+    const { app, device, channel } = channelParts(this.channel)
+    const about = { app, device, channel, atMs: this.#now, kind: 'command.late' as const }
+    const events = late.map((command) => ({ ...about, command, proof: 'acknowledged' as const }))
+    this.#keep({ changes: [], events }, ignore)
+    return 'ok'
+  }
+
+  #keep(settlement: Settlement, settled: (outcome: 'kept' | 'unavailable') => void): void {
+    const intendUpTo = this.#over ? undefined : this.#channel.intendAhead
+    this.#host.mailbox.settle(this.channel, { ...settlement, intendUpTo }, (outcome) => {
+      settled(outcome)
+      if (outcome === 'kept') this.#kept(settlement.changes, intendUpTo)
+    })
+  }
+
+  #kept(changes: readonly Change[], intendUpTo: Offset | undefined): void {
+    if (this.#over) return
+    this.#channel.settled(changes, intendUpTo, this.#now)
+    this.#perform()
+  }
+
+  #perform(): void {
+    if (this.#performing) return // a call from within: its effects join the list being carried out
+    this.#performing = true
+    const { effects } = this.#channel
+    for (let i = 0; i < effects.length; i++) {
+      const effect = effects[i]!
+      switch (effect.kind) {
+        case 'deliver':
+          this.#deliver(effect.command, effect.repeated)
+          break
+        case 'read':
+          this.#read(effect.after, effect.max)
+          break
+        case 'intend':
+          this.#host.mailbox.intend(this.channel, effect.upTo).then((kept) => {
+            if (!kept || this.#over) return
+            this.#channel.intended(effect.upTo, this.#now)
+            this.#perform()
+          })
+          break
+        case 'settle': {
+          const { settlement } = effect
+          this.#host.mailbox.settle(this.channel, settlement, (outcome) => {
+            if (outcome === 'kept') this.#kept(settlement.changes, settlement.intendUpTo)
+          })
+          break
+        }
+        case 'probe':
+          if (!this.link.probe()) break // this protocol cannot ask: keep-alive decides (rule 21)
+          this.#host.counts.probes++
+          this.#channel.probing(this.#now)
+          this.#suspicion(true)
+          break
+        case 'close':
+          this.close(effect.reason, effect.retryAfterMs)
+          break
+      }
+    }
+    effects.length = 0
+    this.#performing = false
+    if (!this.#over) this.#host.deadlines.arm(this)
+  }
+
+  #deliver(command: OpenCommand, repeated: boolean): void {
+    const nowMs = this.#now
+    const answer = this.link.deliver({ command, repeated })
+    if (answer === 'too-large') {
+      this.#channel.tooLarge(command, nowMs)
+      return
+    }
+    this.#host.mailbox.sent(this.channel, command.offset, nowMs)
+    this.#host.counts.delivered++
+    if (repeated) this.#host.counts.repeated++
+    if (answer === 'full') this.#channel.linkFull()
+  }
+
+  #read(after: Offset, max: number): void {
+    const found = this.#host.mailbox.read(this.channel, after, max)
+    if (!(found instanceof Promise)) {
+      this.#channel.offer(found, this.#now)
+      return
+    }
+    found.then(
+      (commands) => {
+        if (this.#over) return
+        this.#channel.offer(commands, this.#now)
+        this.#perform()
+      },
+      () => {}, // the engine is down and ends this session
+    )
+  }
+}
+
+const ignore = (): void => {}

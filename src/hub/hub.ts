@@ -1,0 +1,389 @@
+import { Channel, canceled, removed } from '../channel/index.ts'
+import type {
+  AppId,
+  Attached,
+  Canceled,
+  ChannelId,
+  Clock,
+  CommandId,
+  CommandStatus,
+  Core,
+  Depth,
+  DeviceId,
+  Engine,
+  EngineState,
+  Explanation,
+  Found,
+  Gateway,
+  Hello,
+  Limits,
+  Link,
+  Presence,
+  Reason,
+  SubmitRequest,
+  Submitted,
+  Verifier,
+} from '../contract/index.ts'
+import { channelId, deviceKey, deviceOf, limits, locateCommand } from '../contract/index.ts'
+import { Attachment, type Host, type HubCounts } from './attachment.ts'
+import { Deadlines } from './deadlines.ts'
+import { explain } from './explain.ts'
+import { Overdue } from './overdue.ts'
+import { Patrol } from './patrol.ts'
+import { Presences } from './presences.ts'
+import { hasChannel, openStatus, type Roads, Router } from './router.ts'
+import { Takeovers } from './takeovers.ts'
+import { Verifiers } from './verifiers.ts'
+import { Waiters } from './waiters.ts'
+
+export interface HubOptions {
+  readonly engine: Engine
+  readonly clock: Clock
+  readonly limits?: Partial<Limits>
+  readonly log?: (event: string, fields: Record<string, unknown>) => void
+  /** Nothing is ended by time before this moment (rule 34). */
+  readonly holdExpiryUntilMs?: number
+}
+
+/** While the store is away, devices are asked to come back after this. */
+const unavailableRetryMs = 2_000
+
+/**
+ * All channels of one node: where devices attach and back ends ask.
+ *
+ * To adapters it is the `Core`, to the northbound API the `Gateway`. It holds what is live; what
+ * must last is in the engine, and is loaded afresh whenever the engine has lost something.
+ */
+export class Hub implements Core, Gateway, Host, Roads {
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly mailbox
+  readonly deadlines: Deadlines
+  readonly counts: HubCounts = { delivered: 0, repeated: 0, uplinks: 0, duplicates: 0, probes: 0 }
+
+  readonly #engine: Engine
+  readonly #log: (event: string, fields: Record<string, unknown>) => void
+  readonly #live = new Map<ChannelId, Attachment>()
+  /** The newest attach under way for a channel, by its link: an older one that is slower loses. */
+  readonly #arriving = new Map<ChannelId, Link>()
+  readonly #router: Router
+  readonly #waiters: Waiters
+  readonly #overdue: Overdue
+  readonly #patrol: Patrol
+  readonly #presences: Presences
+  readonly #takeovers: Takeovers
+  readonly #verifiers: Verifiers
+  #unlisten: (() => void) | undefined
+  #state: 'new' | 'running' | 'stopped' = 'new'
+
+  constructor(options: HubOptions) {
+    this.#engine = options.engine
+    this.clock = options.clock
+    this.limits = { ...limits, ...options.limits }
+    this.#log = options.log ?? (() => {})
+    this.mailbox = this.#engine.mailbox
+    this.deadlines = new Deadlines(this.clock)
+    const { names, events } = this.#engine
+    this.#router = new Router(names, this.mailbox, this.clock, this.limits, this)
+    this.#waiters = new Waiters(this.clock, this.limits.waitersMax)
+    this.#overdue = new Overdue(this.mailbox, this.clock, this.limits, (channel, offset, doubt) =>
+      this.#live.get(channel)?.withdraw(offset, doubt),
+    )
+    this.#overdue.holdUntil(options.holdExpiryUntilMs ?? 0)
+    this.#takeovers = new Takeovers(this.limits)
+    this.#presences = new Presences(events)
+    this.#verifiers = new Verifiers(names, this.clock, this.limits)
+    this.#patrol = new Patrol(this.clock, this.limits.patrolMs, this.#live, (nowMs) => {
+      this.#takeovers.sweep(nowMs)
+      this.#overdue.arm()
+    })
+  }
+
+  async start(): Promise<void> {
+    this.#state = 'running'
+    this.#unlisten = this.#engine.events.listen((events) => this.#waiters.heard(events))
+    this.#engine.onState((state, detail) => this.#engineTurned(state, detail))
+    this.#patrol.start()
+    this.#overdue.arm()
+  }
+
+  /** End every session; adapters have been stopped before, so this finds what they left. */
+  async stop(): Promise<void> {
+    this.#state = 'stopped'
+    for (const attachment of [...this.#live.values()]) attachment.close('going-away')
+    this.#patrol.stop()
+    this.#overdue.stop()
+    this.deadlines.stop()
+    this.#unlisten?.()
+    await this.#engine.flushed()
+  }
+
+  // Core: what adapters may ask.
+
+  verifier(app: AppId, device: DeviceId, peer: string): Promise<Verifier> {
+    return this.#verifiers.verifier(app, device, peer)
+  }
+
+  wrongSecret(app: AppId, device: DeviceId, peer: string): void {
+    this.#verifiers.wrongSecret(app, device, peer)
+    this.#log('device.wrong-secret', { app, device, peer })
+  }
+
+  async attach(link: Link, hello: Hello): Promise<Attached> {
+    const channel = channelId(hello.app, hello.device, hello.channel)
+    const refused = await this.#mayAttach(channel, hello)
+    if (refused !== undefined) return refused
+
+    const conflict = this.#fence(channel, link)
+    if (conflict !== undefined) return conflict
+
+    // From here on the newest arrival owns the channel; a slower, older one finds itself replaced.
+    this.#arriving.set(channel, link)
+    try {
+      const claim = await this.#engine.directory.claim(channel, link.id)
+      // What the older session still had on its way settles first, so that "last kept" is true (rule 15).
+      await this.#engine.flushed()
+      const head = await this.mailbox.open(channel)
+      if (this.#arriving.get(channel) !== link) {
+        return { kind: 'refused', reason: 'taken-over', retryAfterMs: this.limits.conflictHoldMs }
+      }
+      if (this.#state !== 'running' || this.#engine.state !== 'ready') return unavailable
+      const arrival = {
+        keepaliveMs: this.#keepaliveMs(hello.keepaliveMs),
+        windowMaxCommands: this.#windowMax(hello.windowMaxCommands),
+        resumeFrom: hello.resumeFrom,
+        uplinkEpoch: hello.uplinkEpoch,
+      }
+      const nowMs = this.clock.nowMs()
+      const live = new Channel(channel, head, arrival, this.limits, nowMs)
+      const session = new Attachment(this, claim, link, live)
+      this.#live.set(channel, session)
+      this.#presences.attached(session, nowMs)
+      return { kind: 'session', session }
+    } catch (error) {
+      this.#log('attach.failed', { channel, error: String(error) })
+      return unavailable
+    } finally {
+      if (this.#arriving.get(channel) === link) this.#arriving.delete(channel)
+    }
+  }
+
+  // Host: what attachments tell.
+
+  detached(attachment: Attachment, why: Reason | 'lost'): void {
+    const { channel } = attachment
+    this.#engine.directory.release(attachment.claim)
+    if (this.#live.get(channel) === attachment) {
+      this.#live.delete(channel)
+      if (!this.#arriving.has(channel)) this.mailbox.release(channel)
+    }
+    this.#presences.detached(attachment, why, this.clock.nowMs())
+    this.#overdue.arm() // what was sent and not acknowledged is due a little later than before
+  }
+
+  suspicion(attachment: Attachment): void {
+    this.#presences.suspicion(attachment, this.clock.nowMs())
+  }
+
+  // Roads: what the router needs.
+
+  attached(channel: ChannelId): Attachment | undefined {
+    return this.#live.get(channel)
+  }
+
+  kept(): void {
+    this.#overdue.arm()
+  }
+
+  // Gateway: what back ends may ask.
+
+  submit(request: SubmitRequest): Promise<Submitted> {
+    return this.#router.submit(request)
+  }
+
+  async status(app: AppId, id: CommandId): Promise<CommandStatus | undefined> {
+    const found = await this.#find(app, id)
+    if (found === undefined) return undefined
+    if (found.kind === 'ended') return { kind: 'ended', command: found.command }
+    return openStatus(found.command)
+  }
+
+  async wait(app: AppId, id: CommandId, timeoutMs: number): Promise<CommandStatus | undefined> {
+    const waiter = this.#waiters.until(app, id, Math.min(timeoutMs, this.limits.waitMaxMs))
+    const status = await this.status(app, id)
+    if (status?.kind !== 'open') {
+      waiter.forget()
+      return status
+    }
+    await waiter.ended
+    return this.status(app, id)
+  }
+
+  async cancel(app: AppId, id: CommandId): Promise<Canceled> {
+    const found = await this.#find(app, id)
+    if (found === undefined) return { kind: 'unknown' }
+    if (found.kind === 'ended') return { kind: 'too-late', status: found }
+    const { channel, offset } = found.command
+    const change = canceled(found.command, this.clock.nowMs())
+    if (change === undefined) return { kind: 'too-late', status: openStatus(found.command) }
+    this.#live.get(channel)?.withdraw(offset, false)
+    const settled = await new Promise((resolve) =>
+      this.mailbox.settle(channel, { changes: [change] }, resolve),
+    )
+    if (settled !== 'kept') return { kind: 'unavailable' }
+    const status = await this.status(app, id)
+    if (status?.kind !== 'ended') return { kind: 'unavailable' }
+    // Something else may have ended it between the look and the change; then that is its outcome.
+    return status.command.status === 'canceled'
+      ? { kind: 'canceled', command: status.command }
+      : { kind: 'too-late', status }
+  }
+
+  async explain(app: AppId, id: CommandId): Promise<Explanation | undefined> {
+    const status = await this.status(app, id)
+    if (status === undefined) return undefined
+    const attachment = this.#live.get(status.command.channel)
+    return explain(status, attachment, this.mailbox, this.clock, this.limits.inDoubtGraceMs)
+  }
+
+  presence(app: AppId, device: DeviceId): Presence {
+    return this.#presences.of(app, device)
+  }
+
+  async depth(app: AppId, device: DeviceId): Promise<Depth> {
+    let commands = 0
+    let bytes = 0
+    let oldestAtMs: number | undefined
+    for (const channel of await this.mailbox.channels(deviceKey(app, device))) {
+      const depth = await this.mailbox.depth(channel)
+      commands += depth.commands
+      bytes += depth.bytes
+      if (depth.oldestAtMs !== undefined) {
+        oldestAtMs = Math.min(oldestAtMs ?? depth.oldestAtMs, depth.oldestAtMs)
+      }
+    }
+    return { commands, bytes, oldestAtMs }
+  }
+
+  async removeDevice(app: AppId, device: DeviceId): Promise<boolean> {
+    this.#closeDevice(app, device, 'device-removed')
+    await this.#endAll(app, device)
+    const removed = await this.#engine.names.removeDevice(app, device)
+    // Whoever was in between: a session or a command that still saw the device.
+    this.#closeDevice(app, device, 'device-removed')
+    await this.#endAll(app, device)
+    this.#presences.forget(app, device)
+    return removed
+  }
+
+  refuseDevice(app: AppId, device: DeviceId): void {
+    this.#closeDevice(app, device, 'device-removed')
+  }
+
+  ready(): { readonly ok: boolean; readonly why?: string } {
+    if (this.#state !== 'running') return { ok: false, why: `the gateway is ${this.#state}` }
+    const { state } = this.#engine
+    return state === 'ready' ? { ok: true } : { ok: false, why: `the store is ${state}` }
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    return {
+      sessions: this.#live.size,
+      devices_online: this.#presences.online,
+      commands_written_total: this.counts.delivered,
+      commands_rewritten_total: this.counts.repeated,
+      uplinks_total: this.counts.uplinks,
+      uplinks_duplicate_total: this.counts.duplicates,
+      probes_total: this.counts.probes,
+      waiters: this.#waiters.size,
+      deadlines: this.deadlines.size,
+    }
+  }
+
+  async #find(app: AppId, id: CommandId): Promise<Found | undefined> {
+    const place = locateCommand(app, id)
+    if (place === undefined) return undefined
+    return this.mailbox.find(place.channel, place.epoch, place.offset)
+  }
+
+  async #mayAttach(channel: ChannelId, hello: Hello): Promise<Attached | undefined> {
+    if (this.#state !== 'running') {
+      return { kind: 'refused', reason: 'going-away' }
+    }
+    if (this.#engine.state !== 'ready') return unavailable
+    const device = await this.#engine.names.device(hello.app, hello.device)
+    if (device === undefined || device.disabled) {
+      return { kind: 'refused', reason: 'unauthorized' }
+    }
+    if (!hasChannel(device, hello.channel)) return { kind: 'refused', reason: 'unknown-channel' }
+    const heldMs = this.#takeovers.heldMs(channel, this.clock.nowMs())
+    if (heldMs > 0) return { kind: 'refused', reason: 'conflict', retryAfterMs: heldMs }
+    return undefined
+  }
+
+  /** One receiver a channel, the newest wins; unless they fight (rule 18). */
+  #fence(channel: ChannelId, link: Link): Attached | undefined {
+    const older = this.#live.get(channel)
+    if (older === undefined) return undefined
+    const nowMs = this.clock.nowMs()
+    const holdMs = this.limits.conflictHoldMs
+    if (!this.#takeovers.taken(channel, nowMs)) {
+      older.close('taken-over', holdMs)
+      return undefined
+    }
+    older.close('conflict', holdMs)
+    const [app, device, name] = channel.split('/') as [string, string, string]
+    this.#engine.events.append([
+      { kind: 'session.conflict', app, device, channel: name, atMs: nowMs, holdMs },
+    ])
+    this.#log('session.conflict', { channel, peers: [older.link.peer, link.peer] })
+    return { kind: 'refused', reason: 'conflict', retryAfterMs: holdMs }
+  }
+
+  #closeDevice(app: AppId, device: DeviceId, reason: Reason): void {
+    const key = deviceKey(app, device)
+    for (const attachment of [...this.#live.values()]) {
+      if (deviceOf(attachment.channel) === key) attachment.close(reason)
+    }
+  }
+
+  async #endAll(app: AppId, device: DeviceId): Promise<void> {
+    for (const channel of await this.mailbox.channels(deviceKey(app, device))) {
+      const { open } = await this.mailbox.open(channel)
+      const nowMs = this.clock.nowMs()
+      const changes = open.map((command) => removed(command, nowMs))
+      await new Promise((done) => this.mailbox.settle(channel, { changes }, done))
+      if (!this.#live.has(channel)) this.mailbox.release(channel)
+    }
+  }
+
+  #engineTurned(state: EngineState, detail: string): void {
+    this.#log('engine.state', { state, detail })
+    if (state === 'ready') {
+      this.#overdue.arm()
+      return
+    }
+    // What sessions hold may be ahead of what is kept: they start over from the store.
+    for (const attachment of [...this.#live.values()]) {
+      attachment.close('unavailable', unavailableRetryMs)
+    }
+  }
+
+  #keepaliveMs(askedMs: number | undefined): number {
+    const { keepaliveDefaultMs, keepaliveMinMs, keepaliveMaxMs } = this.limits
+    return Math.min(keepaliveMaxMs, Math.max(keepaliveMinMs, askedMs ?? keepaliveDefaultMs))
+  }
+
+  #windowMax(asked: number | undefined): number {
+    return Math.max(
+      1,
+      Math.min(this.limits.windowMaxCommands, asked ?? this.limits.windowMaxCommands),
+    )
+  }
+}
+
+const unavailable: Attached = {
+  kind: 'refused',
+  reason: 'unavailable',
+  retryAfterMs: unavailableRetryMs,
+}
