@@ -1,0 +1,194 @@
+/**
+ * What the outside saw, in memory, in the order it was seen. Nothing in here comes from the inside
+ * of the gateway: answers over HTTP, bytes on the devices' wires, what their applications were
+ * handed, what the event log was read to say. All times are ms since 1970 on this machine's clock.
+ *
+ *     driver ── HTTP ──▶ gateway ◀── TCP ── tap ◀── TCP ── device client ── application
+ *        asks, cancels      ▲                wire                receipts, replies, reports
+ *        statuses           └── GET /v1/events: log, reread
+ */
+export interface Journal {
+  readonly asks: Ask[]
+  readonly cancels: Cancel[]
+  readonly receipts: Receipt[]
+  readonly replies: AppReply[]
+  readonly reports: Report[]
+  readonly wire: Wire[]
+  /** As it was followed live, over all restarts. */
+  readonly log: LogEntry[]
+  /** The same log read once more from its beginning, when all was over. */
+  reread: LogEntry[] | undefined
+  /** `GET /v1/commands/{id}`, the last answer. */
+  readonly statuses: Map<string, StatusSeen>
+  readonly faults: Fault[]
+  /** What must never happen and was seen directly, e.g. `410` for a cursor just given. */
+  readonly oddities: Oddity[]
+  /** The gateway's own counting, last read. */
+  counts: CountsSeen | undefined
+}
+
+/** One thing the back end wanted done, however many requests it took. `n` is in its payload. */
+export interface Ask {
+  readonly n: number
+  readonly device: string
+  readonly channel: string
+  /** `k<n>` with a key, so that the log tells the commands of one key; else a common name. */
+  readonly name: string
+  readonly delivery: 'queue' | 'now'
+  readonly expect: 'ack' | 'reply'
+  readonly ttlMs: number | undefined
+  readonly key: string | undefined
+  readonly attempts: Attempt[]
+}
+
+/**
+ * One request. `refused`: answered so that nothing may have been kept (4xx). `unavailable`: 503 or
+ * 507, nothing promised, though a failed write may have reached the disk. `unclear`: no answer.
+ * `other-body`: its key was used with another body on purpose.
+ */
+export interface Attempt {
+  readonly askedAtMs: number
+  answeredAtMs: number | undefined
+  verdict: 'pending' | 'accepted' | 'refused' | 'unavailable' | 'unclear' | 'other-body'
+  http: number | undefined
+  accepted: Accepted | undefined
+}
+
+export interface Accepted {
+  readonly id: string
+  readonly epoch: number
+  readonly offset: number
+  readonly status: string
+  readonly expiresAtMs: number
+}
+
+export interface Cancel {
+  readonly id: string
+  readonly http: number | undefined
+}
+
+/** A command handed to a device's application. */
+export interface Receipt {
+  readonly device: string
+  readonly channel: string
+  readonly id: string
+  readonly offset: number
+  readonly n: number
+  readonly atMs: number
+  readonly repeated: boolean
+}
+
+/** What an application answered to a command. */
+export interface AppReply {
+  readonly device: string
+  readonly id: string
+  readonly status: string
+  readonly atMs: number
+  /** Set once the gateway acknowledged it. */
+  acknowledgedAtMs: number | undefined
+}
+
+/** A stamped event of a device. `u` counts up per device and channel and is in its payload. */
+export interface Report {
+  readonly device: string
+  readonly channel: string
+  readonly u: number
+  readonly atMs: number
+  acknowledgedAtMs: number | undefined
+}
+
+/** A frame as it passed the tap. `session` counts the openings of a channel on a connection. */
+export interface Wire {
+  readonly session: number
+  readonly device: string
+  readonly channel: string
+  readonly atMs: number
+  readonly what:
+    | { readonly kind: 'hello'; readonly resume: { epoch: number; offset: number } | undefined }
+    | {
+        readonly kind: 'welcome'
+        readonly resumed: string
+        readonly epoch: number
+        readonly offset: number
+      }
+    | {
+        readonly kind: 'command'
+        readonly epoch: number
+        readonly offset: number
+        readonly repeated: boolean
+      }
+    | { readonly kind: 'ack'; readonly upTo: number }
+    | {
+        readonly kind: 'reply'
+        readonly epoch: number
+        readonly offset: number
+        readonly status: string
+      }
+}
+
+/** An entry of the event log. `body` is all of it, for comparing one reading with another. */
+export interface LogEntry {
+  readonly id: string
+  readonly type: string
+  readonly device: string
+  readonly channel: string | undefined
+  readonly atMs: number
+  readonly command: string | undefined
+  readonly name: string | undefined
+  readonly status: string | undefined
+  readonly reason: string | undefined
+  /** `u` of a report. */
+  readonly u: number | undefined
+  readonly body: string
+}
+
+/** `missing`: 404. */
+export interface StatusSeen {
+  readonly kind: 'open' | 'ended' | 'missing'
+  readonly status: string
+  readonly name: string | undefined
+  readonly atMs: number
+}
+
+export type FaultKind = 'kill' | 'stop' | 'pause' | 'disk' | 'power'
+
+export interface Fault {
+  readonly round: number
+  readonly kind: FaultKind
+  readonly atMs: number
+  readonly young: boolean
+  /** From the fault, or for disk and pause from its end, until the gateway accepted again. */
+  readyMs: number | undefined
+  /** SIGTERM until the process was gone. */
+  goneMs: number | undefined
+  /** A disk fault in which `503` or `507` was seen. */
+  refused: boolean | undefined
+  /** A pause's length; what was odd about it. */
+  note: string | undefined
+}
+
+export interface Oddity {
+  readonly rule: string
+  readonly text: string
+}
+
+export interface CountsSeen {
+  readonly accepted: number
+  readonly ended: number
+  readonly open: number
+}
+
+export const newJournal = (): Journal => ({
+  asks: [],
+  cancels: [],
+  receipts: [],
+  replies: [],
+  reports: [],
+  wire: [],
+  log: [],
+  reread: undefined,
+  statuses: new Map(),
+  faults: [],
+  oddities: [],
+  counts: undefined,
+})

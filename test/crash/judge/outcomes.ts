@@ -1,0 +1,95 @@
+import type { Facts, Findings, JudgeOptions } from './facts.ts'
+
+const neverSent = new Set(['expired', 'canceled', 'superseded', 'dropped', 'undeliverable'])
+
+/** Every published end is what really became of the command. */
+export function outcomesTrue(facts: Facts, findings: Findings, options: JudgeOptions): void {
+  const replied = new Map<string, Set<string>>()
+  const say = (id: string, status: string) => {
+    const words = replied.get(id)
+    if (words === undefined) replied.set(id, new Set([status]))
+    else words.add(status)
+  }
+  for (const reply of facts.journal.replies) say(reply.id, reply.status)
+  for (const [id, frames] of facts.repliesWritten) {
+    for (const frame of frames) if (frame.what.kind === 'reply') say(id, frame.what.status)
+  }
+
+  for (const [id, [end]] of facts.ended) {
+    const status = end?.status
+    if (end === undefined || status === undefined) continue
+    const received = facts.receipts.has(id)
+    const ask = facts.accepted.get(id)
+    const why = end.reason === undefined ? status : `${status}(${end.reason})`
+    if (neverSent.has(status) && end.reason !== 'attempts') {
+      if (received) {
+        findings.add('outcome-untrue', `${id} ended ${why}, yet the device was handed it`)
+      } else if (facts.written.has(id)) {
+        findings.add('outcome-untrue', `${id} ended ${why}, yet it was written to a link`)
+      }
+    }
+    if (status === 'delivered' || status === 'unanswered') {
+      if (!received) findings.add('outcome-untrue', `${id} ended ${why}, the device never had it`)
+    }
+    if (status === 'done' || status === 'failed') {
+      if (!received) findings.add('outcome-untrue', `${id} ended ${why}, the device never had it`)
+    }
+    if (status === 'done' || status === 'failed' || status === 'rejected') {
+      if (replied.get(id)?.has(status) !== true) {
+        findings.add('outcome-untrue', `${id} ended ${why}, the device never said so`)
+      }
+    }
+    if (status === 'delivered' && ask?.ask.expect === 'reply') {
+      findings.add('outcome-untrue', `${id} expects a reply and ended ${why}`)
+    }
+    if (status === 'in-doubt' && ask?.ask.delivery === 'queue') {
+      if (end.atMs + options.toleranceMs < ask.accepted.expiresAtMs) {
+        findings.add('outcome-untrue', `${id} ended ${why} before its deadline`)
+      }
+    }
+    if (status === 'expired' && ask !== undefined) {
+      if (end.atMs + options.toleranceMs < ask.accepted.expiresAtMs) {
+        findings.add('outcome-untrue', `${id} ended ${why} before its deadline`)
+      }
+    }
+  }
+
+  for (const { id, http } of facts.journal.cancels) {
+    const end = facts.ended.get(id)?.[0]
+    if (http === undefined || http >= 300 || end === undefined) continue
+    if (end.status !== 'canceled') {
+      findings.add('outcome-disagrees', `${id} was answered as canceled and ended ${end.status}`)
+    }
+  }
+}
+
+/** A reply the gateway acknowledged is in the log once, and is the outcome or came after one. */
+export function repliesKept(facts: Facts, findings: Findings, options: JudgeOptions): void {
+  const published = new Map<string, number>()
+  const late = new Set<string>()
+  for (const entry of facts.journal.log) {
+    if (entry.command === undefined) continue
+    if (entry.type === 'reply')
+      published.set(entry.command, (published.get(entry.command) ?? 0) + 1)
+    if (entry.type === 'command.late') late.add(entry.command)
+  }
+  const said = new Map<string, number>()
+  for (const reply of facts.journal.replies) said.set(reply.id, (said.get(reply.id) ?? 0) + 1)
+  for (const [id, times] of published) {
+    if (times > 1) findings.add('reply-twice', `the reply to ${id} is in the log ${times} times`)
+  }
+  if (!options.final) return
+  for (const reply of facts.journal.replies) {
+    if (reply.acknowledgedAtMs === undefined) continue
+    const end = facts.ended.get(reply.id)?.[0]
+    if (!published.has(reply.id) && !late.has(reply.id)) {
+      findings.add('reply-lost', `the reply to ${reply.id} was acknowledged and is not in the log`)
+    }
+    if (end !== undefined && end.status !== reply.status && !late.has(reply.id)) {
+      findings.add(
+        'outcome-untrue',
+        `${reply.id} ended ${end.status}; the acknowledged reply said ${reply.status} and is not called late`,
+      )
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import type { Facts, Findings } from './facts.ts'
+
+export interface WireFigures {
+  readonly sessions: number
+  /** COMMAND frames that passed the tap. */
+  readonly commands: number
+  /** Of them, the same position again: allowed while the device had not stored it. */
+  readonly resent: number
+  /** Of them, resent to a device that had said it stands there or beyond: never allowed (R6). */
+  readonly repeats: number
+  readonly tailLost: number
+}
+
+interface Opening {
+  resume: number
+  /** Highest offset the device acknowledged here, by ACK. */
+  acknowledged: number
+  replied: Set<number>
+  top: number
+}
+
+/**
+ * Exactly once on the wire for who resumes by position. Offsets of a channel only grow, over epochs
+ * too, so a position is compared by its offset.
+ */
+export function onceOnTheWire(facts: Facts, findings: Findings): WireFigures {
+  const openings = new Map<number, Opening>()
+  const seen = new Set<string>()
+  const nowSeen = new Set<string>()
+  let commands = 0
+  let resent = 0
+  let repeats = 0
+  let tailLost = 0
+  for (const { session, device, channel, what } of facts.journal.wire) {
+    const where = `${device}/${channel}`
+    let opening = openings.get(session)
+    if (opening === undefined) {
+      opening = { resume: 0, acknowledged: 0, replied: new Set(), top: 0 }
+      openings.set(session, opening)
+    }
+    switch (what.kind) {
+      case 'hello':
+        opening.resume = what.resume?.offset ?? 0
+        break
+      case 'welcome':
+        if (what.resumed === 'tail-lost') {
+          tailLost++
+          opening.resume = 0
+          findings.add('tail-lost', `${where} stood at a place the gateway did not know`)
+        }
+        break
+      case 'ack':
+        opening.acknowledged = Math.max(opening.acknowledged, what.upTo)
+        break
+      case 'reply':
+        opening.replied.add(what.offset)
+        break
+      case 'command': {
+        commands++
+        const place = `${where} ${what.epoch.toString(36)}:${what.offset}`
+        const known = Math.max(opening.resume, opening.acknowledged)
+        if (what.offset <= known || opening.replied.has(what.offset)) {
+          repeats++
+          findings.add('wire-repeat', `${place} was written to a device that stood at ${known}`)
+        } else if (what.offset <= opening.top) {
+          findings.add('wire-reordered', `${place} was written after ${opening.top}`)
+        }
+        opening.top = Math.max(opening.top, what.offset)
+        if (seen.has(place)) {
+          resent++
+          if (nowSeen.has(place)) findings.add('now-twice', `${place} is a now, written twice`)
+        }
+        seen.add(place)
+        const id = `${device}:${channel}:${what.epoch.toString(36)}:${what.offset}`
+        if (facts.accepted.get(id)?.ask.delivery === 'now') nowSeen.add(place)
+        break
+      }
+    }
+  }
+  return { sessions: openings.size, commands, resent, repeats, tailLost }
+}

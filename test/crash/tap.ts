@@ -1,0 +1,288 @@
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { FrameDecoder } from '../../adapters/pike/codec.ts'
+import type { Frame } from '../../adapters/pike/frames.ts'
+import type { Journal, Wire } from './journal.ts'
+import type { Random } from './random.ts'
+
+export interface TapOptions {
+  readonly journal: Journal
+  readonly random: Random
+  /** Connections live this long, evenly spread; undefined: until somebody ends them. */
+  lifeMs: readonly [min: number, max: number] | undefined
+}
+
+/**
+ * The bad network between devices and gateway, and the ear on it. One address for the devices
+ * whatever port the gateway has after a restart; every frame is read on its way and written down
+ * with the session it belongs to; connections are torn, reset or left half-open at random moments.
+ *
+ *     device ──▶ tap ──▶ gateway
+ *                 └ decodes both directions: HELLO, WELCOME, EPOCH, COMMAND, ACK, REPLY
+ */
+export class Tap {
+  readonly #options: TapOptions
+  readonly #server: Server
+  readonly #wires = new Set<Conduit>()
+  #target: { readonly host: string; readonly port: number } | undefined
+  #sessions = 0
+  #deaf = false
+  readonly #halfOpenAtMs = new Map<string, number>()
+  /** Streams the decoder gave up on; 0 unless gateway, client and codec disagree. */
+  undecodable = 0
+  cuts = 0
+
+  constructor(options: TapOptions) {
+    this.#options = options
+    this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket))
+  }
+
+  listen(): Promise<number> {
+    return new Promise((resolve) => {
+      this.#server.listen(0, '127.0.0.1', () => {
+        resolve((this.#server.address() as AddressInfo).port)
+      })
+    })
+  }
+
+  /** Where the gateway listens now; undefined while it does not. */
+  target(at: { readonly host: string; readonly port: number } | undefined): void {
+    this.#target = at
+  }
+
+  /** From here on nothing passes, in either direction, and nothing is written down. */
+  gag(on: boolean): void {
+    this.#deaf = on
+    if (!on) for (const wire of this.#wires) wire.cut()
+  }
+
+  lifeMs(life: TapOptions['lifeMs']): void {
+    this.#options.lifeMs = life
+    if (life === undefined) for (const wire of this.#wires) wire.live()
+  }
+
+  async close(): Promise<void> {
+    for (const wire of this.#wires) wire.cut()
+    await new Promise((resolve) => this.#server.close(resolve))
+  }
+
+  #accept(device: Socket): void {
+    const target = this.#target
+    if (target === undefined) {
+      device.on('error', () => {})
+      device.resetAndDestroy()
+      return
+    }
+    const wire = new Conduit(device, connect({ ...target, noDelay: true }), {
+      deaf: () => this.#deaf,
+      frames: new Ear(this.#options.journal, () => ++this.#sessions),
+      undecodable: () => {
+        this.undecodable++
+      },
+      gone: () => this.#wires.delete(wire),
+    })
+    this.#wires.add(wire)
+    const { lifeMs, random } = this.#options
+    if (lifeMs !== undefined) {
+      wire.dieAfter(random.int(lifeMs[0], lifeMs[1]), () => {
+        this.cuts++
+        return this.#manner(wire.device)
+      })
+    }
+  }
+
+  /** Half-open seldom: a gateway that sees three take-overs a minute holds the channel for one. */
+  #manner(device: string): 'reset' | 'torn' | 'half-open' {
+    const draw = this.#options.random.next()
+    if (draw < 0.5) return 'reset'
+    const before = this.#halfOpenAtMs.get(device) ?? 0
+    if (draw < 0.6 && Date.now() - before > 45_000) {
+      this.#halfOpenAtMs.set(device, Date.now())
+      return 'half-open'
+    }
+    return 'torn'
+  }
+}
+
+interface ConduitOptions {
+  readonly deaf: () => boolean
+  readonly frames: Ear
+  readonly undecodable: () => void
+  readonly gone: () => void
+}
+
+/** One device's connection through the tap. */
+class Conduit {
+  readonly #device: Socket
+  readonly #gateway: Socket
+  readonly #options: ConduitOptions
+  #death: NodeJS.Timeout | undefined
+  #tearing = false
+  #gone = false
+
+  constructor(device: Socket, gateway: Socket, options: ConduitOptions) {
+    this.#device = device
+    this.#gateway = gateway
+    this.#options = options
+    this.#carry(
+      device,
+      gateway,
+      new FrameDecoder({ frameMaxBytes: 65_536, bindingsMax: 256 }),
+      true,
+    )
+    this.#carry(
+      gateway,
+      device,
+      new FrameDecoder({ frameMaxBytes: 65_536, bindingsMax: 256 }),
+      false,
+    )
+  }
+
+  get device(): string {
+    return this.#options.frames.device
+  }
+
+  dieAfter(ms: number, manner: () => 'reset' | 'torn' | 'half-open'): void {
+    this.#death = setTimeout(() => {
+      switch (manner()) {
+        case 'reset':
+          return this.cut()
+        case 'torn':
+          this.#tearing = true
+          // Should nothing be sent, there is nothing to tear.
+          this.#death = setTimeout(() => this.cut(), 300)
+          return
+        case 'half-open':
+          this.#device.resetAndDestroy()
+          this.#gateway.removeAllListeners('data')
+          this.#gateway.resume()
+          this.#death = setTimeout(() => this.cut(), 8_000)
+      }
+    }, ms)
+  }
+
+  /** It may stay. */
+  live(): void {
+    if (!this.#tearing) clearTimeout(this.#death)
+  }
+
+  cut(): void {
+    if (this.#gone) return
+    this.#gone = true
+    clearTimeout(this.#death)
+    this.#device.resetAndDestroy()
+    this.#gateway.resetAndDestroy()
+    this.#options.gone()
+  }
+
+  #carry(from: Socket, to: Socket, decoder: FrameDecoder, up: boolean): void {
+    let readable = true
+    from.on('data', (chunk: Buffer) => {
+      if (this.#options.deaf()) return
+      if (readable) {
+        const error = decoder.push(chunk, (frame) => {
+          this.#options.frames.hear(frame, up)
+        })
+        if (error !== undefined) {
+          readable = false
+          this.#options.undecodable()
+        }
+      }
+      if (this.#tearing) {
+        to.write(chunk.subarray(0, chunk.length >> 1), () => this.cut())
+        this.#tearing = false
+        return
+      }
+      if (!to.destroyed) to.write(chunk)
+    })
+    from.on('end', () => {
+      if (!this.#options.deaf() && !to.destroyed) to.end()
+    })
+    from.on('error', () => this.cut())
+    from.on('close', () => {
+      // A polite end leaves time for what is on its way in the other direction.
+      if (from === this.#gateway) setTimeout(() => this.cut(), 200)
+      else if (to.destroyed) this.cut()
+      else if (from.errored !== null) this.cut()
+    })
+  }
+}
+
+interface Opened {
+  readonly session: number
+  readonly device: string
+  readonly channel: string
+  epoch: number
+}
+
+/** Turns the frames of one connection into entries of the journal. */
+class Ear {
+  readonly #journal: Journal
+  readonly #nextSession: () => number
+  readonly #channels = new Map<number, Opened>()
+  device = ''
+
+  constructor(journal: Journal, nextSession: () => number) {
+    this.#journal = journal
+    this.#nextSession = nextSession
+  }
+
+  hear(frame: Frame, up: boolean): void {
+    if (frame.type === 'hello') {
+      this.device = frame.device
+      const opened: Opened = {
+        session: this.#nextSession(),
+        device: frame.device,
+        channel: frame.channel,
+        epoch: 0,
+      }
+      this.#channels.set(frame.channelNumber, opened)
+      this.#note(opened, { kind: 'hello', resume: frame.resume })
+      return
+    }
+    if (!('channelNumber' in frame) || frame.channelNumber === undefined) return
+    const opened = this.#channels.get(frame.channelNumber)
+    if (opened === undefined) return
+    switch (frame.type) {
+      case 'welcome':
+        opened.epoch = frame.epoch
+        this.#note(opened, {
+          kind: 'welcome',
+          resumed: frame.resumed,
+          epoch: frame.epoch,
+          offset: frame.offset,
+        })
+        return
+      case 'epoch':
+        opened.epoch = frame.epoch
+        return
+      case 'command':
+        this.#note(opened, {
+          kind: 'command',
+          epoch: opened.epoch,
+          offset: frame.offset,
+          repeated: frame.repeated,
+        })
+        return
+      case 'ack':
+        if (up) this.#note(opened, { kind: 'ack', upTo: frame.upTo })
+        return
+      case 'reply':
+        this.#note(opened, {
+          kind: 'reply',
+          epoch: frame.epoch ?? opened.epoch,
+          offset: frame.offset,
+          status: frame.status,
+        })
+    }
+  }
+
+  #note(opened: Opened, what: Wire['what']): void {
+    this.#journal.wire.push({
+      session: opened.session,
+      device: opened.device,
+      channel: opened.channel,
+      atMs: Date.now(),
+      what,
+    })
+  }
+}
