@@ -1,0 +1,51 @@
+import { cp, mkdtemp, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import type { Clock, Engine, Limits } from '../../src/contract/index.ts'
+import type { EngineStore, EngineSubject } from './engine-subject.ts'
+
+interface FolderOptions {
+  readonly folder: string
+  readonly clock: Clock
+  readonly limits?: Partial<Limits>
+}
+
+/** An engine that keeps all it has in one folder, e.g. `folderSubject(openLevelEngine)`. */
+export const folderSubject = (
+  openEngine: (options: FolderOptions) => Promise<Engine>,
+  breakage?: EngineStore['breakage'],
+): EngineSubject => ({
+  async store() {
+    const home = await mkdtemp(join(tmpdir(), 'pike-engine-'))
+    const folder = join(home, 'store')
+    let copies = 0
+    const copy = async (from: string) => {
+      const to = join(home, `copy-${++copies}`)
+      // Its lock belongs to the process that runs on the original.
+      await cp(from, to, { recursive: true, filter: (file) => basename(file) !== 'LOCK' })
+      return to
+    }
+    const replaceBy = async (other: string) => {
+      await rm(folder, { recursive: true, force: true })
+      await rename(other, folder)
+    }
+    return {
+      open: (clock, limits) => openEngine({ folder, clock, ...(limits && { limits }) }),
+      /**
+       * What a killed process leaves is what its files hold at that moment; the driver cannot be
+       * killed alone, so the files are taken before it closes and put back after.
+       */
+      async crash(engine) {
+        const left = await copy(folder)
+        await engine.close()
+        await replaceBy(left)
+      },
+      async backup() {
+        const kept = await copy(folder)
+        return async () => replaceBy(await copy(kept))
+      },
+      remove: () => rm(home, { recursive: true, force: true }),
+      ...(breakage && { breakage }),
+    }
+  },
+})
