@@ -14,6 +14,7 @@ export const expiryHoldMs = 60_000
  */
 export class SystemClock implements Clock {
   #baseMs: number
+  #aheadMs = 0
   readonly #monotonicMs: () => number
 
   /** Both arguments are for tests. */
@@ -27,14 +28,18 @@ export class SystemClock implements Clock {
   }
 
   /**
-   * Time never starts before the store's last time mark (rule 34). Call before anything else reads
-   * the clock. @returns how far the clock lies after the mark, ms; 0 when it had to be moved.
+   * Time never starts before the store's last time mark (rule 34). For the engine, while it opens,
+   * before anything else reads the clock.
    */
-  startAtLeast(markMs: number): number {
-    const ahead = this.nowMs() - markMs
-    if (ahead >= 0) return ahead
-    this.#baseMs += markMs - this.nowMs()
-    return 0
+  startAtLeast(markMs: number): void {
+    const nowMs = this.nowMs()
+    this.#aheadMs = Math.max(0, nowMs - markMs)
+    if (nowMs < markMs) this.#baseMs += markMs - nowMs
+  }
+
+  /** How long before our start the store's last time mark was, ms; 0 without one. */
+  get aheadMs(): number {
+    return this.#aheadMs
   }
 
   at(atMs: number, _name: string, run: () => void): Timer {

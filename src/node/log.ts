@@ -52,6 +52,20 @@ export function createLog(options: {
   }
 }
 
+/** How parts without levels of their own tell what happened. */
+export type EventLog = (event: string, fields: Record<string, unknown>) => void
+
+/** What an operator should look at though nobody asked; everything else is `info`. */
+const warnings =
+  /(?:failed|conflict|wrong-secret|full|down|lost|broken|repaired|corrupt|dropped|unknown)$/
+
+export function eventLog(log: Log): EventLog {
+  return (event, fields) => {
+    const grave = warnings.test(event) || (event === 'engine.state' && fields.state !== 'ready')
+    log[grave ? 'warn' : 'info']({ event, ...fields })
+  }
+}
+
 /** Promise 8: secrets are never logged. A net below the rule that nobody hands them to the log. */
 const secretPaths = ['secret', 'apiKey', 'key', 'authorization', 'proof'].flatMap((name) => [
   name,

@@ -24,15 +24,12 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry })
   }
 
-  get contentType(): string {
-    return this.#registry.contentType
-  }
-
   add(source: FigureSource): void {
     this.#sources.push(source)
   }
 
-  async metrics(): Promise<string> {
+  /** Prometheus text, as of now. */
+  async scrape(): Promise<{ contentType: string; body: string }> {
     const families = new Families()
     for (const { prefix, labels = {}, figures } of this.#sources) {
       for (const [name, value] of Object.entries(figures()))
@@ -45,7 +42,10 @@ export class Metrics {
         families.add('pike_commands_ended_total', { app, status }, count)
       families.add('pike_commands_unaccounted', { app }, unaccounted(counts))
     }
-    return `${await this.#registry.metrics()}\n${families.text()}`
+    return {
+      contentType: this.#registry.contentType,
+      body: `${await this.#registry.metrics()}\n${families.text()}`,
+    }
   }
 }
 

@@ -1,0 +1,46 @@
+import { Command } from 'commander'
+import { type ApiOptions, connect, withApi } from './api-client.ts'
+import type { ExplanationBody } from './bodies.ts'
+import { printOutcome } from './outcome.ts'
+import { print, printJson } from './print.ts'
+import { findCommand } from './send.ts'
+
+export const explainCommand = (): Command =>
+  withApi(new Command('explain'))
+    .summary('why a command is where it is')
+    .description(
+      'Says why a command is where it is: the session, what stands before it, what happens next and when.',
+    )
+    .argument('<command>', 'command id, as "pike send" gave it')
+    .option('--json', 'for a script: the answer of the gateway')
+    .addHelpText(
+      'after',
+      `
+Example:
+  pike explain SZ-0042:main:1a2b3c:17`,
+    )
+    .action(async (id: string, options: ApiOptions & { json?: true }) => {
+      const explanation = await findCommand<ExplanationBody>(
+        connect(options),
+        'GET',
+        id,
+        '/explain',
+      )
+      if (options.json) return printJson(explanation)
+      const { code, sentence, command, ...rest } = explanation
+      print(sentence)
+      print(`  why: ${code}`)
+      for (const [name, value] of Object.entries(rest)) printField(name, value, '  ')
+      if (command !== undefined) printOutcome(command)
+    })
+
+function printField(name: string, value: unknown, indent: string): void {
+  if (value === null || value === undefined) return
+  if (Array.isArray(value)) {
+    print(`${indent}${name}:`)
+    for (const item of value) print(`${indent}  ${JSON.stringify(item)}`)
+  } else if (typeof value === 'object') {
+    print(`${indent}${name}:`)
+    for (const [inner, one] of Object.entries(value)) printField(inner, one, `${indent}  `)
+  } else print(`${indent}${name}: ${String(value)}`)
+}

@@ -1,0 +1,53 @@
+#!/usr/bin/env node
+import { Command } from 'commander'
+import { cancelCommand } from './cancel.ts'
+import { configCommand } from './config.ts'
+import { demoCommand } from './demo.ts'
+import { deviceCommand } from './device.ts'
+import { eventsCommand } from './events.ts'
+import { explainCommand } from './explain.ts'
+import { Failure } from './failure.ts'
+import { lockerCommand } from './locker.ts'
+import { sendCommand } from './send.ts'
+import { serveCommand } from './serve.ts'
+import { showCommand } from './show.ts'
+import { version } from './version.ts'
+
+const program = new Command('pike')
+  .description('Pike IoT: one HTTP call in, one honest outcome out, whatever the device speaks.')
+  .version(version)
+  .showHelpAfterError('(add --help for what there is)')
+  .addCommand(serveCommand())
+  .addCommand(demoCommand())
+  .addCommand(deviceCommand())
+  .addCommand(sendCommand())
+  .addCommand(showCommand())
+  .addCommand(explainCommand())
+  .addCommand(cancelCommand())
+  .addCommand(eventsCommand())
+  .addCommand(lockerCommand())
+  .addCommand(configCommand())
+  .addHelpText(
+    'after',
+    `
+Examples:
+  pike demo                                    the whole story in a minute
+  pike serve                                   start a gateway here
+  pike device add SZ-0042                      register a device; prints its secret once
+  pike locker --device SZ-0042 --secret ...    be that device
+  pike send SZ-0042 open '{"door":7}' --now --expect reply --wait`,
+  )
+
+// `pike events | head` is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+})
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (!(error instanceof Failure)) throw error
+  process.stderr.write(`pike: ${error.message}\n`)
+  process.exitCode = error.exitCode
+}

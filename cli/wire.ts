@@ -1,0 +1,112 @@
+import { readFileSync } from 'node:fs'
+import { pikeAdapter } from '../adapters/pike/index.ts'
+import { createApi } from '../src/api/index.ts'
+import type { Engine, Listener } from '../src/contract/index.ts'
+import { limits } from '../src/contract/index.ts'
+import { openLevelEngine } from '../src/engine/level/index.ts'
+import { openMemoryEngine } from '../src/engine/memory/index.ts'
+import type { SystemClock } from '../src/node/clock.ts'
+import type { Config } from '../src/node/config.ts'
+import { eventLog, type Log } from '../src/node/log.ts'
+import type { ApiPorts, ApiServer, NodeParts } from '../src/node/node.ts'
+import { Failure } from './failure.ts'
+import { version } from './version.ts'
+
+/** The one place where the names of products meet: what a gateway with this configuration is made of. */
+export function partsFor(config: Config, log: Log): NodeParts {
+  const host = config.deviceHost
+  const tls = tlsFiles(config)
+  const moved: readonly [number | 'off', string][] = [
+    [config.apiPort, 'PIKE_API_PORT (--api-port)'],
+    [config.tcpPort, 'PIKE_TCP_PORT (--tcp-port)'],
+    [config.tlsPort, 'PIKE_TLS_PORT (--tls-port)'],
+  ]
+  return {
+    dataDir: config.dataDir,
+    apiKey: config.apiKey,
+    limits,
+    log,
+    version,
+    openEngine: (folder, clock) => openEngine(config, folder, clock, log),
+    adapters: [
+      pikeAdapter({
+        host,
+        port: config.tcpPort,
+        ...(tls === undefined ? {} : { tls }),
+      }),
+    ],
+    makeApi: (ports) => makeApi(config, ports, log),
+    settingOf: (port) => moved.find(([taken]) => taken === port)?.[1],
+  }
+}
+
+async function openEngine(
+  config: Config,
+  folder: string,
+  clock: SystemClock,
+  log: Log,
+): Promise<Engine> {
+  if (config.engine === 'memory') {
+    log.warn({ event: 'engine.memory' }, 'nothing is kept over a restart: PIKE_ENGINE is memory')
+    return openMemoryEngine({ clock, limits })
+  }
+  return openLevelEngine({ folder, clock, limits, log: eventLog(log) })
+}
+
+async function makeApi(config: Config, ports: ApiPorts, log: Log): Promise<ApiServer> {
+  const { engine, gateway, clock, metrics } = ports
+  const app = await createApi({
+    gateway,
+    names: engine.names,
+    events: engine.events,
+    mailbox: engine.mailbox,
+    clock,
+    limits,
+    version,
+    metrics: () => metrics.scrape(),
+    log: {
+      error: (about, text) => log.error({ event: 'api.failed', ...about }, text),
+      warn: (about, text) => log.warn({ event: 'api.warning', ...about }, text),
+    },
+  })
+  return {
+    async start(): Promise<readonly Listener[]> {
+      if (config.apiPort === 'off') return []
+      await app.listen({ host: config.apiHost, port: config.apiPort })
+      const address = app.server.address()
+      if (address === null || typeof address === 'string') return []
+      return [{ name: 'api', host: address.address, port: address.port }]
+    },
+    async stop(graceMs) {
+      const timer = setTimeout(() => app.server.closeAllConnections(), graceMs)
+      await app.close()
+      clearTimeout(timer)
+    },
+    figures: () => app.figures(),
+  }
+}
+
+/** Read at the start, so that a wrong path is said at the start. */
+function tlsFiles(config: Config) {
+  if (config.tls === undefined || config.tlsPort === 'off') return undefined
+  const { certFile, keyFile } = config.tls
+  return {
+    port: config.tlsPort,
+    cert: readPem('PIKE_TLS_CERT', certFile),
+    key: readPem('PIKE_TLS_KEY', keyFile),
+  }
+}
+
+function readPem(setting: string, file: string): Buffer {
+  let pem: Buffer
+  try {
+    pem = readFileSync(file)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    throw new Failure(
+      `${setting}: ${file} cannot be read (${code}); name a PEM file this user may read`,
+    )
+  }
+  if (!pem.includes('-----BEGIN ')) throw new Failure(`${setting}: ${file} is no PEM file`)
+  return pem
+}

@@ -1,0 +1,220 @@
+import { mkdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type {
+  Adapter,
+  AppId,
+  Clock,
+  Counts,
+  Engine,
+  Gateway,
+  Limits,
+  Listener,
+  Timer,
+} from '../contract/index.ts'
+import { Hub } from '../hub/hub.ts'
+import { expiryHoldMs, jumpMs, SystemClock } from './clock.ts'
+import { type FirstKey, provideFirstKey } from './first-key.ts'
+import { eventLog, type Log } from './log.ts'
+import { Metrics, unaccounted } from './metrics.ts'
+import { StartFailure, startFailure } from './start-failure.ts'
+
+/** What a node is made of. Products are named by whoever calls (`cli/`), never here. */
+export interface NodeParts {
+  readonly dataDir: string
+  /** PIKE_API_KEY. */
+  readonly apiKey: string | undefined
+  readonly limits: Limits
+  readonly log: Log
+  readonly version: string
+  /** @param folder for the store alone; made by the engine. */
+  openEngine(folder: string, clock: SystemClock): Promise<Engine>
+  readonly adapters: readonly Adapter[]
+  makeApi(ports: ApiPorts): Promise<ApiServer>
+  /** Which setting moves a listener away from a port that is taken. */
+  settingOf(port: number): string | undefined
+}
+
+/** What the northbound API is made from. */
+export interface ApiPorts {
+  readonly engine: Engine
+  readonly gateway: Gateway
+  readonly clock: Clock
+  readonly metrics: Metrics
+}
+
+export interface ApiServer {
+  /** @returns where; none when it is switched off. */
+  start(): Promise<readonly Listener[]>
+  /** Accept no more, finish what is under way, at most `graceMs` long. */
+  stop(graceMs: number): Promise<void>
+  figures(): Readonly<Record<string, number>>
+}
+
+export interface Started {
+  readonly listeners: readonly Listener[]
+  readonly dataDir: string
+  readonly firstKey: FirstKey
+}
+
+/** Of the 5 s a stop may take in all: for back ends' requests, then for devices' links. */
+const requestsGraceMs = 1_500
+const linksGraceMs = 1_500
+/** After this a stop gives up being polite; the store survives that like any crash. */
+export const stopMaxMs = 4_500
+const housekeepingMs = 3_600_000
+
+/**
+ * One running gateway. Starts from the inside out and stops in reverse, so that nobody is let in
+ * before everything behind the door works, and nothing goes away while it is in use:
+ *
+ *     data folder → store → hub → adapters (devices) → API (back ends) → ready
+ */
+export class Node {
+  readonly #parts: NodeParts
+  readonly #clock: SystemClock
+  /** What is running, in order of starting. */
+  readonly #running: { readonly name: string; stop(): Promise<void> }[] = []
+  #housekeeping: Timer | undefined
+
+  constructor(parts: NodeParts) {
+    this.#parts = parts
+    this.#clock = new SystemClock()
+  }
+
+  /**
+   * Resolves when every listener answers. Rejects with {@link StartFailure}, one line for the
+   * operator, after stopping what had started.
+   */
+  async start(): Promise<Started> {
+    try {
+      return await this.#start()
+    } catch (error) {
+      await this.stop()
+      throw startFailure(error, this.#parts.settingOf)
+    }
+  }
+
+  async #start(): Promise<Started> {
+    const { limits, log, adapters } = this.#parts
+    const dataDir = resolve(this.#parts.dataDir)
+    await makeFolder(dataDir)
+
+    const engine = await this.#parts.openEngine(join(dataDir, 'store'), this.#clock)
+    this.#running.push({ name: 'engine', stop: () => engine.close() })
+    const firstKey = await provideFirstKey(
+      engine.names,
+      dataDir,
+      this.#parts.apiKey,
+      this.#clock.nowMs(),
+    )
+    log.info({ event: 'engine.opened', engine: engine.name, dataDir }, 'the store is open')
+
+    const hub = new Hub({
+      engine,
+      clock: this.#clock,
+      limits,
+      log: eventLog(log),
+      holdExpiryUntilMs: this.#holdExpiryUntilMs(),
+    })
+    this.#running.push({ name: 'hub', stop: () => hub.stop() })
+    await hub.start()
+
+    const metrics = new Metrics(() => countsOf(engine))
+    metrics.add({ prefix: 'pike_engine_', figures: () => engine.figures() })
+    metrics.add({ prefix: 'pike_', figures: () => hub.figures() })
+
+    const listeners: Listener[] = []
+    for (const adapter of adapters) {
+      this.#running.push({ name: adapter.name, stop: () => adapter.stop(linksGraceMs) })
+      listeners.push(...(await adapter.start(hub)))
+      metrics.add({
+        prefix: 'pike_adapter_',
+        labels: { adapter: adapter.name },
+        figures: () => adapter.figures(),
+      })
+    }
+
+    const api = await this.#parts.makeApi({ engine, gateway: hub, clock: this.#clock, metrics })
+    this.#running.push({ name: 'api', stop: () => api.stop(requestsGraceMs) })
+    listeners.unshift(...(await api.start()))
+    metrics.add({ prefix: 'pike_api_', figures: () => api.figures() })
+
+    this.#keepHouse(engine)
+    return { listeners, dataDir, firstKey }
+  }
+
+  /** Stops what runs, the last started first. Never rejects; repeating it does nothing. */
+  async stop(): Promise<void> {
+    this.#housekeeping?.cancel()
+    for (let part = this.#running.pop(); part !== undefined; part = this.#running.pop()) {
+      try {
+        await part.stop()
+      } catch (err) {
+        this.#parts.log.error({ event: 'part.stop-failed', part: part.name, err })
+      }
+    }
+  }
+
+  /**
+   * Rule 34: off for long, or a clock that jumped? We cannot know, so nothing expires for a minute,
+   * in which a person can stop us and set the clock.
+   */
+  #holdExpiryUntilMs(): number {
+    const { aheadMs } = this.#clock
+    if (aheadMs <= jumpMs) return 0
+    this.#parts.log.warn(
+      { event: 'clock.jumped', aheadMs, holdMs: expiryHoldMs },
+      "it is over an hour since this store's last time mark: nothing expires for a minute; if the clock is wrong, stop now and set it",
+    )
+    return this.#clock.nowMs() + expiryHoldMs
+  }
+
+  /** Forgets events past their age, and checks that nothing accepted went missing (rule 11). */
+  #keepHouse(engine: Engine): void {
+    const { log, limits } = this.#parts
+    const keep = async (): Promise<void> => {
+      const purged = await engine.events.purge(this.#clock.nowMs() - limits.eventsMaxAgeMs)
+      if (purged > 0) log.info({ event: 'events.purged', purged }, 'old events were forgotten')
+      for (const [app, counts] of await countsOf(engine)) {
+        const missing = unaccounted(counts)
+        if (missing !== 0)
+          log.error(
+            { event: 'counts.broken', app, counts, missing },
+            'accepted commands are not the sum of ended and open ones: please report this',
+          )
+      }
+    }
+    const run = (): void => {
+      this.#housekeeping = this.#clock.at(this.#clock.nowMs() + housekeepingMs, 'housekeeping', run)
+      keep().catch((err: unknown) => log.warn({ event: 'housekeeping.failed', err }))
+    }
+    run()
+  }
+}
+
+async function countsOf(engine: Engine): Promise<ReadonlyMap<AppId, Counts>> {
+  const counts = new Map<AppId, Counts>()
+  for (const { app } of await engine.names.apps()) counts.set(app, await engine.mailbox.counts(app))
+  return counts
+}
+
+/** 0700 when we make it. One that was there keeps its mode: it may be more than ours. */
+async function makeFolder(dataDir: string): Promise<void> {
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    const why =
+      code === 'EEXIST' || code === 'ENOTDIR'
+        ? 'something in its path is a file'
+        : code === 'EACCES' || code === 'EPERM'
+          ? 'permission denied'
+          : code === 'EROFS'
+            ? 'the file system is read-only'
+            : String(code)
+    throw new StartFailure(
+      `the data folder ${dataDir} cannot be made: ${why}; choose another with PIKE_DATA_DIR (--data-dir)`,
+      { cause: error },
+    )
+  }
+}
