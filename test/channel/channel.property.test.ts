@@ -1,0 +1,294 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { Channel } from '../../src/channel/index.ts'
+import type { Change, Head, OpenCommand, Settlement } from '../../src/contract/index.ts'
+import { limits } from '../../src/contract/index.ts'
+
+/**
+ * A channel against the plainest mailbox there is, through thousands of orders of appends,
+ * acknowledgements, late answers of the store, lost links and crashes, in virtual time.
+ *
+ * What must hold at every step is what a door depends on: order, no second writing of a `now`,
+ * nothing first written after its expiry, never more out than the window, never past a kept intent.
+ */
+class Mail {
+  open: OpenCommand[] = []
+  ended = new Map<number, string>()
+  top = 0
+  sentUpTo = 0
+  intended = 0
+  nowMs = 1_000
+
+  append(ttlMs: number, now: boolean, reply: boolean): void {
+    const offset = ++this.top
+    this.open.push({
+      id: `d:main:1:${offset}`,
+      channel: 'default/d/main',
+      epoch: 1,
+      offset,
+      name: 'open',
+      payload: new Uint8Array(3),
+      contentType: 'application/json',
+      delivery: now ? 'now' : 'queue',
+      expect: reply ? 'reply' : 'ack',
+      acceptedAtMs: this.nowMs,
+      expiresAtMs: this.nowMs + ttlMs,
+      replyTimeoutMs: 1_000,
+      askedBy: 'first',
+      maybeSent: false,
+    })
+  }
+
+  head(): Head {
+    const undelivered = this.list().filter((command) => command.deliveredAtMs === undefined)
+    return {
+      epochs: [{ epoch: 1, last: this.top }],
+      cursor: (undelivered[0]?.offset ?? this.top + 1) - 1,
+      top: this.top,
+      sentUpTo: this.sentUpTo,
+      intended: this.intended,
+      uplinks: undefined,
+      attempts: undefined,
+      open: this.list(),
+    }
+  }
+
+  list(): OpenCommand[] {
+    return this.open.map((command) => ({ ...command, maybeSent: command.offset <= this.sentUpTo }))
+  }
+
+  settle({ changes, intendUpTo = 0 }: Settlement): void {
+    this.intended = Math.max(this.intended, intendUpTo)
+    for (const change of changes) this.#apply(change)
+  }
+
+  #apply(change: Change): void {
+    const at = this.open.findIndex(({ offset }) => offset === change.offset)
+    if (at < 0) return
+    if (change.kind === 'delivered') {
+      this.open[at] = { ...this.open[at]!, deliveredAtMs: change.atMs }
+      return
+    }
+    const [gone] = this.open.splice(at, 1)
+    const sent = gone!.offset <= this.sentUpTo
+    if (change.status === 'expired') assert.ok(!sent, 'expired though it may have been sent')
+    assert.ok(!this.ended.has(change.offset), 'ended twice')
+    this.ended.set(change.offset, change.status)
+  }
+}
+
+/** The link's side: what it wrote, checked as it is written. */
+class Run {
+  readonly mail = new Mail()
+  readonly everWritten = new Set<number>()
+  channel: Channel | undefined
+  writtenInSession: number[] = []
+  acknowledgedUpTo = 0
+  windowMax = 4
+  /** What the store has not answered yet. */
+  pending: (() => void)[] = []
+
+  attach(position: number | undefined): void {
+    this.detach()
+    this.writtenInSession = []
+    this.acknowledgedUpTo = 0
+    const arrival = {
+      keepaliveMs: 60_000,
+      windowMaxCommands: this.windowMax,
+      resumeFrom: position === undefined ? undefined : { epoch: 1, offset: position },
+      uplinkEpoch: undefined,
+    }
+    this.channel = new Channel('default/d/main', this.mail.head(), arrival, limits, this.mail.nowMs)
+    this.perform()
+    this.channel.start(this.mail.nowMs)
+    this.perform()
+  }
+
+  detach(): void {
+    this.channel?.end()
+    this.channel = undefined
+    for (const answer of this.pending.splice(0)) answer() // what was on its way is still kept
+  }
+
+  perform(): void {
+    const channel = this.channel
+    if (channel === undefined) return
+    for (const effect of channel.effects.splice(0)) {
+      if (effect.kind === 'deliver') this.write(effect.command)
+      else if (effect.kind === 'settle') {
+        // Changes take effect in the order they are made; only the answer is late.
+        const { settlement } = effect
+        this.mail.settle(settlement)
+        this.later(channel, () =>
+          channel.settled(settlement.changes, settlement.intendUpTo, this.mail.nowMs),
+        )
+      } else if (effect.kind === 'intend') {
+        this.later(channel, () => {
+          this.mail.intended = Math.max(this.mail.intended, effect.upTo)
+          channel.intended(effect.upTo, this.mail.nowMs)
+        })
+      } else if (effect.kind === 'read') {
+        this.later(channel, () => {
+          const found = this.mail
+            .list()
+            .filter((one) => one.offset > effect.after && one.deliveredAtMs === undefined)
+          channel.offer(found.slice(0, effect.max), this.mail.nowMs)
+        })
+      }
+    }
+  }
+
+  later(channel: Channel, answer: () => void): void {
+    this.pending.push(() => {
+      answer()
+      if (this.channel === channel) this.perform()
+    })
+  }
+
+  write(command: OpenCommand): void {
+    const { offset } = command
+    const last = this.writtenInSession.at(-1) ?? 0
+    assert.ok(offset > last, `overtaken: ${offset} after ${last}`)
+    if (command.delivery === 'now') assert.ok(!this.everWritten.has(offset), 'a now written twice')
+    if (!this.everWritten.has(offset)) {
+      assert.ok(this.mail.nowMs < command.expiresAtMs, 'first written after its expiry')
+    }
+    assert.ok(offset <= this.mail.intended, 'written past a kept intent')
+    assert.ok(!this.mail.ended.has(offset), 'written after its end')
+    this.everWritten.add(offset)
+    this.writtenInSession.push(offset)
+    this.mail.sentUpTo = Math.max(this.mail.sentUpTo, offset)
+    assert.ok(this.channel!.inFlight <= this.windowMax, 'more out than the window holds')
+  }
+
+  answerStore(): void {
+    this.pending.shift()?.()
+  }
+
+  settleAll(): void {
+    while (this.pending.length > 0) this.answerStore()
+  }
+}
+
+type Step =
+  | { do: 'append'; ttlMs: number; now: boolean; reply: boolean }
+  | { do: 'attach'; position: 'none' | 'last' | 'behind' }
+  | { do: 'detach' }
+  | { do: 'crash' }
+  | { do: 'answer' }
+  | { do: 'acknowledge'; pick: number; upTo: boolean }
+  | { do: 'pass'; ms: number }
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('append' as const),
+      ttlMs: fc.constantFrom(50, 500, 1e6),
+      now: fc.boolean(),
+      reply: fc.boolean(),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('attach' as const),
+      position: fc.constantFrom('none' as const, 'last' as const, 'behind' as const),
+    }),
+  },
+  { weight: 1, arbitrary: fc.constant({ do: 'detach' as const }) },
+  { weight: 1, arbitrary: fc.constant({ do: 'crash' as const }) },
+  { weight: 6, arbitrary: fc.constant({ do: 'answer' as const }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('acknowledge' as const),
+      pick: fc.nat(20),
+      upTo: fc.boolean(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(1, 60, 600) }),
+  },
+)
+
+function take(run: Run, one: Step): void {
+  const { mail, channel } = run
+  switch (one.do) {
+    case 'append': {
+      mail.append(one.ttlMs, one.now, one.reply)
+      const intend = channel?.idle ?? false
+      if (intend) mail.intended = Math.max(mail.intended, mail.top)
+      channel?.hint(mail.top, intend, mail.nowMs)
+      break
+    }
+    case 'attach': {
+      const last = run.writtenInSession.at(-1) ?? 0
+      run.attach(
+        one.position === 'none' ? undefined : one.position === 'last' ? last : Math.floor(last / 2),
+      )
+      break
+    }
+    case 'detach':
+      run.detach()
+      break
+    case 'crash': // the store's answers are lost with the process, what it was told to keep is not
+      run.pending = []
+      run.channel?.end()
+      run.channel = undefined
+      mail.sentUpTo = Math.max(mail.sentUpTo, mail.intended)
+      break
+    case 'answer':
+      run.answerStore()
+      break
+    case 'acknowledge': {
+      if (channel === undefined || run.writtenInSession.length === 0) break
+      const offset = run.writtenInSession[one.pick % run.writtenInSession.length]!
+      const answer = one.upTo
+        ? channel.acknowledgeUpTo(offset, mail.nowMs)
+        : channel.acknowledge(offset, mail.nowMs)
+      assert.notEqual(answer, 'unknown')
+      break
+    }
+    case 'pass':
+      mail.nowMs += one.ms
+      break
+  }
+  run.perform()
+}
+
+test('a channel keeps its promises in any order of appends, acknowledgements, crashes and time', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+      const run = new Run()
+      for (const one of steps) take(run, one)
+    }),
+    { numRuns: Number(process.env.PIKE_RUNS ?? 1_000) },
+  )
+})
+
+test('whatever happened, a device that comes and acknowledges gets all that is still open', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+      const run = new Run()
+      for (const one of steps) take(run, one)
+      run.attach(undefined)
+      for (let i = 0; i < 400 && run.channel !== undefined; i++) {
+        run.settleAll()
+        const last = run.writtenInSession.at(-1)
+        if (last !== undefined) run.channel.acknowledgeUpTo(last, run.mail.nowMs)
+        run.perform()
+        run.channel.patrol(run.mail.nowMs)
+        run.perform()
+      }
+      const left = run.mail
+        .list()
+        .filter((one) => one.deliveredAtMs === undefined)
+        .filter((one) => !(one.maybeSent && run.mail.nowMs >= one.expiresAtMs))
+      assert.deepEqual(left, [], 'stuck: open, not expired, and not sent to a willing device')
+    }),
+    { numRuns: Number(process.env.PIKE_RUNS ?? 500) },
+  )
+})

@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict'
+import type {
+  Attached,
+  CommandStatus,
+  DeviceReply,
+  Downlink,
+  EndedCommand,
+  Hello,
+  KeptEvent,
+  Limits,
+  Link,
+  Reason,
+  Session,
+  SubmitRequest,
+  Uplink,
+} from '../../src/contract/index.ts'
+import {
+  type MemoryDisk,
+  type MemoryEngine,
+  openMemoryEngine,
+} from '../../src/engine/memory/index.ts'
+import { Hub } from '../../src/hub/hub.ts'
+import { ManualClock } from './manual-clock.ts'
+
+/** A link with no bytes: what was delivered lies in `got`, why it ended in `closed`. */
+export class MemoryLink implements Link {
+  readonly protocol = 'memory'
+  readonly peer = 'memory'
+  readonly id: string
+  readonly got: Downlink[] = []
+  closed: { reason: Reason; retryAfterMs: number | undefined } | undefined
+  probes = 0
+  answersProbes = true
+  takes: 'open' | 'full' | 'too-large' = 'open'
+  session: Session | undefined
+
+  constructor(id: string) {
+    this.id = id
+  }
+
+  deliver(downlink: Downlink) {
+    if (this.takes !== 'too-large') this.got.push(downlink)
+    return this.takes
+  }
+
+  probe(): boolean {
+    this.probes++
+    return this.answersProbes
+  }
+
+  close(reason: Reason, retryAfterMs?: number): void {
+    this.closed ??= { reason, retryAfterMs }
+  }
+
+  get names(): string[] {
+    return this.got.map(({ command }) => command.name)
+  }
+}
+
+export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+
+let links = 0
+
+/** A hub on the memory engine in virtual time, with a few words for telling stories. */
+export class World {
+  readonly clock: ManualClock
+  readonly engine: MemoryEngine
+  readonly hub: Hub
+
+  constructor(clock: ManualClock, engine: MemoryEngine, hub: Hub) {
+    this.clock = clock
+    this.engine = engine
+    this.hub = hub
+  }
+
+  static async open(
+    options: { disk?: MemoryDisk; clock?: ManualClock; limits?: Partial<Limits> } = {},
+  ): Promise<World> {
+    const clock = options.clock ?? new ManualClock()
+    const { disk, limits } = options
+    const engine = openMemoryEngine({ clock, disk, limits })
+    const hub = new Hub({ engine, clock, limits })
+    await hub.start()
+    const world = new World(clock, engine, hub)
+    await world.quiet()
+    return world
+  }
+
+  /** The process dies: what was kept stays, nothing else; another one starts on it. */
+  async crash(): Promise<World> {
+    const { disk } = this.engine
+    return World.open({ disk, clock: this.clock })
+  }
+
+  async restart(): Promise<World> {
+    await this.hub.stop()
+    await this.engine.close()
+    return World.open({ disk: this.engine.disk, clock: this.clock })
+  }
+
+  async register(device = 'locker', app = 'default', channels = {}): Promise<void> {
+    const nowMs = this.clock.nowMs()
+    await this.engine.names.putDevice({
+      app,
+      device,
+      disabled: false,
+      tags: [],
+      attributes: {},
+      channels,
+      credentials: [],
+      createdAtMs: nowMs,
+      changedAtMs: nowMs,
+    })
+  }
+
+  /** Attach and start; fails the test when refused. */
+  async attach(hello: Partial<Hello> = {}): Promise<{ link: MemoryLink; session: Session }> {
+    const { link, attached } = await this.tryAttach(hello)
+    assert.equal(attached.kind, 'session', attached.kind === 'refused' ? attached.reason : '')
+    if (attached.kind !== 'session') throw new Error('unreachable')
+    attached.session.start()
+    await this.quiet()
+    return { link, session: attached.session }
+  }
+
+  async tryAttach(hello: Partial<Hello> = {}): Promise<{ link: MemoryLink; attached: Attached }> {
+    const link = new MemoryLink(`link-${++links}`)
+    const attached = await this.hub.attach(link, {
+      app: 'default',
+      device: 'locker',
+      channel: 'main',
+      ...hello,
+    })
+    if (attached.kind === 'session') link.session = attached.session
+    return { link, attached }
+  }
+
+  /** Submit one command and let it settle; its id. */
+  async command(request: Partial<SubmitRequest> = {}): Promise<string> {
+    const status = await this.accepted(request)
+    return status.command.id
+  }
+
+  async accepted(request: Partial<SubmitRequest> = {}): Promise<CommandStatus> {
+    const submitted = await this.submit(request)
+    assert.equal(submitted.kind, 'accepted', JSON.stringify(submitted))
+    if (submitted.kind !== 'accepted') throw new Error('unreachable')
+    await this.quiet()
+    return submitted.status
+  }
+
+  submit(request: Partial<SubmitRequest> = {}) {
+    return this.hub.submit({
+      app: 'default',
+      device: 'locker',
+      channel: 'main',
+      name: 'open',
+      payload: bytes('{}'),
+      contentType: 'application/json',
+      delivery: 'queue',
+      expect: 'ack',
+      askedBy: 'first',
+      ...request,
+    })
+  }
+
+  async status(id: string): Promise<string | undefined> {
+    const status = await this.hub.status('default', id)
+    return status?.kind === 'ended' ? status.command.status : status?.status
+  }
+
+  async ended(id: string): Promise<EndedCommand> {
+    const status = await this.hub.status('default', id)
+    assert.equal(status?.kind, 'ended', `${id} has not ended: ${status?.kind}`)
+    if (status?.kind !== 'ended') throw new Error('unreachable')
+    return status.command
+  }
+
+  async events(kind?: string): Promise<KeptEvent[]> {
+    const page = await this.engine.events.read('default', { limit: 10_000 })
+    assert.equal(page.kind, 'page')
+    const items = page.kind === 'page' ? page.items : []
+    return items.filter((event) => kind === undefined || event.kind === kind)
+  }
+
+  /** Time passes, and what it sets off settles. */
+  async pass(ms: number): Promise<void> {
+    this.clock.advance(ms)
+    await this.quiet()
+    this.clock.advance(0)
+    await this.quiet()
+  }
+
+  /** Until nothing moves any more at this moment. */
+  async quiet(): Promise<void> {
+    for (let i = 0; i < 10; i++) {
+      await new Promise((resolve) => setImmediate(resolve))
+      await this.engine.flushed()
+    }
+  }
+}
+
+export const replyTo = (
+  { command }: Downlink,
+  status: DeviceReply['status'] = 'done',
+  more: Partial<DeviceReply> = {},
+): DeviceReply => ({
+  epoch: command.epoch,
+  offset: command.offset,
+  status,
+  payload: bytes('{}'),
+  contentType: 'application/json',
+  ...more,
+})
+
+export const uplink = (name: string, epoch?: number, sequence = 1): Uplink => ({
+  name,
+  payload: bytes('{}'),
+  contentType: 'application/json',
+  stamp: epoch === undefined ? undefined : { epoch, sequence },
+})
+
+/** A settled callback and what it was called with. */
+export function settling(): { (outcome: string): void; outcomes: string[] } {
+  const settled = (outcome: string) => settled.outcomes.push(outcome)
+  settled.outcomes = [] as string[]
+  return settled as unknown as { (outcome: string): void; outcomes: string[] }
+}
