@@ -2,7 +2,7 @@ import { cp, mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import type { Clock, Engine, Limits } from '../../src/contract/index.ts'
-import type { EngineStore, EngineSubject } from './engine-subject.ts'
+import type { Breakage, EngineSubject } from './engine-subject.ts'
 
 interface FolderOptions {
   readonly folder: string
@@ -13,7 +13,7 @@ interface FolderOptions {
 /** An engine that keeps all it has in one folder, e.g. `folderSubject(openLevelEngine)`. */
 export const folderSubject = (
   openEngine: (options: FolderOptions) => Promise<Engine>,
-  breakage?: EngineStore['breakage'],
+  breakage?: Breakage,
 ): EngineSubject => ({
   async store() {
     const home = await mkdtemp(join(tmpdir(), 'pike-engine-'))
@@ -45,7 +45,7 @@ export const folderSubject = (
         return async () => replaceBy(await copy(kept))
       },
       remove: () => rm(home, { recursive: true, force: true }),
-      ...(breakage && { breakage }),
     }
   },
+  ...(breakage && { breakage }),
 })

@@ -27,16 +27,16 @@ export const memorySubject: EngineSubject = {
         }
       },
       async remove() {},
-      breakage: {
-        break(engine, why) {
-          assert.ok(engine instanceof MemoryEngine)
-          engine.fail(why)
-        },
-        mend(engine) {
-          assert.ok(engine instanceof MemoryEngine)
-          engine.recover()
-        },
-      },
     }
+  },
+  breakage: {
+    break(engine, why) {
+      assert.ok(engine instanceof MemoryEngine)
+      engine.fail(why)
+    },
+    mend(engine) {
+      assert.ok(engine instanceof MemoryEngine)
+      engine.recover()
+    },
   },
 }

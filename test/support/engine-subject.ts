@@ -7,6 +7,14 @@ import { ManualClock } from './manual-clock.ts'
 export interface EngineSubject {
   /** A new and empty place for one engine. */
   store(): Promise<EngineStore>
+  /** Where the subject can: its store cannot be written from now on, until `mend`. */
+  readonly breakage?: Breakage
+}
+
+export interface Breakage {
+  break(engine: Engine, why: 'full' | 'down'): void | Promise<void>
+  /** Resolves when the engine is ready again. */
+  mend(engine: Engine): void | Promise<void>
 }
 
 export interface EngineStore {
@@ -21,11 +29,6 @@ export interface EngineStore {
   backup(): Promise<() => Promise<void>>
   /** Delete it all. */
   remove(): Promise<void>
-  /** Where the subject can: the store cannot be written from now on, until `mend`. */
-  readonly breakage?: {
-    break(engine: Engine, why: 'full' | 'down'): void | Promise<void>
-    mend(engine: Engine): void | Promise<void>
-  }
 }
 
 /** One engine under examination, its time, and what may befall it. */

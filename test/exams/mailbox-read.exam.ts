@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import type { EngineSubject } from '../support/engine-subject.ts'
+import { Rig } from '../support/engine-subject.ts'
+import { append, keep, readNames, same, settle } from '../support/engine-words.ts'
+
+const main = 'shop/locker/main'
+
+export function mailboxReadExam(subject: EngineSubject): void {
+  test('commands come in order, after an offset, at most so many', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const kept = []
+    for (const name of ['a', 'b', 'c', 'd']) kept.push(await keep(rig, main, { name }))
+    assert.deepEqual(await readNames(rig, main), ['a', 'b', 'c', 'd'])
+    assert.deepEqual(await readNames(rig, main, kept[1]!.offset), ['c', 'd'])
+    assert.deepEqual(await readNames(rig, main, 0, 2), ['a', 'b'])
+    assert.deepEqual(await readNames(rig, main, kept[0]!.offset, 1), ['b'])
+    assert.deepEqual(await readNames(rig, main, kept[3]!.offset), [])
+    assert.deepEqual(await readNames(rig, main, kept[3]!.offset + 1_000), [])
+    assert.deepEqual(await readNames(rig, 'shop/nobody/main'), [])
+  })
+
+  test('nothing is read before it is kept', async (t) => {
+    const rig = await Rig.make(t, subject)
+    await keep(rig, main, { name: 'a' })
+    let kept = false
+    const later = append(rig, main, { name: 'b' }).then(() => {
+      kept = true
+    })
+    const answer = rig.engine.mailbox.read(main, 0, 10)
+    if (answer instanceof Promise) {
+      const names = (await answer).map(({ name }) => name)
+      await new Promise(setImmediate)
+      assert.deepEqual(names, kept ? names : ['a'])
+    } else {
+      assert.deepEqual(
+        answer.map(({ name }) => name),
+        ['a'],
+      )
+    }
+    await later
+    assert.deepEqual(await readNames(rig, main), ['a', 'b'])
+  })
+
+  test('what was ended before the call is not read, kept or not', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const a = await keep(rig, main, { name: 'a' })
+    await keep(rig, main, { name: 'b' })
+    const settled = settle(rig, main, { changes: [expired(rig, a.offset)] })
+    assert.deepEqual(await readNames(rig, main), ['b'])
+    await settled
+    assert.deepEqual(await readNames(rig, main), ['b'])
+  })
+
+  test('what ends while the answer is on its way is not in it', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const a = await keep(rig, main, { name: 'a' })
+    await keep(rig, main, { name: 'b' })
+    rig.engine.mailbox.release(main)
+    const later = append(rig, main, { name: 'c' })
+    const answer = rig.engine.mailbox.read(main, 0, 10)
+    const settled = settle(rig, main, { changes: [expired(rig, a.offset)] })
+    if (answer instanceof Promise) {
+      assert.ok((await answer).every(({ name }) => name !== 'a'))
+    }
+    await Promise.all([later, settled])
+    assert.deepEqual(await readNames(rig, main), ['b', 'c'])
+  })
+
+  test('what was delivered is not read again', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const a = await keep(rig, main, { name: 'a', expect: 'reply' }, { intend: true })
+    await keep(rig, main, { name: 'b' })
+    rig.engine.mailbox.sent(main, a.offset, rig.clock.nowMs())
+    await settle(rig, main, {
+      changes: [{ kind: 'delivered', offset: a.offset, atMs: rig.clock.nowMs() }],
+    })
+    assert.deepEqual(await readNames(rig, main), ['b'])
+  })
+
+  test('a command says whether it may have been sent, and when it first was', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const a = await keep(rig, main, { name: 'a' })
+    const b = await keep(rig, main, { name: 'b' })
+    await keep(rig, main, { name: 'c' })
+    await rig.engine.mailbox.intend(main, b.offset)
+    const firstMs = rig.clock.nowMs()
+    rig.engine.mailbox.sent(main, a.offset, firstMs)
+    rig.clock.advance(10)
+    rig.engine.mailbox.sent(main, b.offset, rig.clock.nowMs())
+    const read = await rig.engine.mailbox.read(main, 0, 10)
+    same(
+      read.map(({ name, maybeSent, sentAtMs }) => ({ name, maybeSent, sentAtMs })),
+      [
+        { name: 'a', maybeSent: true, sentAtMs: firstMs },
+        { name: 'b', maybeSent: true, sentAtMs: firstMs + 10 },
+        { name: 'c', maybeSent: false },
+      ],
+    )
+    assert.equal((await rig.engine.mailbox.open(main)).sentUpTo, b.offset)
+  })
+
+  test('a released channel is read as before', async (t) => {
+    const rig = await Rig.make(t, subject)
+    await keep(rig, main, { name: 'a' })
+    await rig.engine.mailbox.open(main)
+    rig.engine.mailbox.release(main)
+    rig.engine.mailbox.release(main)
+    assert.deepEqual(await readNames(rig, main), ['a'])
+    await keep(rig, main, { name: 'b' })
+    rig.engine.mailbox.release('shop/nobody/main')
+    assert.deepEqual(await readNames(rig, main), ['a', 'b'])
+  })
+
+  test('a release forgets nothing of what was sent', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const a = await keep(rig, main, { name: 'a' }, { intend: true })
+    rig.engine.mailbox.sent(main, a.offset, rig.clock.nowMs())
+    rig.engine.mailbox.release(main)
+    await keep(rig, main, { name: 'b' })
+    const head = await rig.engine.mailbox.open(main)
+    assert.equal(head.sentUpTo, a.offset)
+    assert.deepEqual(
+      head.open.map(({ maybeSent }) => maybeSent),
+      [true, false],
+    )
+  })
+
+  test('rule 30: one device never sees the mailbox of another whose name begins alike', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const alike = [
+      'shop/ab/main',
+      'shop/abc/main',
+      'shop/ab-/main',
+      'shop/ab./main',
+      'shop/ab~/main',
+      'shop/a/main',
+      'shop/ab/main2',
+      'shop/ab/mai',
+      'shop/ab/urgent',
+      'sho/ab/main',
+      'shop2/ab/main',
+      'shop/constructor/main',
+      'shop/ab/constructor',
+    ]
+    for (const channel of alike) await keep(rig, channel, { name: `for-${channel}` })
+    await settle(rig, 'shop/abc/main', { uplinks: 'abc' })
+    for (const channel of alike) {
+      assert.deepEqual(await readNames(rig, channel), [`for-${channel}`])
+      assert.equal((await rig.engine.mailbox.depth(channel)).commands, 1)
+      const head = await rig.engine.mailbox.open(channel)
+      assert.equal(head.open.length, 1)
+      assert.equal(head.uplinks, channel === 'shop/abc/main' ? 'abc' : undefined)
+    }
+    assert.deepEqual([...(await rig.engine.mailbox.channels('shop/ab'))].sort(), [
+      'shop/ab/constructor',
+      'shop/ab/mai',
+      'shop/ab/main',
+      'shop/ab/main2',
+      'shop/ab/urgent',
+    ])
+    assert.deepEqual(await rig.engine.mailbox.channels('shop/abc'), ['shop/abc/main'])
+    assert.deepEqual(await rig.engine.mailbox.channels('shop/nobody'), [])
+    const history = await rig.engine.mailbox.history('shop/ab-', { limit: 10 })
+    assert.deepEqual(
+      history.items.map(({ command }) => command.channel),
+      ['shop/ab-/main'],
+    )
+    assert.equal((await rig.engine.mailbox.counts('shop')).accepted, 11)
+    assert.equal((await rig.engine.mailbox.counts('sho')).accepted, 1)
+  })
+}
+
+const expired = (rig: Rig, offset: number) =>
+  ({ kind: 'ended', offset, status: 'expired', atMs: rig.clock.nowMs() }) as const
