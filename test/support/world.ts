@@ -52,6 +52,10 @@ export class MemoryLink implements Link {
     this.closed ??= { reason, retryAfterMs }
   }
 
+  get isClosed(): boolean {
+    return this.closed !== undefined
+  }
+
   get names(): string[] {
     return this.got.map(({ command }) => command.name)
   }

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+
+/**
+ * Who may import whom: the picture in docs/architecture.md, kept true.
+ *
+ * The first place that holds a file is its home. A home may import itself and the places named.
+ */
+const homes: readonly (readonly [home: string, may: readonly string[]])[] = [
+  ['src/contract', []],
+  ['src/secrets', ['src/contract']],
+  ['src/channel', ['src/contract']],
+  ['src/hub', ['src/contract', 'src/channel']],
+  ['src/engine/memory', ['src/contract']],
+  ['src/engine/level', ['src/contract']],
+  ['src/api', ['src/contract', 'src/secrets']],
+  ['src/node', ['src/contract', 'src/hub']],
+  ['adapters/pike', ['src/contract', 'src/secrets']],
+  ['devices', ['src/contract', 'src/secrets', 'adapters/pike/codec.ts', 'adapters/pike/frames.ts']],
+  ['cli', ['src', 'adapters', 'devices']],
+]
+
+/** What the core may take from outside: the platform's pure parts. No protocol, no socket, no driver. */
+const coreMay = new Set(['node:crypto'])
+const core = ['src/contract', 'src/channel', 'src/hub']
+
+const root = path.join(import.meta.dirname, '..')
+const inside = (file: string, place: string) => file === place || file.startsWith(`${place}/`)
+
+function sources(folder: string): string[] {
+  if (!existsSync(path.join(root, folder))) return []
+  return readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => path.posix.join(folder, name))
+}
+
+const files = ['src', 'adapters', 'devices', 'cli'].flatMap(sources)
+
+function importsOf(file: string): { own: string[]; foreign: string[] } {
+  const text = readFileSync(path.join(root, file), 'utf8')
+  const named = [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1]!)
+  const own = named
+    .filter((name) => name.startsWith('.'))
+    .map((name) => path.posix.join(path.posix.dirname(file), name))
+  return { own, foreign: named.filter((name) => !name.startsWith('.')) }
+}
+
+test('every import follows the picture in docs/architecture.md', () => {
+  assert.ok(files.length > 50, 'found no sources: this test would prove nothing')
+  for (const file of files) {
+    const home = homes.find(([place]) => inside(file, place))
+    assert.ok(home, `${file} has no home in the picture`)
+    for (const to of importsOf(file).own) {
+      const allowed = [home[0], ...home[1]].some((place) => inside(to, place))
+      assert.ok(allowed, `${file} imports ${to}`)
+    }
+  }
+})
+
+test('every import names a file that is there', () => {
+  for (const file of files) {
+    for (const to of importsOf(file).own) {
+      assert.ok(existsSync(path.join(root, to)), `${file} imports ${to}`)
+    }
+  }
+})
+
+test('the core holds no protocol, no socket and no clock', () => {
+  for (const file of files.filter((one) => core.some((place) => inside(one, place)))) {
+    for (const name of importsOf(file).foreign) {
+      assert.ok(coreMay.has(name), `${file} imports ${name}`)
+    }
+    const text = readFileSync(path.join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')
+    assert.doesNotMatch(text, /\bDate\.now|performance\.now|setTimeout|setInterval/, file)
+  }
+})
+
+test('no import leads back to where it came from, save for types', () => {
+  const edges = new Map<string, string[]>()
+  for (const file of files) {
+    const text = readFileSync(path.join(root, file), 'utf8')
+    const values = [
+      ...text.matchAll(/^(?:import|export)\s+(?!type\b)[^;]*?from\s+'(\.[^']+)'/gms),
+    ].map((match) => path.posix.join(path.posix.dirname(file), match[1]!))
+    edges.set(file, values)
+  }
+  const done = new Set<string>()
+  const walk = (file: string, way: string[]): void => {
+    assert.ok(!way.includes(file), `a circle: ${[...way, file].join(' → ')}`)
+    if (done.has(file)) return
+    for (const to of edges.get(file) ?? []) walk(to, [...way, file])
+    done.add(file)
+  }
+  for (const file of files) walk(file, [])
+})
