@@ -1,0 +1,60 @@
+import { hash } from 'node:crypto'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { KeyRecord, Names, Scope } from '../contract/index.ts'
+import { apiBounds } from './bounds.ts'
+import type { Holds } from './holds.ts'
+import { refuse } from './problems.ts'
+
+type Hook = (request: FastifyRequest, reply: FastifyReply, done: () => void) => void
+
+/** What an `Authorization` header's key is kept as. */
+export const keyHash = (key: string): string => hash('sha256', key, 'hex')
+
+/**
+ * Who calls: looked up by the hash of the key, so comparing takes no secret and leaks no time.
+ * Hooks are made once a scope; everything after them sees only the key's own app.
+ */
+export class Auth {
+  readonly #names: Pick<Names, 'keyByHash'>
+  readonly #holds: Holds
+
+  constructor(names: Pick<Names, 'keyByHash'>, holds: Holds) {
+    this.#names = names
+    this.#holds = holds
+  }
+
+  /** Let through keys with this scope. */
+  scope(scope: Scope): Hook {
+    return (request, reply, done) => {
+      if (this.#holds.closed) {
+        refuse(reply, 'stopping', undefined, apiBounds.retryAfterSeconds * 1000)
+        return
+      }
+      const key = this.#keyOf(request.headers.authorization)
+      if (key === undefined) {
+        reply.header('www-authenticate', 'Bearer realm="pike"')
+        refuse(reply, 'unauthorized')
+        return
+      }
+      if (!key.scopes.includes(scope) && !key.scopes.includes('admin')) {
+        reply.header('www-authenticate', `Bearer error="insufficient_scope", scope="${scope}"`)
+        refuse(reply, 'forbidden', { detail: `needs the scope ${scope}`, scope })
+        return
+      }
+      request.key = key
+      done()
+    }
+  }
+
+  /** Is this key still what it was? For calls that last. */
+  stillValid(key: KeyRecord): boolean {
+    const now = this.#names.keyByHash(key.hash)
+    return now !== undefined && now.app === key.app && now.name === key.name
+  }
+
+  #keyOf(header: string | undefined): KeyRecord | undefined {
+    if (header === undefined || header.length < 8) return undefined
+    if (header.slice(0, 7).toLowerCase() !== 'bearer ') return undefined
+    return this.#names.keyByHash(keyHash(header.slice(7).trim()))
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * Bounds that only northbound HTTP has; those it shares are in `src/contract/limits.ts`.
+ * Each says what happens there.
+ */
+export const apiBounds = {
+  /** Nesting of a JSON body. Deeper: `400` before anything parses it. */
+  jsonMaxDepth: 64,
+  /** Tags of one device. More: `400`. */
+  tagsMax: 64,
+  /** A device's attributes as JSON. Larger: `400`. */
+  attributesMaxBytes: 16 * 1024,
+  /** Channels of one device beside `main` and `urgent`. More: `400`. */
+  channelsMax: 16,
+  /** A device secret that a back end chooses. Outside: `400`. */
+  secretMinChars: 8,
+  secretMaxChars: 256,
+  /** A collapse key. Longer: `400`. */
+  collapseMaxChars: 128,
+  /** A content type. Longer: `400`. */
+  contentTypeMaxChars: 128,
+  /** An Idempotency-Key. Longer: `400`. */
+  idempotencyKeyMaxChars: 255,
+  /** Items of a page, unless `limit` says otherwise, and the most it may say. More: `400`. */
+  pageItems: 100,
+  pageMaxItems: 1_000,
+  /** Bytes of an event page after which it ends early; `next` goes on from there. */
+  pageMaxBytes: 4 * 1024 * 1024,
+  /** Events read at once for a stream. */
+  streamReadEvents: 64,
+  /** A stream's events are joined up to this size before they are written. */
+  streamChunkBytes: 16 * 1024,
+  /** A silent stream says that it lives this often. */
+  streamHeartbeatMs: 15_000,
+  /** A reader that takes nothing for this long loses its stream; it may resume where it was. */
+  streamStalledMs: 60_000,
+  /** A part of a path. Longer: `414`. */
+  pathPartMaxChars: 512,
+  /** The headers of a request. Above: `408`. */
+  headersTimeoutMs: 10_000,
+  /** A whole request. Above: `408`. */
+  requestTimeoutMs: 20_000,
+  /** How often the two above are looked at. */
+  timeoutsCheckMs: 2_000,
+  /** An idle connection between two calls. Above: closed. */
+  keepAliveTimeoutMs: 72_000,
+  /** A connection on which nothing moves, beyond the longest wait. Above: closed. */
+  silentTimeoutMs: 30_000,
+  /** Connections at once. Above: closed at once, unanswered. */
+  connectionsMax: 16_384,
+  /** `Retry-After` where nothing better is known, s. */
+  retryAfterSeconds: 5,
+} as const

@@ -1,0 +1,177 @@
+import { type Static, Type } from 'typebox'
+import { endStatuses, identifierPattern, limits } from '../contract/index.ts'
+import { apiBounds } from './bounds.ts'
+import {
+  closed,
+  Nullable,
+  pageLimit,
+  payloadFields,
+  ReplyStatus,
+  Status,
+  Step,
+  Time,
+} from './schemas.ts'
+
+/** No control characters and no halves of a character, so that it can stand in any protocol. */
+const printable = '^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]+$'
+const base64 = '^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
+const contentType = '^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:\\s*;\\s*[\\x20-\\x7e]+)?$'
+
+export const CommandPost = Type.Object(
+  {
+    name: Type.String({
+      minLength: 1,
+      maxLength: limits.nameMaxBytes,
+      pattern: printable,
+      description: `What to do; at most ${limits.nameMaxBytes} bytes of UTF-8.`,
+    }),
+    payload: Type.Optional(
+      Type.Unknown({ description: 'Any JSON; the device gets its text as it stands here.' }),
+    ),
+    payloadBase64: Type.Optional(
+      Type.String({ pattern: base64, description: 'Bytes, instead of `payload`.' }),
+    ),
+    contentType: Type.Optional(
+      Type.String({
+        maxLength: apiBounds.contentTypeMaxChars,
+        pattern: contentType,
+        description: 'Of `payloadBase64`; application/octet-stream if left out.',
+      }),
+    ),
+    delivery: Type.Optional(
+      Type.Enum(['queue', 'now'], {
+        description: '`now`: given to a live link before its deadline or not at all.',
+        default: 'queue',
+      }),
+    ),
+    ttl: Type.Optional(
+      Type.Number({
+        minimum: 0.001,
+        maximum: limits.ttlMaxMs / 1000,
+        description: 's in which it may be handed over. Default: 7 days; 30 s for `now`.',
+      }),
+    ),
+    expect: Type.Optional(
+      Type.Enum(['ack', 'reply'], {
+        description: "What ends it well: the device's acknowledgement, or its reply.",
+        default: 'ack',
+      }),
+    ),
+    replyTimeout: Type.Optional(
+      Type.Number({
+        minimum: 0.001,
+        maximum: limits.replyTimeoutMaxMs / 1000,
+        description: 's from delivered in which the reply must come. Default: 60.',
+      }),
+    ),
+    channel: Type.Optional(Type.String({ pattern: identifierPattern, default: 'main' })),
+    collapse: Type.Optional(
+      Nullable(
+        Type.String({
+          minLength: 1,
+          maxLength: apiBounds.collapseMaxChars,
+          pattern: printable,
+          description: 'A newer command with the same key replaces an older one still queued.',
+        }),
+      ),
+    ),
+  },
+  {
+    ...closed,
+    title: 'CommandPost',
+    examples: [
+      {
+        name: 'open',
+        payload: { door: 7 },
+        delivery: 'now',
+        ttl: 30,
+        expect: 'reply',
+        replyTimeout: 60,
+        channel: 'urgent',
+      },
+    ],
+  },
+)
+export type CommandPost = Static<typeof CommandPost>
+
+const place = {
+  id: Type.String(),
+  device: Type.String(),
+  channel: Type.String(),
+  epoch: Type.Integer(),
+  offset: Type.Integer(),
+}
+export const Accepted = Type.Object(
+  { ...place, status: Status, expiresAt: Time },
+  { title: 'Accepted' },
+)
+
+const Reply = Type.Object(
+  {
+    status: ReplyStatus,
+    reason: Type.Optional(Type.String()),
+    ...payloadFields,
+  },
+  { title: 'Reply' },
+)
+
+export const Command = Type.Object(
+  {
+    ...place,
+    name: Type.String(),
+    status: Status,
+    ended: Type.Boolean({ description: 'true: `status` is the outcome and never changes' }),
+    reason: Type.Optional(Type.String()),
+    delivery: Type.Enum(['queue', 'now']),
+    expect: Type.Enum(['ack', 'reply']),
+    acceptedAt: Time,
+    expiresAt: Time,
+    askedBy: Type.String({ description: 'the name of the API key that asked' }),
+    timeline: Type.Array(Step),
+    reply: Type.Optional(Reply),
+  },
+  { title: 'Command' },
+)
+
+export const Explanation = Type.Object(
+  {
+    code: Type.String({ description: 'for programs' }),
+    sentence: Type.String({ description: 'for people' }),
+    session: Type.Optional(
+      Type.Object({
+        connection: Type.String(),
+        protocol: Type.String(),
+        peer: Type.String(),
+        since: Time,
+        heardAt: Time,
+        inFlight: Type.Integer(),
+        windowMaxCommands: Type.Integer(),
+      }),
+    ),
+    head: Type.Optional(
+      Type.String({ description: 'the oldest undelivered command, for which the others wait' }),
+    ),
+    lastAcknowledgedAt: Type.Optional(Time),
+    nextAt: Type.Optional(
+      Type.String({
+        format: 'date-time',
+        description: 'when something becomes of it if nobody says anything',
+      }),
+    ),
+    command: Command,
+  },
+  { title: 'Explanation' },
+)
+
+export const HistoryQuery = Type.Object(
+  {
+    status: Type.Optional(Type.Enum(['open', ...endStatuses])),
+    after: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
+    limit: pageLimit,
+  },
+  closed,
+)
+export const History = Type.Object(
+  { items: Type.Array(Command), next: Nullable(Type.String()) },
+  { title: 'CommandPage' },
+)

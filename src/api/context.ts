@@ -1,0 +1,56 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify'
+import type { Clock, Events, Gateway, Limits, Mailbox, Names } from '../contract/index.ts'
+import type { Auth } from './auth.ts'
+import type { Feed } from './feed.ts'
+import type { Holds } from './holds.ts'
+import type { ProblemName } from './problems.ts'
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression<RawServerDefault>,
+  RawReplyDefaultExpression<RawServerDefault>,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+
+/** As much of a pino logger as is needed here. */
+export interface ApiLog {
+  error(about: object, text: string): void
+  warn(about: object, text: string): void
+}
+
+export interface ApiDeps {
+  readonly gateway: Gateway
+  readonly names: Names
+  readonly events: Events
+  /** For the history of a device. */
+  readonly mailbox: Pick<Mailbox, 'history'>
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly version: string
+  metrics(): Promise<{ contentType: string; body: string }>
+  readonly log?: ApiLog | undefined
+}
+
+/** What every resource's routes are given. */
+export interface ApiContext extends ApiDeps {
+  readonly auth: Auth
+  readonly holds: Holds
+  readonly feed: Feed
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The problems this call may answer with, for /openapi.json. */
+    problems?: readonly ProblemName[]
+    /** Responses that are not serialised by schema, for /openapi.json. */
+    responses?: Readonly<Record<number, object>>
+  }
+}

@@ -1,0 +1,81 @@
+import { type Static, Type } from 'typebox'
+import { identifierPattern, limits } from '../contract/index.ts'
+import { apiBounds } from './bounds.ts'
+import { closed, Identifier, Nullable, pageLimit, Time } from './schemas.ts'
+
+const ChannelSettings = Type.Object(
+  {
+    maxCommands: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.mailboxMaxCommands })),
+    overflow: Type.Optional(Type.Enum(['reject', 'drop-oldest'])),
+  },
+  closed,
+)
+const ChannelMap = Type.Record(Type.String({ pattern: identifierPattern }), ChannelSettings, {
+  ...closed,
+  maxProperties: apiBounds.channelsMax,
+  description: 'Settings of channels; beside `main` and `urgent`, which every device has.',
+})
+const Attributes = Type.Unsafe<Record<string, unknown>>({
+  type: 'object',
+  description: `What you like to keep with the device: at most ${apiBounds.attributesMaxBytes} bytes of JSON.`,
+})
+const Tags = Type.Array(Identifier, { maxItems: apiBounds.tagsMax, uniqueItems: true })
+
+export const DevicePut = Type.Object(
+  {
+    secret: Type.Optional(
+      Type.String({
+        minLength: apiBounds.secretMinChars,
+        maxLength: apiBounds.secretMaxChars,
+        pattern: '^[\\x21-\\x7e]+$',
+        description:
+          'Visible ASCII. Of a device that exists: the new one, while the one before stays valid too.',
+      }),
+    ),
+    disabled: Type.Optional(Type.Boolean()),
+    tags: Type.Optional(Tags),
+    attributes: Type.Optional(Attributes),
+    channels: Type.Optional(ChannelMap),
+  },
+  { ...closed, title: 'DevicePut', examples: [{ tags: ['berlin'], attributes: { doors: 24 } }] },
+)
+export type DevicePut = Static<typeof DevicePut>
+
+const Presence = Type.Object({
+  state: Type.Enum(['online', 'suspect', 'asleep', 'offline']),
+  since: Type.Optional(Time),
+  heardAt: Type.Optional(Type.String({ format: 'date-time', description: 'last proof of life' })),
+  protocol: Type.Optional(Type.String()),
+  reason: Type.Optional(Type.String()),
+})
+const MailboxDepth = Type.Object({
+  commands: Type.Integer({ description: 'open commands' }),
+  bytes: Type.Integer({ description: 'payload bytes not yet delivered' }),
+  oldestAt: Type.Optional(Time),
+})
+export const Device = Type.Object(
+  {
+    device: Identifier,
+    disabled: Type.Boolean(),
+    tags: Type.Array(Type.String()),
+    attributes: Attributes,
+    channels: Type.Record(Type.String(), ChannelSettings),
+    credentials: Type.Integer({ description: 'secrets that are valid now: 1, or 2 in a rotation' }),
+    createdAt: Time,
+    changedAt: Time,
+    presence: Presence,
+    mailbox: MailboxDepth,
+    secret: Type.Optional(Type.String({ description: 'shown this once, when we made it' })),
+  },
+  { title: 'Device' },
+)
+export type Device = Static<typeof Device>
+
+export const DeviceList = Type.Object(
+  { items: Type.Array(Device), next: Nullable(Type.String()) },
+  { title: 'DevicePage' },
+)
+export const DeviceListQuery = Type.Object(
+  { after: Type.Optional(Identifier), limit: pageLimit },
+  closed,
+)

@@ -1,0 +1,109 @@
+import { Type } from 'typebox'
+import { endStatuses, eventKinds, limits } from '../contract/index.ts'
+import { closed, Identifier, pageLimit, payloadFields, ReplyStatus, Step, Time } from './schemas.ts'
+
+export const eventIdPattern = '^[0-9a-z]{1,7}-[0-9a-z]{10}$'
+
+export const EventsQuery = Type.Object(
+  {
+    after: Type.Optional(
+      Type.String({ pattern: eventIdPattern, description: 'An event id or the `next` of a page.' }),
+    ),
+    limit: pageLimit,
+    wait: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        description: `s to hold a page that would be empty; at most ${limits.waitMaxMs / 1000}.`,
+      }),
+    ),
+    device: Type.Optional(Identifier),
+    type: Type.Optional(
+      Type.Array(Type.String(), {
+        maxItems: 16,
+        description: `Of ${eventKinds.join(', ')}; repeated, or joined by commas.`,
+      }),
+    ),
+  },
+  closed,
+)
+
+const about = {
+  id: Type.String(),
+  app: Type.String(),
+  device: Type.String(),
+  channel: Type.Optional(Type.String()),
+  at: Time,
+}
+const Stamp = Type.Object({ epoch: Type.Integer(), sequence: Type.Integer() })
+
+export const Event = Type.Union(
+  [
+    Type.Object({
+      ...about,
+      type: Type.Literal('event'),
+      name: Type.String(),
+      stamp: Type.Optional(Stamp),
+      maybeRepeat: Type.Optional(Type.Boolean()),
+      ...payloadFields,
+    }),
+    Type.Object({
+      ...about,
+      type: Type.Literal('reply'),
+      command: Type.String(),
+      status: ReplyStatus,
+      reason: Type.Optional(Type.String()),
+      stamp: Type.Optional(Stamp),
+      ...payloadFields,
+    }),
+    Type.Object({
+      ...about,
+      type: Type.Literal('presence'),
+      state: Type.Enum(['online', 'suspect', 'asleep', 'offline']),
+      protocol: Type.Optional(Type.String()),
+      reason: Type.Optional(Type.String()),
+    }),
+    Type.Object({
+      ...about,
+      type: Type.Literal('command.ended'),
+      command: Type.String(),
+      name: Type.String(),
+      status: Type.Enum([...endStatuses]),
+      reason: Type.Optional(Type.String()),
+      delivery: Type.Enum(['queue', 'now']),
+      expect: Type.Enum(['ack', 'reply']),
+      acceptedAt: Time,
+      expiresAt: Time,
+      askedBy: Type.String(),
+      timeline: Type.Array(Step),
+    }),
+    Type.Object({
+      ...about,
+      type: Type.Literal('command.late'),
+      command: Type.String(),
+      proof: Type.Enum(['acknowledged', 'reply']),
+      status: Type.Optional(ReplyStatus),
+      reason: Type.Optional(Type.String()),
+      ...payloadFields,
+    }),
+    Type.Object({
+      ...about,
+      type: Type.Literal('session.conflict'),
+      hold: Type.Number({ description: 's for which neither may attach' }),
+    }),
+    Type.Object({
+      ...about,
+      type: Type.Literal('position.unknown'),
+      claimed: Type.Object({ epoch: Type.Integer(), offset: Type.Integer() }),
+    }),
+  ],
+  { title: 'Event' },
+)
+
+export const EventPageBody = Type.Object(
+  {
+    items: Type.Array(Event),
+    next: Type.String({ description: '`after` of the next call; there always is one' }),
+    caughtUp: Type.Boolean({ description: 'false: more lies behind `next`, ask again at once' }),
+  },
+  { title: 'EventPage' },
+)

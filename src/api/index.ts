@@ -1,0 +1,47 @@
+import { Auth } from './auth.ts'
+import { commandRoutes } from './commands.ts'
+import type { ApiContext, ApiDeps, App } from './context.ts'
+import { deviceRoutes } from './devices.ts'
+import { eventRoutes } from './events.ts'
+import { Feed } from './feed.ts'
+import { healthRoutes } from './health.ts'
+import { Holds } from './holds.ts'
+import { describeApi } from './openapi.ts'
+import { createServer } from './server.ts'
+
+export { keyHash } from './auth.ts'
+export type { ApiDeps, App } from './context.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Event streams open now. */
+    eventStreams(): number
+    /** For /metrics. */
+    figures(): Readonly<Record<string, number>>
+  }
+}
+
+/**
+ * Northbound HTTP: everything a back end may ask, on top of the ports.
+ *
+ * @returns ready to `listen`; `close` ends streams and held calls at once and lets the others finish.
+ */
+export async function createApi(deps: ApiDeps): Promise<App> {
+  const holds = new Holds(deps.limits.waitersMax)
+  const feed = new Feed(deps.events, deps.clock)
+  const auth = new Auth(deps.names, holds)
+  const context: ApiContext = { ...deps, auth, holds, feed }
+  const app = createServer(deps, holds)
+  await describeApi(app, deps.version)
+  deviceRoutes(app, context)
+  commandRoutes(app, context)
+  eventRoutes(app, context)
+  healthRoutes(app, context)
+  app.decorate('figures', () => ({
+    streams_open: app.eventStreams(),
+    calls_held: holds.count,
+  }))
+  app.addHook('onClose', async () => feed.close())
+  await app.ready()
+  return app
+}

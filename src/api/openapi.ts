@@ -1,0 +1,148 @@
+import swagger from '@fastify/swagger'
+import type { App } from './context.ts'
+import { type ProblemName, problemMediaType, problems } from './problems.ts'
+import { Problem } from './schemas.ts'
+
+type Json = Record<string, unknown>
+
+/** Every call under /v1 may answer with these. */
+const everywhere: readonly ProblemName[] = ['unauthorized', 'forbidden', 'internal', 'stopping']
+
+/** The schemas of the routes, told as OpenAPI 3.1. Register before the routes. */
+export async function describeApi(app: App, version: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Pike IoT, northbound',
+        version,
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as never,
+        description: 'Commands to devices, events from them. One honest outcome each.',
+      },
+      tags: [
+        { name: 'devices', description: 'who exists' },
+        { name: 'commands', description: 'what shall be done, and what became of it' },
+        { name: 'events', description: 'what devices say, and outcomes' },
+        { name: 'operation', description: 'for who runs it; no key needed' },
+      ],
+      components: {
+        securitySchemes: {
+          key: { type: 'http', scheme: 'bearer', description: 'An API key of one app.' },
+        },
+      },
+      security: [{ key: [] }],
+    },
+    transform: ({ schema, url, route }) => {
+      const config = (route.config ?? {}) as {
+        problems?: readonly ProblemName[]
+        responses?: Json
+      }
+      const named = [...(config.problems ?? []), ...(url.startsWith('/v1/') ? everywhere : [])]
+      return {
+        url,
+        schema: {
+          ...schema,
+          ...(url.startsWith('/v1/') && { headers: headersOf(url, String(route.method)) }),
+          response: {
+            ...described((schema as { response?: Json } | undefined)?.response),
+            ...config.responses,
+            ...problemResponses(named),
+          },
+        } as never,
+      }
+    },
+    transformObject: (document) => {
+      const { openapiObject } = document as { openapiObject?: Json }
+      return hoistNamed(openapiObject ?? {}) as never
+    },
+  })
+  app.get(
+    '/openapi.json',
+    {
+      schema: { summary: 'This description', tags: ['operation'], security: [] },
+      config: {
+        responses: {
+          200: {
+            description: 'OpenAPI 3.1',
+            content: { 'application/json': { schema: { type: 'object' } } },
+          },
+        },
+      },
+    },
+    async (_request, reply) =>
+      reply.header('content-type', 'application/json').send(JSON.stringify(app.swagger())),
+  )
+}
+
+/** Headers are checked where they are read; here they are only told. */
+function headersOf(url: string, method: string): Json | undefined {
+  const prefer = {
+    type: 'string',
+    description: '`wait=N`: hold the call up to N s until the command has ended; at most 60.',
+  }
+  if (method === 'POST' && url.endsWith('/commands')) {
+    const key = {
+      type: 'string',
+      minLength: 1,
+      maxLength: 255,
+      description: 'The same key and body give the same command for 24 h.',
+    }
+    return { type: 'object', properties: { 'Idempotency-Key': key, Prefer: prefer } }
+  }
+  if (method === 'GET' && url === '/v1/commands/:command')
+    return { type: 'object', properties: { Prefer: prefer } }
+  if (url === '/v1/events') {
+    const last = { type: 'string', description: 'An event id; goes before `after`.' }
+    return { type: 'object', properties: { 'Last-Event-ID': last } }
+  }
+  return undefined
+}
+
+const texts: Readonly<Record<string, string>> = { 200: 'As asked', 201: 'Made', 202: 'Kept, open' }
+
+function described(responses: Json | undefined): Json {
+  const out: Json = {}
+  for (const [status, schema] of Object.entries(responses ?? {})) {
+    out[status] = {
+      description: texts[status] ?? 'As asked',
+      content: { 'application/json': { schema } },
+    }
+  }
+  return out
+}
+
+function problemResponses(names: readonly ProblemName[]): Json {
+  const byStatus = new Map<number, string[]>()
+  for (const name of names) {
+    const { status, title } = problems[name]
+    const list = byStatus.get(status) ?? []
+    list.push(`\`${name}\`: ${title}.`)
+    byStatus.set(status, list)
+  }
+  const out: Json = {}
+  for (const [status, list] of byStatus) {
+    out[status] = {
+      description: list.join(' '),
+      content: { [problemMediaType]: { schema: Problem } },
+    }
+  }
+  return out
+}
+
+/** Schemas with a title become components of that name, said once. */
+function hoistNamed(document: Json): Json {
+  const schemas: Json = {}
+  const walk = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(walk)
+    if (value === null || typeof value !== 'object') return value
+    const node = value as Json
+    const copy: Json = {}
+    for (const [name, inner] of Object.entries(node)) copy[name] = walk(inner)
+    const named = typeof node.title === 'string' && ('type' in node || 'anyOf' in node)
+    if (!named) return copy
+    schemas[node.title as string] = copy
+    return { $ref: `#/components/schemas/${node.title as string}` }
+  }
+  const paths = walk(document.paths)
+  return { ...document, paths, components: { ...(document.components as Json), schemas } }
+}

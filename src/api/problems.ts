@@ -1,0 +1,208 @@
+import type { FastifyReply } from 'fastify'
+
+/**
+ * Every way in which a call may be refused, by the last part of its `type` URI.
+ * `advice` says what to do next. Source: RFC 9457; `docs/back-end.md` has the same list.
+ */
+export const problems = {
+  'bad-request': {
+    status: 400,
+    title: 'The request is not well-formed HTTP for this server',
+    advice: 'Mend the request; repeating it changes nothing.',
+  },
+  'malformed-json': {
+    status: 400,
+    title: 'The body is not JSON in UTF-8',
+    advice: 'Mend the body.',
+  },
+  'too-deep': {
+    status: 400,
+    title: 'The JSON is nested too deeply',
+    advice: 'Send a flatter value, or bytes in payloadBase64.',
+  },
+  'invalid-request': {
+    status: 400,
+    title: 'Something in the request does not fit',
+    advice: '`errors` names each field at fault; mend it.',
+  },
+  unauthorized: {
+    status: 401,
+    title: 'No API key, or one nobody has',
+    advice: 'Send `Authorization: Bearer <api key>`.',
+  },
+  forbidden: {
+    status: 403,
+    title: 'This API key may not do that',
+    advice: 'Use a key with the scope that `scope` names.',
+  },
+  'not-found': {
+    status: 404,
+    title: 'There is no such call',
+    advice: 'See /openapi.json for the calls there are.',
+  },
+  'unknown-device': {
+    status: 404,
+    title: 'This app has no such device',
+    advice: 'Register it with PUT /v1/devices/{device}, or mend the name.',
+  },
+  'unknown-command': {
+    status: 404,
+    title: 'This app has no such command',
+    advice: 'Mend the id. What ended more than the retention ago is forgotten.',
+  },
+  'request-timeout': {
+    status: 408,
+    title: 'The request did not arrive in time',
+    advice: 'Send it again, with the same Idempotency-Key.',
+  },
+  'device-disabled': {
+    status: 409,
+    title: 'This device is disabled',
+    advice: 'Enable it with PUT /v1/devices/{device} {"disabled": false}.',
+  },
+  'idempotency-conflict': {
+    status: 409,
+    title: 'This Idempotency-Key was used with another request',
+    advice: 'Use a new key for a new command; `command` is what the key stands for.',
+  },
+  'not-cancelable': {
+    status: 409,
+    title: 'The command can no longer be canceled',
+    advice: 'It has ended or may have been sent; `commandStatus` says where it stands.',
+  },
+  'cursor-gone': {
+    status: 410,
+    title: 'The events after this cursor are no longer all here',
+    advice:
+      'Events were missed. Start again without `after` (from `oldest`) and compare your own state.',
+  },
+  'payload-too-large': {
+    status: 413,
+    title: 'The payload is over its limit',
+    advice: 'Send less; pass large things by reference.',
+  },
+  'body-too-large': {
+    status: 413,
+    title: 'The body is over its limit',
+    advice: 'Send less.',
+  },
+  'path-too-long': {
+    status: 414,
+    title: 'A part of the path is longer than any name',
+    advice: 'Mend the name.',
+  },
+  'unsupported-media-type': {
+    status: 415,
+    title: 'The body is not declared as JSON',
+    advice: 'Send `Content-Type: application/json`.',
+  },
+  'mailbox-full': {
+    status: 429,
+    title: "The device's mailbox is full",
+    advice: 'Nothing was kept. Try again after Retry-After, with the same Idempotency-Key.',
+  },
+  'headers-too-large': {
+    status: 431,
+    title: 'The headers are over their limit',
+    advice: 'Send fewer or shorter headers.',
+  },
+  internal: {
+    status: 500,
+    title: 'This is our mistake',
+    advice:
+      'The log says more. A command may have been kept: repeat with the same Idempotency-Key.',
+  },
+  'store-unavailable': {
+    status: 503,
+    title: 'The store cannot be written at the moment',
+    advice:
+      'Nothing is promised. Try again after Retry-After, with the same Idempotency-Key: then it is one command.',
+  },
+  'too-many-streams': {
+    status: 503,
+    title: 'As many event streams are open as may be',
+    advice: 'Try again after Retry-After, or read pages.',
+  },
+  'not-ready': {
+    status: 503,
+    title: 'Not ready to accept commands',
+    advice: 'Try again after Retry-After.',
+  },
+  stopping: {
+    status: 503,
+    title: 'This gateway is stopping',
+    advice: 'Nothing was kept. Try again after Retry-After.',
+  },
+  'store-full': {
+    status: 507,
+    title: 'The store has no space left',
+    advice: 'Nothing was kept. An operator must make room; then it goes on by itself.',
+  },
+} as const satisfies Record<string, { status: number; title: string; advice: string }>
+
+export type ProblemName = keyof typeof problems
+
+/** Where a field at fault stands: `path` is a JSON pointer into that part. */
+export interface FieldError {
+  readonly in: 'body' | 'query' | 'path' | 'header'
+  readonly path: string
+  readonly message: string
+}
+
+/** What a problem says beside its type, title and status. Times are RFC 3339. */
+export interface Said {
+  readonly detail?: string
+  readonly errors?: readonly FieldError[]
+  readonly [member: string]: unknown
+}
+
+export const problemMediaType = 'application/problem+json'
+
+export const problemJson = (name: ProblemName, said?: Said): string =>
+  JSON.stringify({
+    type: `/problems/${name}`,
+    title: problems[name].title,
+    status: problems[name].status,
+    ...said,
+  })
+
+/** A refusal on its way through code that cannot answer itself, e.g. the body parser. */
+export class Refused extends Error {
+  override readonly name = 'Refused'
+  readonly problem: ProblemName
+  readonly said: Said | undefined
+
+  constructor(problem: ProblemName, said?: Said) {
+    super(problems[problem].title)
+    this.problem = problem
+    this.said = said
+  }
+}
+
+/** Answer with a problem. `retryAfterMs` where trying again later may help. */
+export function refuse(
+  reply: object,
+  name: ProblemName,
+  said?: Said,
+  retryAfterMs?: number,
+): FastifyReply {
+  const answer = reply as FastifyReply
+  if (retryAfterMs !== undefined)
+    answer.header('retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1000))))
+  return answer
+    .code(problems[name].status)
+    .header('content-type', problemMediaType)
+    .send(problemJson(name, said))
+}
+
+/** One field at fault. */
+export const badField = (
+  reply: object,
+  where: FieldError['in'],
+  path: string,
+  message: string,
+): FastifyReply =>
+  refuse(reply, 'invalid-request', {
+    detail: `${where} ${path}: ${message}`,
+    errors: [{ in: where, path, message }],
+  })

@@ -1,0 +1,18 @@
+/**
+ * One after another where things are of the same name, side by side where they are not: reading,
+ * changing and writing a record must not overlap with another call that does the same.
+ */
+export class Turns {
+  readonly #last = new Map<string, Promise<unknown>>()
+
+  async take<T>(name: string, run: () => Promise<T>): Promise<T> {
+    const before = this.#last.get(name)
+    const mine = before === undefined ? run() : before.then(run, run)
+    this.#last.set(name, mine)
+    try {
+      return await mine
+    } finally {
+      if (this.#last.get(name) === mine) this.#last.delete(name)
+    }
+  }
+}

@@ -1,0 +1,299 @@
+import { type App, createApi, keyHash } from '../../src/api/index.ts'
+import {
+  type Appended,
+  type AppId,
+  type Canceled,
+  type CommandId,
+  type CommandStatus,
+  channelId,
+  type Depth,
+  type DeviceId,
+  limits as defaultLimits,
+  type EndStatus,
+  type Explanation,
+  type Gateway,
+  type Limits,
+  locateCommand,
+  type Presence,
+  type Reply,
+  type Scope,
+  type SubmitRequest,
+  type Submitted,
+} from '../../src/contract/index.ts'
+import { type MemoryEngine, openMemoryEngine } from '../../src/engine/memory/index.ts'
+import { ManualClock } from '../support/manual-clock.ts'
+import { OpenApiCheck } from '../support/openapi-check.ts'
+
+/**
+ * A hub without sessions: real mailboxes, no links, so a `now` is undeliverable, and what becomes
+ * of the others is decided by the test.
+ */
+export class FakeGateway implements Gateway {
+  readonly submitted: SubmitRequest[] = []
+  readonly refused: string[] = []
+  readonly #engine: MemoryEngine
+  readonly #clock: ManualClock
+  readonly #waiting = new Map<CommandId, Set<() => void>>()
+  /** What submit says instead. */
+  says: Submitted | undefined
+  fails: Error | undefined
+  isReady: { ok: boolean; why?: string } = { ok: true }
+
+  constructor(engine: MemoryEngine, clock: ManualClock) {
+    this.#engine = engine
+    this.#clock = clock
+  }
+
+  async submit(request: SubmitRequest): Promise<Submitted> {
+    this.submitted.push(request)
+    if (this.fails !== undefined) throw this.fails
+    if (this.says !== undefined) return this.says
+    const record = this.#engine.names.device(request.app, request.device)
+    if (record === undefined) return { kind: 'unknown-device' }
+    if (record.disabled) return { kind: 'device-disabled' }
+    if (!['main', 'urgent', ...Object.keys(record.channels)].includes(request.channel))
+      return { kind: 'unknown-channel' }
+    const now = this.#clock.nowMs()
+    const { idempotency, ttlMs, replyTimeoutMs = 60_000, collapse, ...rest } = request
+    const appended: Appended = await this.#engine.mailbox.append(
+      channelId(request.app, request.device, request.channel),
+      {
+        ...rest,
+        acceptedAtMs: now,
+        expiresAtMs: now + (ttlMs ?? (request.delivery === 'now' ? 30_000 : 604_800_000)),
+        replyTimeoutMs,
+        ...(collapse !== undefined && { collapse }),
+      },
+      {
+        maxCommands: record.channels[request.channel]?.maxCommands ?? 1_000,
+        maxBytes: 1_048_576,
+        overflow: 'reject',
+        intend: false,
+        ...(idempotency !== undefined && { idempotency }),
+        ...(request.delivery === 'now' && {
+          ended: { status: 'undeliverable' as const, reason: 'no-link' },
+        }),
+      },
+    )
+    if (appended.kind === 'full')
+      return { kind: 'full', depth: appended.depth, retryAfterMs: 4_200 }
+    if (appended.kind === 'conflict' || appended.kind === 'unavailable') return appended
+    const id = appended.kind === 'kept' ? appended.command.id : appended.id
+    return { kind: 'accepted', status: (await this.status(request.app, id))! }
+  }
+
+  async status(app: AppId, id: CommandId): Promise<CommandStatus | undefined> {
+    const place = locateCommand(app, id)
+    if (place === undefined) return undefined
+    const found = await this.#engine.mailbox.find(place.channel, place.epoch, place.offset)
+    if (found === undefined) return undefined
+    if (found.kind === 'ended') return found
+    const { command } = found
+    const status = command.deliveredAtMs !== undefined ? 'delivered' : 'queued'
+    const timeline = [{ status: 'queued' as const, atMs: command.acceptedAtMs }]
+    return { kind: 'open', status, command, timeline }
+  }
+
+  wait(app: AppId, id: CommandId, timeoutMs: number): Promise<CommandStatus | undefined> {
+    return new Promise((resolve) => {
+      const done = () => resolve(this.status(app, id))
+      const all = this.#waiting.get(id) ?? new Set()
+      this.#waiting.set(id, all.add(done))
+      this.#clock.at(this.#clock.nowMs() + timeoutMs, 'wait', done)
+    })
+  }
+
+  get waiting(): number {
+    return [...this.#waiting.values()].reduce((sum, { size }) => sum + size, 0)
+  }
+
+  /** What the device, or time, made of it. */
+  async end(app: AppId, id: CommandId, status: EndStatus, reply?: Reply): Promise<void> {
+    const place = locateCommand(app, id)!
+    await new Promise((settled) =>
+      this.#engine.mailbox.settle(
+        place.channel,
+        {
+          changes: [
+            {
+              kind: 'ended',
+              offset: place.offset,
+              status,
+              atMs: this.#clock.nowMs(),
+              ...(reply !== undefined && { reply }),
+            },
+          ],
+        },
+        settled,
+      ),
+    )
+    for (const done of this.#waiting.get(id) ?? []) done()
+    this.#waiting.delete(id)
+  }
+
+  async cancel(app: AppId, id: CommandId): Promise<Canceled> {
+    const status = await this.status(app, id)
+    if (status === undefined) return { kind: 'unknown' }
+    if (status.kind === 'ended') return { kind: 'too-late', status }
+    await this.end(app, id, 'canceled')
+    const ended = await this.status(app, id)
+    return ended?.kind === 'ended'
+      ? { kind: 'canceled', command: ended.command }
+      : { kind: 'unavailable' }
+  }
+
+  async explain(app: AppId, id: CommandId): Promise<Explanation | undefined> {
+    const status = await this.status(app, id)
+    if (status === undefined) return undefined
+    return {
+      code: 'no-link',
+      sentence: 'the device is offline',
+      status,
+      head: id,
+      nextAtMs: status.command.expiresAtMs,
+    }
+  }
+
+  presence(): Presence {
+    return { state: 'offline', sinceMs: undefined, heardAtMs: undefined, protocol: undefined }
+  }
+
+  async depth(app: AppId, device: DeviceId): Promise<Depth> {
+    return this.#engine.mailbox.depth(channelId(app, device, 'main'))
+  }
+
+  removeDevice(app: AppId, device: DeviceId): Promise<boolean> {
+    return this.#engine.names.removeDevice(app, device)
+  }
+
+  refuseDevice(app: AppId, device: DeviceId): void {
+    this.refused.push(`${app}/${device}`)
+  }
+
+  ready() {
+    return this.isReady
+  }
+
+  figures() {
+    return {}
+  }
+}
+
+export interface Call {
+  readonly body?: unknown
+  /** The body as it is, instead. */
+  readonly raw?: string | Buffer
+  /** An API key; '' for none. */
+  readonly key?: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, unknown>>
+  readonly text: string
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
+  readonly body: any
+}
+
+export class World {
+  readonly clock: ManualClock
+  readonly engine: MemoryEngine
+  readonly gateway: FakeGateway
+  readonly app: App
+  readonly check: OpenApiCheck
+  /** What the server logged. */
+  readonly logged: readonly object[]
+
+  private constructor(
+    engine: MemoryEngine,
+    clock: ManualClock,
+    gateway: FakeGateway,
+    app: App,
+    logged: readonly object[],
+  ) {
+    this.logged = logged
+    this.engine = engine
+    this.clock = clock
+    this.gateway = gateway
+    this.app = app
+    this.check = new OpenApiCheck(app.swagger())
+  }
+
+  /** App `default` with keys `all`, `devices`, `commands`, `events`; app `other` with `other`. */
+  static async open(limits: Partial<Limits> = {}): Promise<World> {
+    const clock = new ManualClock()
+    const engine = openMemoryEngine({ clock })
+    const gateway = new FakeGateway(engine, clock)
+    const logged: object[] = []
+    const app = await createApi({
+      gateway,
+      names: engine.names,
+      events: engine.events,
+      mailbox: engine.mailbox,
+      clock,
+      limits: { ...defaultLimits, ...limits },
+      version: '0.0.0',
+      metrics: async () => ({ contentType: 'text/plain; version=0.0.4', body: 'pike_up 1\n' }),
+      log: { error: (about) => logged.push(about), warn: (about) => logged.push(about) },
+    })
+    const world = new World(engine, clock, gateway, app, logged)
+    await world.key('default', 'all', ['admin'])
+    for (const scope of ['devices', 'commands', 'events'] as const)
+      await world.key('default', scope, [scope])
+    await world.key('other', 'other', ['devices', 'commands', 'events'])
+    return world
+  }
+
+  /** The key of name `n` is `key-n`. */
+  async key(app: AppId, name: string, scopes: readonly Scope[]): Promise<void> {
+    const createdAtMs = this.clock.nowMs()
+    await this.engine.names.putApp({ app, createdAtMs })
+    await this.engine.names.putKey({
+      app,
+      name,
+      hash: keyHash(`key-${name}`),
+      scopes,
+      createdAtMs,
+    })
+  }
+
+  /** Every answer is held against /openapi.json. */
+  async call(method: string, url: string, call: Call = {}): Promise<Answer> {
+    const payload = call.raw ?? (call.body === undefined ? undefined : JSON.stringify(call.body))
+    const key = call.key ?? 'key-all'
+    const answer = await this.app.inject({
+      method: method as 'GET',
+      url,
+      headers: {
+        ...(key !== '' && { authorization: `Bearer ${key}` }),
+        ...(payload !== undefined && { 'content-type': 'application/json' }),
+        ...call.headers,
+      },
+      ...(payload !== undefined && { payload }),
+    })
+    this.check.check(method, url, answer)
+    const text = answer.payload
+    const isJson = String(answer.headers['content-type']).includes('json')
+    return {
+      status: answer.statusCode,
+      headers: answer.headers,
+      text,
+      body: isJson && text !== '' ? JSON.parse(text) : undefined,
+    }
+  }
+
+  device(device = 'SZ-0042', body: object = {}): Promise<Answer> {
+    return this.call('PUT', `/v1/devices/${device}`, { body })
+  }
+
+  send(body: object, call: Call & { device?: string } = {}): Promise<Answer> {
+    const { device = 'SZ-0042', ...rest } = call
+    return this.call('POST', `/v1/devices/${device}/commands`, { body, ...rest })
+  }
+
+  async close(): Promise<void> {
+    await this.app.close()
+    await this.engine.close()
+  }
+}
