@@ -91,17 +91,23 @@ export class Tap {
   }
 
   /** Half-open seldom: a gateway that sees three take-overs a minute holds the channel for one. */
-  #manner(device: string): 'reset' | 'torn' | 'half-open' {
+  #manner(device: string): Manner {
     const draw = this.#options.random.next()
-    if (draw < 0.5) return 'reset'
+    if (draw < 0.45) return 'reset'
     const before = this.#halfOpenAtMs.get(device) ?? 0
-    if (draw < 0.6 && Date.now() - before > 45_000) {
+    if (draw < 0.55 && Date.now() - before > 45_000) {
       this.#halfOpenAtMs.set(device, Date.now())
       return 'half-open'
     }
-    return 'torn'
+    return draw < 0.8 ? 'torn-down' : 'torn-up'
   }
 }
+
+/**
+ * How a connection dies. Torn down: the gateway's next bytes arrive by half, so what it has just
+ * acknowledged was kept and nobody heard of it; torn up: the device's next bytes do.
+ */
+type Manner = 'reset' | 'torn-up' | 'torn-down' | 'half-open'
 
 interface ConduitOptions {
   readonly deaf: () => boolean
@@ -116,7 +122,8 @@ class Conduit {
   readonly #gateway: Socket
   readonly #options: ConduitOptions
   #death: NodeJS.Timeout | undefined
-  #tearing = false
+  /** The direction whose next bytes are torn. */
+  #tearing: 'up' | 'down' | undefined
   #gone = false
 
   constructor(device: Socket, gateway: Socket, options: ConduitOptions) {
@@ -141,13 +148,15 @@ class Conduit {
     return this.#options.frames.device
   }
 
-  dieAfter(ms: number, manner: () => 'reset' | 'torn' | 'half-open'): void {
+  dieAfter(ms: number, how: () => Manner): void {
     this.#death = setTimeout(() => {
-      switch (manner()) {
+      const manner = how()
+      switch (manner) {
         case 'reset':
           return this.cut()
-        case 'torn':
-          this.#tearing = true
+        case 'torn-up':
+        case 'torn-down':
+          this.#tearing = manner === 'torn-up' ? 'up' : 'down'
           // Should nothing be sent, there is nothing to tear.
           this.#death = setTimeout(() => this.cut(), 300)
           return
@@ -162,7 +171,7 @@ class Conduit {
 
   /** It may stay. */
   live(): void {
-    if (!this.#tearing) clearTimeout(this.#death)
+    if (this.#tearing === undefined) clearTimeout(this.#death)
   }
 
   cut(): void {
@@ -187,9 +196,9 @@ class Conduit {
           this.#options.undecodable()
         }
       }
-      if (this.#tearing) {
+      if (this.#tearing === (up ? 'up' : 'down')) {
+        this.#tearing = undefined
         to.write(chunk.subarray(0, chunk.length >> 1), () => this.cut())
-        this.#tearing = false
         return
       }
       if (!to.destroyed) to.write(chunk)

@@ -1,11 +1,20 @@
-import { execFile } from 'node:child_process'
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { execFile, spawnSync } from 'node:child_process'
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
+
+/** Mounts that are there, so that an interrupted run leaves none. */
+const mounted = new Set<{ readonly path: string; readonly home: string }>()
+process.on('exit', () => {
+  for (const { path, home } of mounted) {
+    spawnSync('umount', ['-l', path])
+    rmSync(home, { recursive: true, force: true })
+  }
+})
 
 /**
  * A small ext4 file system of its own, in an image file mounted by a loop device. What the kernel
@@ -15,13 +24,13 @@ const run = promisify(execFile)
  */
 export class Volume {
   readonly path: string
-  readonly #home: string
+  readonly home: string
   #image: string
   #images = 0
   #mounted = false
 
   private constructor(home: string) {
-    this.#home = home
+    this.home = home
     this.path = join(home, 'mount')
     this.#image = join(home, 'disk-0.img')
   }
@@ -55,7 +64,7 @@ export class Volume {
 
   /** The disk as it is this moment, beside the running writer. Give it to {@link restore}. */
   async copyAsIs(): Promise<string> {
-    const copy = join(this.#home, `disk-${++this.#images}.img`)
+    const copy = join(this.home, `disk-${++this.#images}.img`)
     // The file below the loop device holds what the kernel has flushed, and no more.
     await run('cp', ['--sparse=always', '--reflink=never', this.#image, copy])
     return copy
@@ -95,12 +104,13 @@ export class Volume {
 
   async remove(): Promise<void> {
     await this.#unmount().catch(() => {})
-    await rm(this.#home, { recursive: true, force: true })
+    await rm(this.home, { recursive: true, force: true })
   }
 
   async #mount(): Promise<void> {
     await run('mount', ['-o', 'loop', this.#image, this.path])
     this.#mounted = true
+    mounted.add(this)
   }
 
   async #unmount(): Promise<void> {
@@ -116,5 +126,6 @@ export class Volume {
       }
     }
     this.#mounted = false
+    mounted.delete(this)
   }
 }

@@ -1,0 +1,165 @@
+import { writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import type { FaultKind } from './journal.ts'
+import { type RunOptions, type RunResult, runFaults, runYoung } from './run.ts'
+import { type Sabotage, serverCommand } from './server.ts'
+import { findingLines, table } from './table.ts'
+import { Volume } from './volume.ts'
+
+/** 0: nothing found; 1: something found; 2: asked for wrongly; 3: cannot be done on this machine. */
+const exitCodes = { clean: 0, found: 1, usage: 2, cannot: 3 } as const
+
+const usage = `Starts the real gateway, loads it, hurts it, and judges what the outside saw.
+
+  npm run crash -- [options]
+
+  --fault kill|stop|pause|disk|power|mix   what to do to it; several with commas (kill)
+  --rounds N                               how often (20)
+  --seed N                                 repeats the same draws (1)
+  --devices N                              (12)
+  --rate N                                 commands a second, in sum (60)
+  --round-ms MIN..MAX                      undisturbed time before each fault (400..2000)
+  --pause-ms MIN..MAX                      length of a pause (1000..8000)
+  --young N                                N power cuts in the first 3 s of new stores, first
+  --volume-mb N                            size of the file system for disk and power (96)
+  --broken answers-before-write|forgets-stamp|reorders
+                                           a gateway broken on purpose: must be caught
+  --hasty                                  end at the first finding
+  --json                                   the result as JSON on standard output
+  --keep                                   keep the data folder
+  --journal FILE                           write down everything seen, as JSON
+
+Disk and power need root and loop devices; without them: exit code 3.`
+
+const kinds: readonly FaultKind[] = ['kill', 'stop', 'pause', 'disk', 'power']
+const sabotages: readonly Sabotage[] = ['answers-before-write', 'forgets-stamp', 'reorders']
+
+class Wrong extends Error {}
+
+function readOptions(): {
+  run: RunOptions
+  young: number
+  json: boolean
+  journal: string | undefined
+} {
+  const { values } = parseArgs({
+    options: {
+      fault: { type: 'string', default: 'kill' },
+      rounds: { type: 'string', default: '20' },
+      seed: { type: 'string', default: '1' },
+      devices: { type: 'string', default: '12' },
+      rate: { type: 'string', default: '60' },
+      'round-ms': { type: 'string', default: '400..2000' },
+      'pause-ms': { type: 'string', default: '1000..8000' },
+      young: { type: 'string', default: '0' },
+      'volume-mb': { type: 'string', default: '96' },
+      broken: { type: 'string' },
+      hasty: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      keep: { type: 'boolean', default: false },
+      journal: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) {
+    console.log(usage)
+    process.exit(exitCodes.clean)
+  }
+  const number = (name: string, text: string): number => {
+    if (!/^\d{1,9}$/.test(text)) throw new Wrong(`--${name}: "${text}" is no number`)
+    return Number(text)
+  }
+  const range = (name: string, text: string): readonly [number, number] => {
+    const match = /^(\d{1,7})(?:\.\.(\d{1,7}))?$/.exec(text)
+    if (match === null) throw new Wrong(`--${name}: write it like 400..2000, not "${text}"`)
+    return [Number(match[1]), Number(match[2] ?? match[1])]
+  }
+  const faults = values.fault === 'mix' ? kinds : values.fault.split(',')
+  for (const fault of faults) {
+    if (!kinds.some((kind) => kind === fault)) throw new Wrong(`--fault: "${fault}" is none`)
+  }
+  const sabotage = sabotages.find((name) => name === values.broken)
+  if (values.broken !== undefined && sabotage === undefined) {
+    throw new Wrong(`--broken: use one of ${sabotages.join(', ')}`)
+  }
+  return {
+    run: {
+      faults: faults as FaultKind[],
+      rounds: number('rounds', values.rounds),
+      seed: number('seed', values.seed),
+      devices: number('devices', values.devices),
+      rate: number('rate', values.rate),
+      roundMs: range('round-ms', values['round-ms']),
+      pauseMs: range('pause-ms', values['pause-ms']),
+      volumeMb: number('volume-mb', values['volume-mb']),
+      ...(sabotage === undefined ? {} : { sabotage }),
+      hasty: values.hasty,
+      keep: values.keep,
+      progress: showProgress,
+    },
+    young: number('young', values.young),
+    json: values.json,
+    journal: values.journal,
+  }
+}
+
+/** On a terminal one line that changes; else a line a round. */
+function showProgress(text: string): void {
+  if (process.stderr.isTTY)
+    process.stderr.write(`\r\x1b[2K${text.slice(0, process.stderr.columns)}`)
+  else process.stderr.write(`${text}\n`)
+}
+
+async function main(): Promise<number> {
+  const { run, young, json, journal } = readOptions()
+  if (young > 0 || run.faults.includes('disk') || run.faults.includes('power')) {
+    const why = await Volume.unavailable()
+    if (why !== undefined) {
+      console.error(`disk and power cannot be tried on this machine: ${why}`)
+      return exitCodes.cannot
+    }
+  }
+  process.stderr.write(`${serverCommand()} serve, seed ${run.seed}\n`)
+  const results: RunResult[] = []
+  if (young > 0) results.push(...(await runYoung(run, young)))
+  if (run.rounds > 0) results.push(await runFaults(run))
+  if (process.stderr.isTTY) process.stderr.write('\n')
+
+  const findings = results.flatMap((result) => result.findings)
+  if (journal !== undefined) {
+    writeFileSync(
+      journal,
+      JSON.stringify(
+        results.map((result) => ({ ...result.journal, statuses: [...result.journal.statuses] })),
+      ),
+    )
+  }
+  if (json) {
+    const { faults, rounds, seed, devices, rate } = run
+    console.log(
+      JSON.stringify({
+        asked: { faults, rounds, seed, devices, rate, young, broken: run.sabotage },
+        results: results.map(({ journal: _, ...result }) => result),
+      }),
+    )
+  } else {
+    console.log(table(results))
+    if (findings.length > 0) console.log(findingLines(findings))
+  }
+  for (const { kept } of results) if (kept !== undefined) console.error(`kept: ${kept}`)
+  return findings.length === 0 ? exitCodes.clean : exitCodes.found
+}
+
+// Ended from outside, we still end what we started and unmount what we mounted.
+process.on('SIGINT', () => process.exit(130))
+process.on('SIGTERM', () => process.exit(143))
+
+try {
+  process.exitCode = await main()
+} catch (error) {
+  if (!(error instanceof Wrong) && !(error as { code?: string }).code?.startsWith('ERR_PARSE')) {
+    throw error
+  }
+  console.error(`${(error as Error).message}\n\n${usage}`)
+  process.exitCode = exitCodes.usage
+}

@@ -1,0 +1,177 @@
+import { inject } from './inject.ts'
+import type { Fault, FaultKind, Journal } from './journal.ts'
+import type { Finding } from './judge/facts.ts'
+import { type Figures, judge, type Verdict } from './judge/judge.ts'
+import { sleep } from './load.ts'
+import { Random } from './random.ts'
+import type { Sabotage } from './server.ts'
+import { World } from './world.ts'
+
+export interface RunOptions {
+  /** Drawn from, one a round. */
+  readonly faults: readonly FaultKind[]
+  readonly rounds: number
+  readonly seed: number
+  readonly devices: number
+  readonly rate: number
+  /** Undisturbed time before each fault. */
+  readonly roundMs: readonly [min: number, max: number]
+  readonly pauseMs: readonly [min: number, max: number]
+  readonly volumeMb: number
+  readonly sabotage?: Sabotage
+  /** End at the first finding, without waiting for what would still come. */
+  readonly hasty?: boolean
+  readonly keep?: boolean
+  readonly progress: (text: string) => void
+}
+
+export interface RunResult {
+  readonly faults: readonly Fault[]
+  readonly findings: readonly Finding[]
+  readonly figures: Figures
+  readonly rounds: number
+  readonly cuts: number
+  readonly undecodable: number
+  /** Where the data is, if it was kept. */
+  readonly kept: string | undefined
+  readonly journal: Journal
+}
+
+/** Two processes on one machine, two cores shared with others: what a clock reading may be off. */
+export const toleranceMs = 500
+
+const needsVolume = (faults: readonly FaultKind[]): boolean =>
+  faults.includes('disk') || faults.includes('power')
+
+/** The same store, the same devices, one fault after another; then calm; then the judgement. */
+export async function runFaults(options: RunOptions): Promise<RunResult> {
+  const { faults, rounds, progress } = options
+  const world = await World.create({
+    seed: options.seed,
+    devices: options.devices,
+    rate: options.rate,
+    volumeMb: needsVolume(faults) ? options.volumeMb : undefined,
+    sabotage: options.sabotage,
+  })
+  const random = world.random.fork()
+  let verdict: Verdict = judge(world.journal, { final: false, toleranceMs })
+  let round = 0
+  const keep = options.keep ?? false
+  // With few rounds each kind still has its turn: they go round in an order the seed shuffles.
+  const order: FaultKind[] = []
+  try {
+    await world.startServer()
+    await world.begin()
+    while (round < rounds) {
+      round++
+      await sleep(random.int(options.roundMs[0], options.roundMs[1]))
+      if (order.length === 0) order.push(...shuffled(faults, random))
+      const kind = order.pop()!
+      const fault = await inject(world, kind, random, { round, pauseMs: options.pauseMs })
+      if (kind !== 'pause') await world.look(false)
+      verdict = judge(world.journal, { final: false, toleranceMs })
+      progress(line(round, rounds, fault, verdict))
+      if (options.hasty === true && verdict.findings.length > 0) break
+    }
+    if (options.hasty !== true || verdict.findings.length === 0) {
+      await world.quiesce(progress)
+      verdict = judge(world.journal, { final: true, toleranceMs })
+    }
+  } catch (error) {
+    world.oddity('broke-off', `round ${round}: ${(error as Error).stack ?? String(error)}`)
+    verdict = judge(world.journal, { final: false, toleranceMs })
+  } finally {
+    await world.end(keep)
+  }
+  return resultOf(world, verdict, round, keep)
+}
+
+/**
+ * Power cuts in the first three seconds of a brand-new store, each with a world of its own: the
+ * moment at which everything is still being made.
+ */
+export async function runYoung(options: RunOptions, times: number): Promise<RunResult[]> {
+  const results: RunResult[] = []
+  const random = new Random(options.seed ^ 0x59_6f_75_6e)
+  for (let round = 1; round <= times; round++) {
+    const world = await World.create({
+      seed: options.seed * 1_000 + round,
+      devices: Math.min(options.devices, 4),
+      rate: options.rate,
+      volumeMb: options.volumeMb,
+      sabotage: options.sabotage,
+    })
+    let verdict = judge(world.journal, { final: false, toleranceMs })
+    try {
+      const cutAtMs = Date.now() + random.int(100, 3_000)
+      const first = world
+        .startServer()
+        .then(() => world.begin())
+        .catch(() => {})
+      await sleep(cutAtMs - Date.now())
+      const fault = await inject(world, 'power', random, {
+        round,
+        pauseMs: options.pauseMs,
+        young: true,
+      })
+      await first
+      const sinceMs = Date.now()
+      await world.begin()
+      while (world.load.acceptedSince(sinceMs) === undefined && Date.now() < sinceMs + 30_000) {
+        await sleep(10)
+      }
+      fault.readyMs = Date.now() - fault.atMs
+      await sleep(random.int(300, 1_000))
+      await world.quiesce(options.progress)
+      verdict = judge(world.journal, { final: true, toleranceMs })
+      options.progress(line(round, times, fault, verdict))
+    } catch (error) {
+      world.oddity('broke-off', `young ${round}: ${(error as Error).stack ?? String(error)}`)
+      verdict = judge(world.journal, { final: false, toleranceMs })
+    } finally {
+      await world.end(options.keep ?? false)
+    }
+    results.push(resultOf(world, verdict, 1, options.keep ?? false))
+  }
+  return results
+}
+
+function resultOf(world: World, verdict: Verdict, rounds: number, keep: boolean): RunResult {
+  const extra: Finding[] = []
+  if (world.tap.undecodable > 0) {
+    extra.push({ rule: 'undecodable', text: `${world.tap.undecodable} streams could not be read` })
+  }
+  return {
+    faults: world.journal.faults,
+    findings: [...verdict.findings, ...extra],
+    figures: verdict.figures,
+    rounds,
+    cuts: world.tap.cuts,
+    undecodable: world.tap.undecodable,
+    kept: keep ? world.kept : undefined,
+    journal: world.journal,
+  }
+}
+
+function line(round: number, of: number, fault: Fault, { findings, figures }: Verdict): string {
+  const parts = [
+    `${round}/${of}`,
+    fault.young ? 'young power' : fault.kind,
+    fault.note ?? '',
+    fault.readyMs === undefined ? '' : `back after ${fault.readyMs} ms`,
+    `accepted ${figures.accepted}`,
+    `handed over ${figures.handedOver}`,
+    `reports ${figures.reportsAcknowledged}`,
+    findings.length === 0 ? 'nothing found' : `FOUND ${findings.length}: ${findings[0]!.rule}`,
+  ]
+  return parts.filter((part) => part !== '').join(' · ')
+}
+
+function shuffled<T>(from: readonly T[], random: Random): T[] {
+  const all = [...from]
+  for (let at = all.length - 1; at > 0; at--) {
+    const other = random.int(0, at)
+    ;[all[at], all[other]] = [all[other]!, all[at]!]
+  }
+  return all
+}

@@ -1,0 +1,134 @@
+import type { FaultKind } from './journal.ts'
+import type { Finding } from './judge/facts.ts'
+import type { RunResult } from './run.ts'
+
+/** What belongs to one row of a report: some worlds, counted together. */
+export function table(results: readonly RunResult[]): string {
+  const sum = (of: (result: RunResult) => number): number =>
+    results.reduce((total, result) => total + of(result), 0)
+  const faults = results.flatMap((result) => result.faults)
+  const findings = results.flatMap((result) => result.findings)
+  const count = (...rules: string[]): number =>
+    findings.filter(({ rule }) => rules.includes(rule)).length
+
+  const lines: string[] = ['']
+  const row = (name: string, value: string | number): void => {
+    lines.push(`  ${name.padEnd(44)} ${value}`)
+  }
+  const kinds: FaultKind[] = ['kill', 'stop', 'pause', 'disk', 'power']
+  for (const kind of kinds) {
+    const some = faults.filter((fault) => fault.kind === kind)
+    if (some.length === 0) continue
+    const ready = times(some.map((fault) => fault.readyMs))
+    const gone = times(some.map((fault) => fault.goneMs))
+    row(
+      `${kind}`,
+      `${some.length} times; accepting again ${ready}${gone === '' ? '' : `; gone ${gone}`}`,
+    )
+  }
+  row(
+    'connections taken by the network',
+    sum((result) => result.cuts),
+  )
+  lines.push('')
+  row(
+    'commands asked for',
+    `${sum((r) => r.figures.asks)}, in ${sum((r) => r.figures.requests)} requests`,
+  )
+  row(
+    '  accepted',
+    sum((r) => r.figures.accepted),
+  )
+  row(
+    '  answers that never came',
+    sum((r) => r.figures.unclear),
+  )
+  row(
+    '  refused',
+    sum((r) => r.figures.refused),
+  )
+  row(
+    '  kept although no answer came',
+    sum((r) => r.figures.keptUnclear),
+  )
+  row(
+    '  handed over although only 503 or 507 came',
+    sum((r) => r.figures.keptUnavailable),
+  )
+  row(
+    'handed to applications',
+    sum((r) => r.figures.handedOver),
+  )
+  row('outcomes', outcomes(results))
+  row(
+    'events reported, acknowledged',
+    `${sum((r) => r.figures.reports)}, ${sum((r) => r.figures.reportsAcknowledged)}`,
+  )
+  row(
+    'sessions',
+    sum((r) => r.figures.wire.sessions),
+  )
+  row(
+    'commands on the wire',
+    sum((r) => r.figures.wire.commands),
+  )
+  row(
+    '  again, to who had not stored it',
+    sum((r) => r.figures.wire.resent),
+  )
+  const latest = Math.max(...results.map((r) => r.figures.latestMs))
+  row('last hand-over, against its deadline', `${Number.isFinite(latest) ? latest : '-'} ms`)
+  lines.push('')
+  row('R1 accepted and lost', count('lost', 'unknown'))
+  row('R1 open for ever, or end not published', count('never-ended', 'end-unpublished'))
+  row('R1 applied twice', count('applied-twice'))
+  row('R1 reordered', count('reordered', 'wire-reordered'))
+  row('R1 misrouted', count('misrouted'))
+  row('R1 handed over after expiry', count('late'))
+  row(
+    'R1 outcome untrue, changed or told twice',
+    count('outcome-untrue', 'outcome-disagrees', 'ended-twice'),
+  )
+  row('R6 repeated to a device that stood there', count('wire-repeat', 'now-twice', 'tail-lost'))
+  row('R8 events or replies lost', count('event-lost', 'reply-lost'))
+  row('R8 events or replies kept twice', count('event-twice', 'reply-twice'))
+  row('R8 events out of order', count('event-reordered'))
+  row('R9 keys that made two commands', count('key-split', 'key-body'))
+  row('all findings', findings.length)
+  lines.push('')
+  return lines.join('\n')
+}
+
+/** The first few of each rule: a broken gateway breaks everything, and a page is read. */
+export function findingLines(findings: readonly Finding[], each = 5): string {
+  const lines: string[] = []
+  const shown = new Map<string, number>()
+  for (const { rule, text } of findings) {
+    const times = (shown.get(rule) ?? 0) + 1
+    shown.set(rule, times)
+    if (times <= each) lines.push(`  ${rule}: ${text}`)
+  }
+  for (const [rule, times] of shown) {
+    if (times > each) lines.push(`  ${rule}: ${times - each} more`)
+  }
+  return lines.join('\n')
+}
+
+function outcomes(results: readonly RunResult[]): string {
+  const all = new Map<string, number>()
+  for (const { figures } of results) {
+    for (const [word, times] of Object.entries(figures.ended)) {
+      all.set(word, (all.get(word) ?? 0) + times)
+    }
+  }
+  return [...all]
+    .sort((a, b) => b[1] - a[1])
+    .map(([word, times]) => `${word} ${times}`)
+    .join(', ')
+}
+
+function times(from: readonly (number | undefined)[]): string {
+  const known = from.filter((ms): ms is number => ms !== undefined).sort((a, b) => a - b)
+  if (known.length === 0) return ''
+  return `p50 ${known[known.length >> 1]} ms, max ${known.at(-1)} ms`
+}
