@@ -101,22 +101,24 @@ async function send(
   body: unknown,
 ): Promise<{ status: number; command: CommandBody }> {
   const key = options.key ?? randomUUID()
+  const path = `/v1/devices/${encodeURIComponent(device)}/commands`
   const untilMs = performance.now() + waitS * 1000
   let accepted: { status: number; command: CommandBody } | undefined
   for (;;) {
     const leftS = Math.min(waitCallMaxS, Math.ceil((untilMs - performance.now()) / 1000))
     try {
-      const { status, body: command } = await api.call<CommandBody>(
-        'POST',
-        `/v1/devices/${encodeURIComponent(device)}/commands`,
-        {
-          body,
-          headers: {
-            'idempotency-key': key,
-            ...(leftS > 0 ? { prefer: `wait=${leftS}` } : {}),
-          },
+      const { status, body: command } = await api.call<CommandBody>('POST', path, {
+        body,
+        headers: {
+          'idempotency-key': key,
+          ...(leftS > 0 ? { prefer: `wait=${leftS}` } : {}),
         },
-      )
+        expected: [404],
+      })
+      if (status === 404)
+        throw new Failure(
+          `no device ${device}; "pike device list" shows them, "pike device add ${device}" makes it`,
+        )
       accepted = { status, command }
       if (status === 200 || performance.now() >= untilMs) return accepted
     } catch (error) {

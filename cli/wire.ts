@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { createSecureContext } from 'node:tls'
 import { pikeAdapter } from '../adapters/pike/index.ts'
 import { createApi } from '../src/api/index.ts'
 import type { Engine, Listener } from '../src/contract/index.ts'
@@ -90,11 +91,16 @@ async function makeApi(config: Config, ports: ApiPorts, log: Log): Promise<ApiSe
 function tlsFiles(config: Config) {
   if (config.tls === undefined || config.tlsPort === 'off') return undefined
   const { certFile, keyFile } = config.tls
-  return {
-    port: config.tlsPort,
-    cert: readPem('PIKE_TLS_CERT', certFile),
-    key: readPem('PIKE_TLS_KEY', keyFile),
+  const cert = readPem('PIKE_TLS_CERT', certFile)
+  const key = readPem('PIKE_TLS_KEY', keyFile)
+  try {
+    createSecureContext({ cert, key })
+  } catch (error) {
+    throw new Failure(
+      `PIKE_TLS_CERT ${certFile} and PIKE_TLS_KEY ${keyFile} cannot be used together: ${(error as Error).message}; give a certificate and its own key, both as PEM, without a passphrase`,
+    )
   }
+  return { port: config.tlsPort, cert, key }
 }
 
 function readPem(setting: string, file: string): Buffer {

@@ -27,6 +27,9 @@ export async function provideFirstKey(
   nowMs: number,
 ): Promise<FirstKey> {
   const file = join(dataDir, 'api-key')
+  // One app exists from the start, so that nobody who needs only one ever meets the word.
+  if ((await names.app(defaultApp)) === undefined)
+    await names.putApp({ app: defaultApp, createdAtMs: nowMs })
   const keys = await names.keys(defaultApp)
   const put = (name: string, key: string): Promise<void> =>
     names.putKey({ app: defaultApp, name, hash: hashOf(key), scopes, createdAtMs: nowMs })

@@ -61,7 +61,8 @@ const warnings =
 
 export function eventLog(log: Log): EventLog {
   return (event, fields) => {
-    const grave = warnings.test(event) || (event === 'engine.state' && fields.state !== 'ready')
+    const broken = fields.state === 'full' || fields.state === 'down'
+    const grave = warnings.test(event) || (event === 'engine.state' && broken)
     log[grave ? 'warn' : 'info']({ event, ...fields })
   }
 }
