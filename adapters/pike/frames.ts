@@ -138,7 +138,10 @@ export interface WelcomeFrame {
   /** Uplinks the client may send before it waits for an acknowledgement. */
   readonly uplinkWindowMax: number
   readonly bindingsMax: number
-  /** ms since 1970. Deadlines of COMMAND count from the moment this frame was made. */
+  /**
+   * ms since 1970. Deadlines of COMMAND count from the moment this frame was made. A client counts
+   * from when it sent the last frame before it (AUTH, or a further HELLO): earlier, so never late.
+   */
   readonly timeMs: number
   /** For tracing: the same token names this connection on the server. */
   readonly connection: string
@@ -267,3 +270,33 @@ export type Frame =
   | GoawayFrame
   | CloseFrame
   | UnknownFrame
+
+/**
+ * Why a connection or channel ends. The range says what the client does next, so that codes it has
+ * never heard of are no riddle: 0–63 normal, 64–127 come back after a backoff, 128–191 come back
+ * elsewhere, 192–255 do not come back until reconfigured.
+ */
+export const closeCode = {
+  normal: 0,
+  'taken-over': 64,
+  conflict: 65,
+  'keepalive-expired': 66,
+  unresponsive: 67,
+  'too-slow': 68,
+  'handshake-timeout': 69,
+  overloaded: 70,
+  'rate-limited': 71,
+  unavailable: 72,
+  'going-away': 128,
+  malformed: 192,
+  'protocol-error': 193,
+  'too-large': 194,
+  'unknown-channel': 195,
+  unsupported: 196,
+  unauthorized: 197,
+  'device-removed': 198,
+} as const
+
+/** What a code asks of who receives it. */
+export const nextStep = (code: number): 'now' | 'later' | 'elsewhere' | 'never' =>
+  code < 64 ? 'now' : code < 128 ? 'later' : code < 192 ? 'elsewhere' : 'never'

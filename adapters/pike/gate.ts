@@ -1,0 +1,68 @@
+import { randomBytes } from 'node:crypto'
+import type { Core, LinkId, Reason } from '../../src/contract/index.ts'
+import { Sweep } from './sweep.ts'
+
+/** What runs against the handshake's time. */
+export interface Overdue {
+  overdue(): void
+}
+
+/** Counted for /metrics. */
+export interface PikeCounts {
+  connectionsTotal: number
+  handshakesTotal: number
+  handshakesFailedTotal: number
+  framesInTotal: number
+  framesOutTotal: number
+  bytesInTotal: number
+  bytesOutTotal: number
+  malformedTotal: number
+  resetsTotal: number
+  channels: number
+}
+
+/** What all connections of one adapter share. */
+export class Gate {
+  readonly core: Core
+  readonly handshakes: Sweep<Overdue>
+  readonly counts: PikeCounts = {
+    connectionsTotal: 0,
+    handshakesTotal: 0,
+    handshakesFailedTotal: 0,
+    framesInTotal: 0,
+    framesOutTotal: 0,
+    bytesInTotal: 0,
+    bytesOutTotal: 0,
+    malformedTotal: 0,
+    resetsTotal: 0,
+    channels: 0,
+  }
+  /** New for every start, so that a token is never used twice. */
+  readonly #prefix = randomBytes(5).toString('hex')
+  #made = 0
+
+  constructor(core: Core) {
+    this.core = core
+    this.handshakes = new Sweep(
+      core.clock,
+      core.limits.handshakeTimeoutMs,
+      'pike-handshakes',
+      (item) => item.overdue(),
+    )
+  }
+
+  /** A name for one connection, by which it can be traced. */
+  makeToken(): LinkId {
+    this.#made++
+    return `${this.#prefix}-${this.#made.toString(36)}`
+  }
+}
+
+/** How a link is refused or ended. */
+export interface Refused {
+  readonly kind: 'refused'
+  readonly reason: Reason
+  readonly retryAfterMs?: number | undefined
+  /** Said to the peer; else the catalogue's words. */
+  readonly text?: string
+}

@@ -1,0 +1,191 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
+import type { Adapter, Core, Listener } from '../../src/contract/index.ts'
+import { FrameEncoder } from './codec.ts'
+import { Connection, Flusher, type House, hangUp } from './connection.ts'
+import { Gate } from './gate.ts'
+import { codeOf } from './reasons.ts'
+import { Sweep } from './sweep.ts'
+
+export interface PikeOptions {
+  readonly host: string
+  /** 0: any free one. */
+  readonly port: number | 'off'
+  /** PEM texts. Without it there is no TLS listener. */
+  readonly tls?: {
+    readonly port: number | 'off'
+    readonly cert: string | Buffer
+    readonly key: string | Buffer
+  }
+}
+
+const tlsHandshakeTimeoutMs = 10_000
+/** After our goodbye, for theirs. */
+const lingerMs = 5_000
+const overloadedRetryS = 5
+const spreadMinMs = 1_000
+
+/** Authenticated encryption only; Node's default allows more. */
+const ciphers = [
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_256_GCM_SHA384',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+].join(':')
+
+/** Pike over TCP and TLS. The protocol is in `docs/pike-protocol.md`. */
+export const pikeAdapter = (options: PikeOptions): Adapter => new PikeAdapter(options)
+
+class PikeAdapter implements Adapter {
+  readonly name = 'pike'
+  readonly #options: PikeOptions
+  #house: (House & { readonly sweeps: readonly Sweep<Connection>[] }) | undefined
+  #servers: Server[] = []
+  #refusedTotal = 0
+
+  constructor(options: PikeOptions) {
+    this.#options = options
+  }
+
+  async start(core: Core): Promise<readonly Listener[]> {
+    const { host, port, tls } = this.#options
+    const { clock } = core
+    const reset = (connection: Connection): void => connection.reset()
+    const greeting = new Sweep(clock, tlsHandshakeTimeoutMs, 'pike-tls-handshakes', reset)
+    const lingering = new Sweep(clock, lingerMs, 'pike-lingering', reset)
+    this.#house = {
+      gate: new Gate(core),
+      flusher: new Flusher(),
+      connections: new Set(),
+      greeting,
+      lingering,
+      sweeps: [greeting, lingering],
+    }
+    const listeners: Listener[] = []
+    try {
+      if (port !== 'off') {
+        listeners.push(await this.#listen('pike', host, port, (socket) => this.#accept(socket)))
+      }
+      if (tls !== undefined && tls.port !== 'off') {
+        const context = createSecureContext({
+          cert: tls.cert,
+          key: tls.key,
+          ciphers,
+          minVersion: 'TLSv1.2',
+          honorCipherOrder: true,
+        })
+        const accept = (socket: Socket): void => this.#accept(socket, context)
+        listeners.push(await this.#listen('pike-tls', host, tls.port, accept))
+      }
+    } catch (error) {
+      await this.stop(0)
+      throw error
+    }
+    return listeners
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    const house = this.#house
+    if (house === undefined) return
+    this.#house = undefined
+    const closed = this.#servers.map((server) => {
+      const closing = once(server, 'close')
+      server.close()
+      return closing
+    })
+    this.#servers = []
+    // A thousand a second come back elsewhere, not all at once.
+    const spreadMs = Math.max(spreadMinMs, house.connections.size)
+    for (const connection of [...house.connections]) connection.goAway(spreadMs)
+    const { clock } = house.gate.core
+    const grace = clock.at(clock.nowMs() + graceMs, 'pike-stop', () => {
+      for (const connection of [...house.connections]) connection.reset()
+    })
+    // A server closes when its last connection has.
+    await Promise.all(closed)
+    grace.cancel()
+    house.gate.handshakes.stop()
+    for (const sweep of house.sweeps) sweep.stop()
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    const house = this.#house
+    if (house === undefined) return {}
+    const { counts, handshakes } = house.gate
+    return {
+      connections: house.connections.size,
+      channels: counts.channels,
+      handshakes_under_way: handshakes.size,
+      connections_total: counts.connectionsTotal,
+      connections_refused_total: this.#refusedTotal,
+      handshakes_total: counts.handshakesTotal,
+      handshakes_failed_total: counts.handshakesFailedTotal,
+      frames_in_total: counts.framesInTotal,
+      frames_out_total: counts.framesOutTotal,
+      bytes_in_total: counts.bytesInTotal,
+      bytes_out_total: counts.bytesOutTotal,
+      malformed_total: counts.malformedTotal,
+      resets_total: counts.resetsTotal,
+    }
+  }
+
+  async #listen(
+    name: string,
+    host: string,
+    port: number,
+    accept: (socket: Socket) => void,
+  ): Promise<Listener> {
+    const server = createServer({ noDelay: true }, accept)
+    this.#servers.push(server)
+    server.listen(port, host)
+    try {
+      await once(server, 'listening')
+    } catch (error) {
+      this.#servers.pop()
+      throw error
+    }
+    // E.g. out of descriptors while accepting: others are served on.
+    server.on('error', () => {})
+    const address = server.address() as AddressInfo
+    return { name, host: address.address, port: address.port }
+  }
+
+  #accept(socket: Socket, context?: SecureContext): void {
+    const house = this.#house
+    if (house === undefined || house.connections.size >= house.gate.core.limits.connectionsMax) {
+      this.#refusedTotal++
+      this.#turnAway(socket, context === undefined)
+      return
+    }
+    if (context === undefined) {
+      new Connection(house, socket)
+      return
+    }
+    socket.on('error', () => {})
+    const secured = new TLSSocket(socket, { isServer: true, secureContext: context })
+    new Connection(house, secured, socket)
+  }
+
+  /** Says why where that costs nothing, and waits for nobody. */
+  #turnAway(socket: Socket, plain: boolean): void {
+    socket.on('error', () => {})
+    if (!plain) {
+      hangUp(socket)
+      return
+    }
+    const bytes = new FrameEncoder().encode({
+      type: 'close',
+      channelNumber: undefined,
+      code: codeOf('overloaded'),
+      retryAfterS: overloadedRetryS,
+      text: 'too many connections',
+    })
+    socket.end(bytes, () => socket.destroy())
+  }
+}

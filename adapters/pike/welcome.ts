@@ -1,0 +1,92 @@
+import type { Hello, Limits, LinkId, Session } from '../../src/contract/index.ts'
+import { isIdentifier } from '../../src/contract/index.ts'
+import type { HelloFrame, WelcomeFrame } from './frames.ts'
+import type { Refused } from './gate.ts'
+
+/** WELCOME itself and CLOSE must fit. */
+export const peerFrameMinBytes = 256
+
+/** What is wrong with a HELLO before anybody is asked. */
+export function refusalOf(hello: HelloFrame, first: boolean, secure: boolean): Refused | undefined {
+  const { app, device, channel, nonce, frameMaxBytes, extensions } = hello
+  // An odd tag is critical, and this version knows none.
+  const critical = extensions.find(({ tag }) => tag % 2 === 1)
+  if (critical !== undefined) return refused('unsupported', `extension ${critical.tag}`)
+  if (!isIdentifier(device) || !isIdentifier(channel) || (app !== '' && !isIdentifier(app))) {
+    return refused('protocol-error', 'app, device or channel is no identifier')
+  }
+  if (first !== (hello.channelNumber === 0)) {
+    return refused('protocol-error', 'the first channel is number 0, and only the first')
+  }
+  if (first && nonce.length === 0 && !secure) {
+    return refused('protocol-error', 'a nonce is needed outside TLS')
+  }
+  if (frameMaxBytes !== 0 && frameMaxBytes < peerFrameMinBytes) {
+    return refused('protocol-error', `frames of ${peerFrameMinBytes} bytes must be taken`)
+  }
+  return undefined
+}
+
+const refused = (reason: Refused['reason'], text: string): Refused => ({
+  kind: 'refused',
+  reason,
+  text,
+})
+
+/** HELLO in the words of the core. */
+export function helloOf(frame: HelloFrame, app: string, limits: Limits): Hello {
+  const keepaliveMs = keepaliveOf(frame, limits)
+  return {
+    app,
+    device: frame.device,
+    channel: frame.channel,
+    ...(keepaliveMs !== undefined && { keepaliveMs }),
+    ...(frame.windowMax > 0 && { windowMaxCommands: frame.windowMax }),
+    ...(frame.resume !== undefined && { resumeFrom: frame.resume }),
+    ...(frame.uplinkEpoch > 0 && { uplinkEpoch: frame.uplinkEpoch }),
+  }
+}
+
+/** The default, moved into what the client asked for. */
+function keepaliveOf(frame: HelloFrame, limits: Limits): number | undefined {
+  const minMs = frame.keepaliveMinS * 1000
+  const maxMs = frame.keepaliveMaxS === 0 ? Number.POSITIVE_INFINITY : frame.keepaliveMaxS * 1000
+  if (minMs === 0 && maxMs === Number.POSITIVE_INFINITY) return undefined
+  return Math.min(Math.max(limits.keepaliveDefaultMs, minMs), maxMs)
+}
+
+export interface WelcomeParts {
+  readonly session: Session
+  readonly number: number
+  readonly capabilities: number
+  readonly proof: Uint8Array
+  readonly limits: Limits
+  readonly bindingsMax: number
+  readonly nowMs: number
+  readonly connection: LinkId
+}
+
+export function welcomeOf(parts: WelcomeParts): WelcomeFrame {
+  const { session, limits } = parts
+  return {
+    type: 'welcome',
+    channelNumber: parts.number,
+    capabilities: parts.capabilities,
+    proof: parts.proof,
+    resumed: session.resumed,
+    epoch: session.position.epoch,
+    offset: session.position.offset,
+    uplinkKept: session.uplinkKept,
+    // Rounded down: better a beat too early than one too late.
+    keepaliveS: Math.max(1, Math.floor(session.keepaliveMs / 1000)),
+    frameMaxBytes: limits.frameMaxBytes,
+    windowMax: session.windowMaxCommands,
+    uplinkWindowMax: limits.uplinkMaxPending,
+    bindingsMax: parts.bindingsMax,
+    timeMs: Math.floor(parts.nowMs),
+    connection: parts.connection,
+    reconnectBaseMs: 0,
+    reconnectMaxMs: 0,
+    extensions: [],
+  }
+}

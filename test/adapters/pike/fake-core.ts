@@ -1,0 +1,183 @@
+import type {
+  Attached,
+  Core,
+  DeviceReply,
+  Downlink,
+  Hello,
+  KeptCommand,
+  Limits,
+  Link,
+  Offset,
+  Session,
+  Uplink,
+  Verifier,
+} from '../../../src/contract/index.ts'
+import { channelId, commandId, limits } from '../../../src/contract/index.ts'
+import { makeCredential } from '../../../src/secrets/secrets.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
+
+export const strongSecret = 'c2VjcmV0LW9mLWEtbG9ja2Vy'
+
+type Outcome = 'kept' | 'unavailable' | 'unknown'
+type Settle = (outcome: Outcome) => void
+
+/** A session that writes down what it is told and settles when it is told to. */
+export class FakeSession implements Session {
+  readonly hello: Hello
+  readonly link: Link
+  readonly channel: string
+  readonly resumed: Session['resumed']
+  position = { epoch: 7, offset: 0 }
+  uplinkKept = 0
+  keepaliveMs = 240_000
+  windowMaxCommands = 16
+
+  started = 0
+  touched = 0
+  drains = 0
+  detached: boolean[] = []
+  readonly uplinks: Uplink[] = []
+  /** How many came in each call. */
+  readonly calls: number[] = []
+  readonly replies: DeviceReply[] = []
+  readonly acks: Offset[] = []
+  /** Answers not given yet. */
+  readonly waiting: Settle[] = []
+  /** 'kept' at once; undefined: wait for `settle`. */
+  answer: Outcome | undefined = 'kept'
+  sentUpTo = 0
+
+  constructor(link: Link, hello: Hello) {
+    this.link = link
+    this.hello = hello
+    this.channel = channelId(hello.app, hello.device, hello.channel)
+    this.resumed = hello.resumeFrom === undefined ? 'fresh' : 'resumed'
+    if (hello.resumeFrom) this.position = hello.resumeFrom
+  }
+
+  start(): void {
+    this.started++
+  }
+  receive(uplinks: readonly Uplink[], settled: (outcome: 'kept' | 'unavailable') => void): void {
+    this.uplinks.push(...uplinks)
+    this.calls.push(uplinks.length)
+    this.#settleLater((outcome) => settled(outcome === 'unavailable' ? outcome : 'kept'))
+  }
+  reply(reply: DeviceReply, settled: Settle): void {
+    this.replies.push(reply)
+    this.#settleLater(settled)
+  }
+  acknowledge(): 'ok' | 'unknown' {
+    return 'ok'
+  }
+  acknowledgeUpTo(offset: Offset): 'ok' | 'unknown' {
+    if (offset > Math.max(this.sentUpTo, this.position.offset)) return 'unknown'
+    this.acks.push(offset)
+    return 'ok'
+  }
+  touch(): void {
+    this.touched++
+  }
+  drained(): void {
+    this.drains++
+  }
+  detach(graceful: boolean): void {
+    this.detached.push(graceful)
+  }
+
+  settle(outcome: Outcome = 'kept', count = this.waiting.length): void {
+    for (const settled of this.waiting.splice(0, count)) settled(outcome)
+  }
+
+  /** Push a command down the link. */
+  deliver(offset: Offset, command: Partial<KeptCommand> = {}, repeated = false) {
+    this.sentUpTo = Math.max(this.sentUpTo, offset)
+    const epoch = command.epoch ?? this.position.epoch
+    const downlink: Downlink = {
+      repeated,
+      command: {
+        name: 'open',
+        payload: Buffer.from('{"door":7}'),
+        contentType: 'application/json',
+        delivery: 'queue',
+        expect: 'ack',
+        acceptedAtMs: 0,
+        expiresAtMs: 0,
+        replyTimeoutMs: 60_000,
+        askedBy: 'test',
+        id: commandId(this.channel, epoch, offset),
+        channel: this.channel,
+        epoch,
+        offset,
+        ...command,
+      },
+    }
+    return this.link.deliver(downlink)
+  }
+
+  #settleLater(settled: Settle): void {
+    if (this.answer === undefined) this.waiting.push(settled)
+    else settled(this.answer)
+  }
+}
+
+/** A core without a store: devices in a list, sessions that write down. */
+export class FakeCore implements Core {
+  readonly clock = new ManualClock()
+  readonly limits: Limits
+  readonly sessions: FakeSession[] = []
+  readonly wrong: string[] = []
+  readonly asked: string[] = []
+  limited = false
+  /** Set: every attach is refused so. */
+  refusal: Exclude<Attached, { kind: 'session' }> | undefined
+  /** Set: the store is away. */
+  broken = false
+  /** Called with each new session before the adapter gets it. */
+  prepare: ((session: FakeSession) => void) | undefined
+  #devices = new Map<string, { secret: string; disabled: boolean }>()
+
+  constructor(change: Partial<Limits> = {}) {
+    this.limits = { ...limits, ...change }
+    this.add('SZ-0042')
+  }
+
+  add(device: string, { app = 'default', secret = strongSecret, disabled = false } = {}): void {
+    this.#devices.set(`${app}/${device}`, { secret, disabled })
+  }
+
+  async verifier(app: string, device: string, peer: string): Promise<Verifier> {
+    this.asked.push(`${app}/${device} from ${peer}`)
+    if (this.broken) throw new Error('the store is away')
+    const known = this.#devices.get(`${app}/${device}`)
+    const credential = await makeCredential(
+      known?.secret ?? 'made-up-for-nobody-at-all',
+      app,
+      device,
+    )
+    return {
+      admits: known !== undefined && !known.disabled,
+      limited: this.limited,
+      credentials: [credential],
+    }
+  }
+
+  wrongSecret(app: string, device: string): void {
+    this.wrong.push(`${app}/${device}`)
+  }
+
+  async attach(link: Link, hello: Hello): Promise<Attached> {
+    if (this.refusal !== undefined) return this.refusal
+    const session = new FakeSession(link, hello)
+    this.prepare?.(session)
+    this.sessions.push(session)
+    return { kind: 'session', session }
+  }
+
+  /** The newest session. */
+  get last(): FakeSession {
+    const last = this.sessions.at(-1)
+    if (last === undefined) throw new Error('no session')
+    return last
+  }
+}
