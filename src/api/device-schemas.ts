@@ -17,6 +17,7 @@ const ChannelMap = Type.Record(Type.String({ pattern: identifierPattern }), Chan
 })
 const Attributes = Type.Unsafe<Record<string, unknown>>({
   type: 'object',
+  additionalProperties: true,
   description: `What you like to keep with the device: at most ${apiBounds.attributesMaxBytes} bytes of JSON.`,
 })
 const Tags = Type.Array(Identifier, { maxItems: apiBounds.tagsMax, uniqueItems: true })

@@ -6,7 +6,14 @@ import { Problem } from './schemas.ts'
 type Json = Record<string, unknown>
 
 /** Every call under /v1 may answer with these. */
-const everywhere: readonly ProblemName[] = ['unauthorized', 'forbidden', 'internal', 'stopping']
+const everywhere: readonly ProblemName[] = [
+  'bad-request',
+  'unauthorized',
+  'forbidden',
+  'path-too-long',
+  'internal',
+  'stopping',
+]
 
 /** The schemas of the routes, told as OpenAPI 3.1. Register before the routes. */
 export async function describeApi(app: App, version: string): Promise<void> {

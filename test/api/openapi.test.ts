@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { after, before, test } from 'node:test'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import { problems } from '../../src/api/problems.ts'
+import { endReasons, endStatuses, eventKinds } from '../../src/contract/index.ts'
+import { World } from './world.ts'
+
+interface Operation {
+  readonly summary?: string
+  readonly security?: readonly object[]
+  readonly responses: Record<string, { description: string; content?: Record<string, object> }>
+}
+
+let world: World
+// biome-ignore lint/suspicious/noExplicitAny: the whole document is looked into
+let document: any
+before(async () => {
+  world = await World.open()
+  document = (await world.call('GET', '/openapi.json', { key: '' })).body
+})
+after(() => world.close())
+
+const operations = (): [string, string, Operation][] =>
+  Object.entries(document.paths as Record<string, Record<string, Operation>>).flatMap(
+    ([path, methods]) =>
+      Object.entries(methods).map(([method, operation]): [string, string, Operation] => [
+        method.toUpperCase(),
+        path,
+        operation,
+      ]),
+  )
+
+test('every call there is is described', () => {
+  assert.equal(document.openapi, '3.1.0')
+  const described = operations().map(([method, path]) => `${method} ${path}`)
+  assert.deepEqual(described.sort(), [
+    'DELETE /v1/commands/{command}',
+    'DELETE /v1/devices/{device}',
+    'GET /healthz',
+    'GET /metrics',
+    'GET /openapi.json',
+    'GET /problems/{problem}',
+    'GET /readyz',
+    'GET /v1/commands/{command}',
+    'GET /v1/commands/{command}/explain',
+    'GET /v1/devices',
+    'GET /v1/devices/{device}',
+    'GET /v1/devices/{device}/commands',
+    'GET /v1/events',
+    'POST /v1/devices/{device}/commands',
+    'PUT /v1/devices/{device}',
+  ])
+})
+
+test('each has a summary, a key where it needs one, and its problems as problem+json', () => {
+  for (const [method, path, { summary, security, responses }] of operations()) {
+    const where = `${method} ${path}`
+    assert.ok(summary, where)
+    const guarded = path.startsWith('/v1/')
+    assert.equal(security === undefined, guarded, where)
+    for (const [status, { description, content }] of Object.entries(responses)) {
+      assert.ok(description, `${where} ${status}`)
+      if (Number(status) < 400) continue
+      assert.deepEqual(content, {
+        'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
+      })
+    }
+    for (const status of guarded ? [401, 403, 503] : []) assert.ok(responses[status], where)
+  }
+  assert.deepEqual(document.components.securitySchemes.key.scheme, 'bearer')
+  assert.deepEqual(document.security, [{ key: [] }])
+})
+
+test('every reference leads somewhere, and every example fits its schema', () => {
+  const text = JSON.stringify(document)
+  for (const [, name] of text.matchAll(/"#\/components\/schemas\/([^"]+)"/g))
+    assert.ok(document.components.schemas[name!], name)
+  const ajv = new Ajv2020({ strict: false, validateFormats: false })
+  ajv.addSchema({ $id: 'doc', components: document.components })
+  for (const name of ['CommandPost', 'DevicePut']) {
+    const { examples } = document.components.schemas[name]
+    const validate = ajv.compile({ $ref: `doc#/components/schemas/${name}` })
+    for (const example of examples) assert.ok(validate(example), ajv.errorsText(validate.errors))
+  }
+})
+
+test('the headers that are read are described', () => {
+  const headers = (path: string, method: string) =>
+    document.paths[path][method].parameters
+      .filter((parameter: { in: string }) => parameter.in === 'header')
+      .map(({ name }: { name: string }) => name)
+  assert.deepEqual(headers('/v1/devices/{device}/commands', 'post'), ['Idempotency-Key', 'Prefer'])
+  assert.deepEqual(headers('/v1/events', 'get'), ['Last-Event-ID'])
+})
+
+test('docs/back-end.md explains every outcome, reason, event and problem', async () => {
+  const page = await readFile(new URL('../../docs/back-end.md', import.meta.url), 'utf8')
+  const words = [
+    ...endStatuses,
+    ...Object.keys(endReasons),
+    ...eventKinds,
+    ...Object.keys(problems),
+  ]
+  for (const word of words) assert.ok(page.includes(`\`${word}\``), word)
+})
