@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Gate } from './gate.ts'
-import { PikeProtocol, type Wire } from './protocol.ts'
+import { PikeProtocol } from './protocol.ts'
+import type { Wire } from './wire.ts'
 
 /** What the connections of one adapter have in common. */
 export interface House {

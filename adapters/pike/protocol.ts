@@ -1,31 +1,17 @@
-import type { Attached, Limits, LinkId, Reason, Session } from '../../src/contract/index.ts'
-import { defaultApp, deviceKey, deviceOf, reasons } from '../../src/contract/index.ts'
-import { Opening, type OpeningHost, type Proved } from './auth.ts'
-import { type ChannelHost, PikeChannel } from './channel.ts'
+import type { DeviceKey, Limits, LinkId, Reason, Session } from '../../src/contract/index.ts'
+import { reasons } from '../../src/contract/index.ts'
+import type { Opening } from './auth.ts'
+import type { PikeChannel } from './channel.ts'
+import { Channels } from './channels.ts'
 import { type DecodeError, FrameDecoder, FrameEncoder } from './codec.ts'
 import type { AuthFrame, CloseFrame, Frame, HelloFrame } from './frames.ts'
 import { capability } from './frames.ts'
 import type { Gate, Overdue, Refused } from './gate.ts'
-import { codeOf } from './reasons.ts'
-import { helloOf, refusalOf, welcomeOf } from './welcome.ts'
-
-/** The way to the client, whatever carries it. */
-export interface Wire {
-  readonly peer: string
-  readonly secure: boolean
-  /** Bytes sent and not yet taken by the network. */
-  readonly waitingBytes: number
-  /** Written at the end of the tick, together with what else comes. */
-  send(bytes: Buffer): void
-  /** `beforeWrite` is called before the end of this tick. */
-  writeSoon(): void
-  /** Write what was sent, then say goodbye. */
-  end(): void
-  /** Drop what was sent, then hang up, so that nothing arrives later (rule 20). */
-  reset(): void
-  /** Read no more, until told otherwise. */
-  hold(reading: boolean): void
-}
+import { type Intake, takeFrame } from './intake.ts'
+import { Openings, type OpeningsHost } from './openings.ts'
+import { closeFrame, codeOf } from './reasons.ts'
+import { refusalOf, welcomeOf } from './welcome.ts'
+import type { Wire } from './wire.ts'
 
 /** Names a client may teach us: 64 bytes each at most. */
 export const bindingsMax = 64
@@ -38,8 +24,8 @@ const taughtMax = 256
  *     hello ──HELLO──▶ opening ──WELCOME──▶ open ──GOAWAY──▶ draining
  *       └───────────────┴───────────────────┴────────────────────┴──▶ closed
  */
-export class PikeProtocol implements ChannelHost, OpeningHost, Overdue {
-  readonly #gate: Gate
+export class PikeProtocol implements OpeningsHost, Intake, Overdue {
+  readonly gate: Gate
   readonly #wire: Wire
   readonly #decoder: FrameDecoder
   readonly #encoder = new FrameEncoder()
@@ -52,17 +38,12 @@ export class PikeProtocol implements ChannelHost, OpeningHost, Overdue {
   #held = false
   #pongDue = false
   peerFrameMaxBytes = 0
-  /** Channel 0, while it is open. */
-  #first: PikeChannel | undefined
-  /** Further ones by number; null: closed, what still comes for it is passed over. */
-  #more: (PikeChannel | null | undefined)[] | undefined
-  #openings: Map<number, Opening> | undefined
-  /** Openings whose work has not ended, given up ones too. */
-  #openingsAtWork = 0
+  readonly #channels = new Channels()
+  #openings: Openings | undefined
 
   /** Its time for the handshake runs from now. */
   constructor(gate: Gate, wire: Wire) {
-    this.#gate = gate
+    this.gate = gate
     this.#wire = wire
     this.#decoder = new FrameDecoder({
       frameMaxBytes: gate.core.limits.handshakeMaxBytes,
@@ -80,18 +61,30 @@ export class PikeProtocol implements ChannelHost, OpeningHost, Overdue {
   }
 
   get limits(): Limits {
-    return this.#gate.core.limits
+    return this.gate.core.limits
   }
 
-  get isClosed(): boolean {
-    return this.#state === 'closed'
+  get channelCount(): number {
+    return this.#channels.count
+  }
+
+  hasDevice(key: DeviceKey): boolean {
+    return this.#channels.hasDevice(key)
+  }
+
+  /** A channel opened again on this connection is another link. */
+  makeLinkId(): LinkId {
+    if (this.#token === '') this.#token = this.gate.makeToken()
+    const id = this.#links === 0 ? this.#token : `${this.#token}.${this.#links}`
+    this.#links++
+    return id
   }
 
   // What the wire brings.
 
   received(chunk: Uint8Array): void {
     if (this.#state === 'closed') return
-    this.#gate.counts.bytesInTotal += chunk.length
+    this.gate.counts.bytesInTotal += chunk.length
     const opening = this.#state === 'hello' || this.#state === 'opening'
     if (opening) {
       this.#handshakeBytes += chunk.length
@@ -100,10 +93,10 @@ export class PikeProtocol implements ChannelHost, OpeningHost, Overdue {
         return
       }
     } else {
-      this.#eachSession(touch)
+      this.#channels.each(touch)
     }
     const error = this.#decoder.push(chunk, (frame, raw) => this.#take(frame, raw))
-    if (!opening) this.#eachChannel(flush)
+    if (!opening) this.#channels.each(flush)
     if (error !== undefined) this.#unreadable(error)
   }
 
@@ -113,14 +106,14 @@ export class PikeProtocol implements ChannelHost, OpeningHost, Overdue {
       this.#pongDue = false
       this.send({ type: 'pong', keepaliveS: undefined })
     }
-    this.#eachChannel((channel) => {
+    this.#channels.each((channel) => {
       const upTo = channel.dueAck()
       if (upTo > 0) this.send({ type: 'ack', channelNumber: channel.number, upTo })
     })
   }
 
   drained(): void {
-    this.#eachChannel(drained)
+    this.#channels.each(drained)
   }
 
   /** The other end is gone without a word. */
@@ -146,7 +139,7 @@ export class PikeProtocol implements ChannelHost, OpeningHost, Overdue {
 
   send(frame: Frame): void {
     if (this.#state === 'closed') return
-    this.#gate.counts.framesOutTotal++
+    this.gate.counts.framesOutTotal++
     this.#wire.send(this.#encoder.encode(frame))
   }
 
@@ -182,7 +175,7 @@ export class PikeProtocol implements ChannelHost, OpeningHost, Overdue {
     if (!reasons[reason].reset) this.beforeWrite()
     channel.end()
     this.#forget(channel.number)
-    if (reasons[reason].reset || !this.#hasChannels()) {
+    if (reasons[reason].reset || this.#channels.count === 0) {
       this.fail(reason, undefined, retryAfterMs)
     } else {
       this.#closeChannel(channel.number, reason, undefined, retryAfterMs)
@@ -193,11 +186,11 @@ export class PikeProtocol implements ChannelHost, OpeningHost, Overdue {
   fail(reason: Reason, text?: string, retryAfterMs?: number): void {
     if (this.#state === 'closed') return
     if (this.#state === 'hello' || this.#state === 'opening') {
-      this.#gate.counts.handshakesFailedTotal++
+      this.gate.counts.handshakesFailedTotal++
     }
     if (reasons[reason].reset) {
       this.#shut(false)
-      this.#gate.counts.resetsTotal++
+      this.gate.counts.resetsTotal++
       this.#wire.reset()
       return
     }
@@ -211,230 +204,43 @@ export class PikeProtocol implements ChannelHost, OpeningHost, Overdue {
 
   sendChallenge(channelNumber: number, kdf: 'hkdf' | 'scrypt', nonce: Uint8Array): Uint8Array {
     const frame: AuthFrame = { type: 'auth', channelNumber, method: 'challenge', kdf, nonce }
-    this.#gate.counts.framesOutTotal++
+    this.gate.counts.framesOutTotal++
     const bytes = this.#encoder.encode(frame)
     this.#wire.send(bytes)
     return bytes
   }
 
-  /** A further channel's; the first one's time is the connection's. */
   openingOverdue(opening: Opening): void {
-    this.#refuse(opening, { kind: 'refused', reason: 'handshake-timeout' })
+    this.#openings?.overdue(opening)
   }
 
-  // What the client says.
-
-  #take(frame: Frame, raw: Uint8Array): void {
-    this.#gate.counts.framesInTotal++
-    switch (this.#state) {
-      case 'hello':
-        if (frame.type === 'hello') this.#hello(frame, raw)
-        else this.fail('protocol-error', 'a connection begins with HELLO')
-        break
-      case 'opening':
-        if (frame.type === 'auth') this.#auth(frame)
-        else if (frame.type === 'close') this.#closed(frame)
-        else this.fail('protocol-error', `${frame.type} before WELCOME`)
-        break
-      case 'open':
-      case 'draining':
-        this.#takeOpen(frame, raw)
-        break
-      case 'closed':
-        break
-    }
-  }
-
-  #takeOpen(frame: Frame, raw: Uint8Array): void {
-    switch (frame.type) {
-      case 'event':
-      case 'batch':
-      case 'reply': {
-        const channel = this.#channel(frame.channelNumber, frame.type)
-        // While draining they stay in the client's outbox, and go where it goes next.
-        if (channel === undefined || this.#state === 'draining') return
-        if (frame.type === 'event') channel.event(frame)
-        else if (frame.type === 'reply') channel.reply(frame)
-        else if ((this.#capabilities & capability.batch) !== 0) channel.batch(frame)
-        else this.fail('protocol-error', 'BATCH was not agreed on')
-        return
-      }
-      case 'ack':
-        this.#channel(frame.channelNumber, 'ack')?.acknowledge(frame.upTo)
-        return
-      case 'ping':
-        this.#pongDue = true
-        this.#wire.writeSoon()
-        return
-      case 'pong':
-        return // that it came was the answer
-      case 'hello':
-        this.#hello(frame, raw)
-        return
-      case 'auth':
-        this.#auth(frame)
-        return
-      case 'close':
-        this.#closed(frame)
-        return
-      case 'unknown':
-        if (frame.critical) this.fail('unsupported', `frame type ${frame.number}`)
-        return
-      case 'command':
-      case 'epoch':
-      case 'welcome':
-      case 'goaway':
-        this.fail('protocol-error', `${frame.type} from a client`)
-    }
-  }
-
-  #channel(number: number, what: string): PikeChannel | undefined {
-    const channel = number === 0 ? (this.#first ?? null) : this.#more?.[number]
-    if (channel === undefined) {
-      this.fail('protocol-error', `${what} on channel ${number}, which is not open`)
-    }
-    return channel ?? undefined
-  }
-
-  #auth(frame: AuthFrame): void {
-    const opening = this.#openings?.get(frame.channelNumber)
-    const wrong = opening === undefined ? 'AUTH without HELLO' : opening.take(frame)
-    if (wrong !== undefined) this.fail('protocol-error', wrong)
-  }
-
-  #closed(frame: CloseFrame): void {
-    const number = frame.channelNumber
-    if (number === undefined || this.#state === 'opening') {
-      this.#shut(true)
-      this.#wire.end()
+  refuse(channelNumber: number, { reason, text, retryAfterMs }: Refused): void {
+    if (this.#state === 'closed') return
+    if (channelNumber === 0) {
+      this.fail(reason, text, retryAfterMs)
       return
     }
-    this.#openings?.get(number)?.giveUp()
-    this.#openings?.delete(number)
-    const channel = number === 0 ? this.#first : this.#more?.[number]
-    if (channel === undefined || channel === null) return
-    channel.flush()
-    const session = channel.end()
-    this.#forget(number)
-    session?.detach(true)
-    if (!this.#hasChannels()) this.fail('normal')
+    this.gate.counts.handshakesFailedTotal++
+    this.#closeChannel(channelNumber, reason, text, retryAfterMs)
   }
 
-  #hello(frame: HelloFrame, raw: Uint8Array): void {
-    const number = frame.channelNumber
-    const first = this.#state === 'hello'
-    const refusal = refusalOf(frame, first, this.secure)
-    if (refusal !== undefined) {
-      this.fail(refusal.reason, refusal.text)
-      return
-    }
-    if (!first && (this.#more?.[number] || this.#openings?.has(number))) {
-      this.fail('protocol-error', `channel ${number} is in use`)
-      return
-    }
-    if (this.#openingsAtWork >= this.limits.connectionMaxChannels) {
-      this.fail('overloaded', 'too many channels are being opened')
-      return
-    }
-    const opening = new Opening(this, number)
-    this.#openings ??= new Map()
-    this.#openings.set(number, opening)
-    if (first) {
-      this.#state = 'opening'
-      this.peerFrameMaxBytes =
-        frame.frameMaxBytes === 0 ? this.limits.frameMaxBytes : frame.frameMaxBytes
-      this.#capabilities = frame.capabilities & (capability.batch | capability.bindings)
-    } else {
-      this.#gate.handshakes.add(opening)
-    }
-    this.#openingsAtWork++
-    // The chunk is not ours to keep while the store is asked.
-    this.#open(opening, frame, Uint8Array.from(raw))
-      .catch(() => this.#refuse(opening, { kind: 'refused', reason: 'unavailable' }))
-      .finally(() => {
-        this.#openingsAtWork--
-      })
-  }
-
-  async #open(opening: Opening, hello: HelloFrame, raw: Uint8Array): Promise<void> {
-    const app = hello.app === '' ? defaultApp : hello.app
-    const proved = await this.#prove(opening, app, hello, raw)
-    if (proved === undefined || opening.isOver) return
-    if (proved.kind === 'refused') {
-      this.#refuse(opening, proved)
-      return
-    }
-    if (this.#channelCount() >= this.limits.connectionMaxChannels) {
-      this.#refuse(opening, { kind: 'refused', reason: 'overloaded', text: 'too many channels' })
-      return
-    }
-    if (this.#token === '') this.#token = this.#gate.makeToken()
-    // A channel opened again on this connection is another link.
-    const id = this.#links === 0 ? this.#token : `${this.#token}.${this.#links}`
-    this.#links++
-    const channel = new PikeChannel(this, id, hello.channelNumber, hello.uplinkEpoch)
-    const attached: Attached = await this.#gate.core.attach(
-      channel,
-      helloOf(hello, app, this.limits),
-    )
-    if (attached.kind === 'refused') {
-      this.#refuse(opening, attached)
-    } else if (opening.isOver) {
-      attached.session.detach(false)
-    } else if (channel.refused !== undefined) {
-      attached.session.detach(false)
-      this.#refuse(opening, { kind: 'refused', ...channel.refused })
-    } else {
-      this.#welcome(opening, hello, channel, attached.session, proved.proof)
-    }
-  }
-
-  async #prove(
-    opening: Opening,
-    app: string,
-    hello: HelloFrame,
-    raw: Uint8Array,
-  ): Promise<Proved | Refused | undefined> {
-    if (hello.channelNumber === 0 || hello.nonce.length > 0) {
-      return opening.authenticate(this.#gate.core, app, hello, raw)
-    }
-    const key = deviceKey(app, hello.device)
-    let known = false
-    this.#eachSession((session) => {
-      if (deviceOf(session.channel) === key) known = true
-    })
-    return known
-      ? { kind: 'proved', proof: new Uint8Array(0) }
-      : { kind: 'refused', reason: 'unauthorized' }
-  }
-
-  #welcome(
-    opening: Opening,
-    hello: HelloFrame,
-    channel: PikeChannel,
-    session: Session,
-    proof: Uint8Array,
-  ): void {
-    this.#dropOpening(opening)
-    const { number } = channel
-    const nowMs = this.#gate.core.clock.nowMs()
+  welcome(hello: HelloFrame, channel: PikeChannel, session: Session, proof: Uint8Array): void {
+    const nowMs = this.gate.core.clock.nowMs()
+    const first = channel.number === 0
     const bound = (this.#capabilities & capability.bindings) !== 0
-    if (number === 0) {
-      this.#first = channel
+    if (first) {
       this.#state = 'open'
-      this.#gate.handshakes.remove(this)
-      this.#gate.counts.handshakesTotal++
+      this.gate.handshakes.remove(this)
+      this.gate.counts.handshakesTotal++
       this.#decoder.frameMaxBytes = this.limits.frameMaxBytes
       this.#decoder.bindingsMax = bound ? bindingsMax : 0
-    } else {
-      this.#more ??= []
-      this.#more[number] = channel
     }
-    this.#gate.counts.channels++
+    this.#channels.set(channel)
+    this.gate.counts.channels++
     this.send(
       welcomeOf({
         session,
-        number,
+        number: channel.number,
         capabilities: this.#capabilities,
         proof,
         limits: this.limits,
@@ -443,27 +249,107 @@ export class PikeProtocol implements ChannelHost, OpeningHost, Overdue {
         connection: channel.id,
       }),
     )
-    if (number === 0 && bound) this.#encoder.bindingsMax = Math.min(hello.bindingsMax, taughtMax)
+    if (first && bound) this.#encoder.bindingsMax = Math.min(hello.bindingsMax, taughtMax)
     channel.start(session, nowMs)
   }
 
-  #refuse(opening: Opening, { reason, text, retryAfterMs }: Refused): void {
-    if (opening.isOver) return
-    this.#dropOpening(opening)
-    opening.giveUp()
-    if (this.#state === 'closed') return
-    if (opening.channelNumber === 0) {
-      this.fail(reason, text, retryAfterMs)
-    } else {
-      this.#gate.counts.handshakesFailedTotal++
-      this.#closeChannel(opening.channelNumber, reason, text, retryAfterMs)
+  // What the client says.
+
+  #take(frame: Frame, raw: Uint8Array): void {
+    this.gate.counts.framesInTotal++
+    switch (this.#state) {
+      case 'hello':
+        if (frame.type === 'hello') this.hello(frame, raw)
+        else this.fail('protocol-error', 'a connection begins with HELLO')
+        break
+      case 'opening':
+        if (frame.type === 'auth') this.auth(frame)
+        else if (frame.type === 'close') this.closed(frame)
+        else this.fail('protocol-error', `${frame.type} before WELCOME`)
+        break
+      case 'open':
+      case 'draining':
+        takeFrame(frame, raw, this)
+        break
+      case 'closed':
+        break
     }
   }
 
-  #dropOpening(opening: Opening): void {
-    this.#gate.handshakes.remove(opening)
-    this.#openings?.delete(opening.channelNumber)
-    if (this.#openings?.size === 0) this.#openings = undefined
+  get takesUplinks(): boolean {
+    return this.#state === 'open'
+  }
+
+  get batches(): boolean {
+    return (this.#capabilities & capability.batch) !== 0
+  }
+
+  pinged(): void {
+    this.#pongDue = true
+    this.#wire.writeSoon()
+  }
+
+  channelFor(number: number, what: string): PikeChannel | undefined {
+    const channel = this.#channels.get(number)
+    if (channel === undefined) {
+      this.fail('protocol-error', `${what} on channel ${number}, which is not open`)
+    }
+    return channel ?? undefined
+  }
+
+  auth(frame: AuthFrame): void {
+    // Refused meanwhile; the client has not heard of it yet.
+    if (
+      !this.#openings?.has(frame.channelNumber) &&
+      this.#channels.get(frame.channelNumber) === null
+    ) {
+      return
+    }
+    const wrong = this.#openings === undefined ? 'AUTH without HELLO' : this.#openings.auth(frame)
+    if (wrong !== undefined) this.fail('protocol-error', wrong)
+  }
+
+  closed(frame: CloseFrame): void {
+    const number = frame.channelNumber
+    if (number === undefined || this.#state === 'opening') {
+      this.#shut(true)
+      this.#wire.end()
+      return
+    }
+    this.#openings?.giveUp(number)
+    const channel = this.#channels.get(number)
+    if (!channel) return
+    channel.flush()
+    const session = channel.end()
+    this.#forget(number)
+    session?.detach(true)
+    if (this.#channels.count === 0) this.fail('normal')
+  }
+
+  hello(frame: HelloFrame, raw: Uint8Array): void {
+    const number = frame.channelNumber
+    const first = this.#state === 'hello'
+    if (this.#state === 'draining') return
+    const refusal = refusalOf(frame, first, this.secure)
+    if (refusal !== undefined) {
+      this.fail(refusal.reason, refusal.text)
+      return
+    }
+    if (!first && (this.#channels.get(number) || this.#openings?.has(number))) {
+      this.fail('protocol-error', `channel ${number} is in use`)
+      return
+    }
+    if (first) {
+      this.#state = 'opening'
+      this.peerFrameMaxBytes = frame.frameMaxBytes || this.limits.frameMaxBytes
+      this.#capabilities = frame.capabilities & (capability.batch | capability.bindings)
+    }
+    this.#openings ??= new Openings(this)
+    const openings = this.#openings
+    const begun = openings.begin(frame, raw, () => {
+      if (openings.isIdle && this.#openings === openings) this.#openings = undefined
+    })
+    if (!begun) this.fail('overloaded', 'too many channels are being opened')
   }
 
   #closeChannel(
@@ -473,80 +359,34 @@ export class PikeProtocol implements ChannelHost, OpeningHost, Overdue {
     retryAfterMs: number | undefined,
   ): void {
     this.send(closeFrame(number, reason, text, retryAfterMs))
-    this.#more ??= []
-    this.#more[number] ??= null
+    if (!this.#channels.get(number)) this.#channels.drop(number)
   }
 
   #unreadable({ reason, text }: DecodeError): void {
-    this.#gate.counts.malformedTotal++
+    this.gate.counts.malformedTotal++
     const opening = this.#state === 'hello' || this.#state === 'opening'
     this.fail(opening && reason === 'too-large' ? 'handshake-timeout' : reason, text)
   }
 
   #forget(number: number): void {
-    this.#gate.counts.channels--
-    if (number === 0) this.#first = undefined
-    else if (this.#more !== undefined) this.#more[number] = null
-  }
-
-  #hasChannels(): boolean {
-    return this.#first !== undefined || (this.#more?.some((one) => one) ?? false)
-  }
-
-  #channelCount(): number {
-    let count = 0
-    this.#eachChannel(() => {
-      count++
-    })
-    return count
-  }
-
-  #eachChannel(act: (channel: PikeChannel) => void): void {
-    if (this.#first !== undefined) act(this.#first)
-    if (this.#more === undefined) return
-    for (const channel of this.#more) if (channel) act(channel)
-  }
-
-  #eachSession(act: (session: Session) => void): void {
-    this.#eachChannel((channel) => {
-      if (channel.session !== undefined) act(channel.session)
-    })
+    this.gate.counts.channels--
+    this.#channels.drop(number)
   }
 
   /** Nothing is read or sent any more; every session hears of it. */
   #shut(graceful: boolean): void {
     if (this.#state === 'closed') return
-    this.#eachChannel(flush)
+    this.#channels.each(flush)
     this.#state = 'closed'
     this.#decoder.stop()
-    this.#gate.handshakes.remove(this)
-    for (const opening of this.#openings?.values() ?? []) {
-      this.#gate.handshakes.remove(opening)
-      opening.giveUp()
-    }
-    this.#openings = undefined
-    const channels: PikeChannel[] = []
-    this.#eachChannel((channel) => channels.push(channel))
-    this.#first = undefined
-    this.#more = undefined
-    this.#gate.counts.channels -= channels.length
+    this.gate.handshakes.remove(this)
+    this.#openings?.giveUpAll()
+    const channels = this.#channels.clear()
+    this.gate.counts.channels -= channels.length
     for (const channel of channels) channel.end()?.detach(graceful)
   }
 }
 
-const touch = (session: Session): void => session.touch()
+const touch = (channel: PikeChannel): void => channel.session?.touch()
 const flush = (channel: PikeChannel): void => channel.flush()
 const drained = (channel: PikeChannel): void => channel.drained()
-
-const closeFrame = (
-  channelNumber: number | undefined,
-  reason: Reason,
-  text: string | undefined,
-  retryAfterMs: number | undefined,
-): CloseFrame => ({
-  type: 'close',
-  channelNumber,
-  code: codeOf(reason),
-  retryAfterS: Math.ceil((retryAfterMs ?? 0) / 1000),
-  text: text ?? reasons[reason].text,
-})

@@ -1,0 +1,66 @@
+import type { DeviceKey } from '../../src/contract/index.ts'
+import { deviceOf } from '../../src/contract/index.ts'
+import type { PikeChannel } from './channel.ts'
+
+/**
+ * The channels of one connection by number. Most connections have one, and pay for one.
+ *
+ *     number 0: #first      1 to 63: #more[number]: open | null: was open | undefined: never was
+ */
+export class Channels {
+  #first: PikeChannel | undefined
+  #more: (PikeChannel | null | undefined)[] | undefined
+
+  /** null: it was open on this connection, so what still comes for it is no mistake. */
+  get(number: number): PikeChannel | null | undefined {
+    return number === 0 ? (this.#first ?? null) : this.#more?.[number]
+  }
+
+  set(channel: PikeChannel): void {
+    if (channel.number === 0) {
+      this.#first = channel
+      return
+    }
+    this.#more ??= []
+    this.#more[channel.number] = channel
+  }
+
+  /** It is over, or was refused: what is under way for it will be passed over. */
+  drop(number: number): void {
+    if (number === 0) {
+      this.#first = undefined
+      return
+    }
+    this.#more ??= []
+    this.#more[number] = null
+  }
+
+  clear(): readonly PikeChannel[] {
+    const all: PikeChannel[] = []
+    this.each((channel) => all.push(channel))
+    this.#first = undefined
+    this.#more = undefined
+    return all
+  }
+
+  get count(): number {
+    let count = this.#first === undefined ? 0 : 1
+    for (const channel of this.#more ?? []) if (channel) count++
+    return count
+  }
+
+  each(act: (channel: PikeChannel) => void): void {
+    if (this.#first !== undefined) act(this.#first)
+    if (this.#more === undefined) return
+    for (const channel of this.#more) if (channel) act(channel)
+  }
+
+  /** Does a device that proved itself have a channel here? */
+  hasDevice(key: DeviceKey): boolean {
+    let has = false
+    this.each(({ session }) => {
+      if (session !== undefined && deviceOf(session.channel) === key) has = true
+    })
+    return has
+  }
+}
