@@ -1,0 +1,137 @@
+import type { CommandFrame } from '../adapters/pike/frames.ts'
+import type { Epoch, Offset, Position } from '../src/contract/index.ts'
+import { movePosition } from './storage.ts'
+
+/** A command as it came, with what tells it from others. */
+export interface Received {
+  readonly epoch: Epoch
+  readonly frame: CommandFrame
+  /** The session it came in: what is acknowledged in another would be a lie. */
+  readonly session: number
+}
+
+/** Acknowledge at the latest after this, or this many. */
+export const ackDelayMs = 200
+const ackEvery = 8
+
+/**
+ * Commands of one channel, from the wire to the application, one at a time and in order. Pure.
+ *
+ *     received ──▶ queue ──▶ at the application ──▶ stored ──▶ owed an acknowledgement ──▶ done with
+ *
+ * A position moves once a command has been acted on, and is stored before it is acknowledged. What
+ * lies at or below it is never handed on again, whatever the server repeats.
+ */
+export class Inbox {
+  readonly positions: Position[]
+  readonly #windowMax: number
+  #session = 0
+  #epoch: Epoch = 0
+  #firstEpoch: Epoch = 0
+  /** Highest offset received in this session. */
+  #received: Offset = 0
+  /** Received in this session and not acknowledged by us. */
+  #open = 0
+  #queue: Received[] = []
+  /** Acted on, stored, not acknowledged yet; in order. */
+  #owed: Offset[] = []
+  #owedSinceMs = 0
+
+  /** @param positions as stored; the last is where the channel stands. */
+  constructor(positions: Position[], windowMax: number) {
+    this.positions = positions
+    this.#windowMax = windowMax
+  }
+
+  get position(): Position | undefined {
+    return this.positions.at(-1)
+  }
+
+  /** Commands this client takes before it acknowledges. */
+  get windowMax(): number {
+    return this.#windowMax
+  }
+
+  /** A new session; what was received in the last and not handed on will come again. */
+  welcome(session: number, epoch: Epoch): void {
+    this.lost()
+    this.#session = session
+    this.#epoch = epoch
+    this.#firstEpoch = epoch
+  }
+
+  lost(): void {
+    this.#session = 0
+    this.#received = 0
+    this.#open = 0
+    this.#queue = []
+    this.#owed = []
+  }
+
+  /** The commands that follow were numbered in this epoch. */
+  renumbered(epoch: Epoch): void {
+    this.#epoch = epoch
+  }
+
+  /** @returns what the server did wrong, if anything. */
+  take(frame: CommandFrame): string | undefined {
+    if (frame.offset <= this.#received) return 'a command out of order'
+    if (this.#open >= this.#windowMax) return 'more commands than the window allows'
+    this.#received = frame.offset
+    this.#open++
+    this.#queue.push({ epoch: this.#epoch, frame, session: this.#session })
+    return undefined
+  }
+
+  next(): Received | undefined {
+    return this.#queue.shift()
+  }
+
+  /** Acted on before, by this device in this life of its storage. */
+  isRepeat({ epoch, frame }: Received): boolean {
+    for (const known of this.positions)
+      if (known.epoch === epoch) return frame.offset <= known.offset
+    return false
+  }
+
+  moved(position: Position): void {
+    movePosition(this.positions, position)
+  }
+
+  /** Stored: an acknowledgement is owed to the session it came in, if that is still this one. */
+  owe({ frame, session }: Received, nowMs: number): void {
+    if (session !== this.#session || session === 0) return
+    if (this.#owed.length === 0) this.#owedSinceMs = nowMs
+    this.#owed.push(frame.offset)
+  }
+
+  /** When an acknowledgement must go, if nothing takes it along before. */
+  get ackDueMs(): number {
+    if (this.#owed.length === 0) return Number.POSITIVE_INFINITY
+    const most = Math.min(ackEvery, Math.ceil(this.#windowMax / 2))
+    return this.#owed.length >= most ? 0 : this.#owedSinceMs + ackDelayMs
+  }
+
+  /** A reply goes out, which acknowledges its command. */
+  replied(epoch: Epoch, offset: Offset): void {
+    if (epoch !== this.#epoch && epoch !== this.#firstEpoch) return
+    const at = this.#owed.indexOf(offset)
+    if (at === -1) return
+    this.#owed.splice(at, 1)
+    this.#open--
+  }
+
+  /** @returns what to acknowledge now, everything before it included; undefined: nothing is owed. */
+  acknowledge(): Offset | undefined {
+    const upTo = this.#owed.at(-1)
+    if (upTo === undefined) return undefined
+    this.#open -= this.#owed.length
+    this.#owed = []
+    return upTo
+  }
+
+  /** May a reply leave its epoch out? Only where nobody could read it as another. */
+  isPlain(epoch: Epoch): boolean {
+    return epoch === this.#firstEpoch && epoch === this.#epoch
+  }
+}

@@ -1,0 +1,303 @@
+import { randomBytes } from 'node:crypto'
+import {
+  capability,
+  closeCode,
+  type Frame,
+  type HelloFrame,
+  version,
+  type WelcomeFrame,
+} from '../adapters/pike/frames.ts'
+import type { DeviceKeys } from '../src/secrets/secrets.ts'
+import type { DeviceChannel } from './channel.ts'
+import { Connection } from './connection.ts'
+import type { Downlink } from './downlink.ts'
+import type { Heartbeat } from './heartbeat.ts'
+import type { Keeper } from './keeper.ts'
+import type { Cause } from './lifecycle.ts'
+import type { DeviceLimits } from './limits.ts'
+import { openSocket, type PikeClientEvents, type PikeClientOptions } from './options.ts'
+import type { Slot } from './outbox.ts'
+import { dictated, type ReconnectPolicy, reconnectPolicy } from './reconnect.ts'
+import { writeUplinks } from './uplink.ts'
+
+/** What a session tells its client. */
+export interface SessionEvents {
+  /** Every channel has been welcomed. */
+  ready(policy: ReconnectPolicy): void
+  /** The server has some of ours. */
+  acknowledged(): void
+  kept(channel: DeviceChannel, slot: Slot): void
+  tooLarge(channel: DeviceChannel, slot: Slot): void
+  tailLost(report: PikeClientEvents['tailLost'][0]): void
+  /** Nothing follows. Not called when we ended it ourselves. */
+  lost(cause: Cause): void
+}
+
+/** What a session is made of; all but the connection outlives it. */
+export interface SessionParts {
+  readonly options: PikeClientOptions
+  readonly limits: DeviceLimits
+  readonly keeper: Keeper
+  readonly heartbeat: Heartbeat
+  readonly downlink: Downlink
+  nowMs(): number
+  /** `dueMs` may lie earlier now. */
+  changed(): void
+  keys(kdf: DeviceKeys['kdf']): Promise<DeviceKeys>
+}
+
+/**
+ * A client's channels over one connection, from the first HELLO to its end.
+ *
+ *     HELLO channel 0 ─▶ WELCOME ─▶ HELLO of all others ─▶ WELCOME… ─▶ ready
+ *
+ * Until then commands wait in the inboxes and uplinks in the outboxes. Writes of one turn of the
+ * event loop leave together, acknowledgements that are owed with them.
+ */
+export class Session {
+  readonly #parts: SessionParts
+  readonly #events: SessionEvents
+  readonly #connection: Connection
+  readonly #channels: readonly DeviceChannel[]
+  #ready = false
+  #ended = false
+  #flushing = false
+
+  /** The storage must be loaded. */
+  constructor(parts: SessionParts, events: SessionEvents) {
+    this.#parts = parts
+    this.#events = events
+    this.#channels = parts.keeper.channels
+    this.#connection = new Connection({
+      socket: openSocket(parts.options),
+      hello: this.#hello(this.#channels[0]!),
+      keys: parts.keys,
+      limits: parts.limits,
+      nowMs: parts.nowMs,
+      events: {
+        welcome: (frame, askedAtMs) => this.#welcomed(frame, askedAtMs),
+        frame: (frame) => this.#take(frame),
+        heard: () => parts.heartbeat.heard(),
+        drained: () => this.scheduleFlush(),
+        ended: (cause) => this.#lost(cause),
+      },
+    })
+  }
+
+  get usable(): boolean {
+    return this.#connection.usable
+  }
+
+  get closed(): Promise<void> {
+    return this.#connection.closed
+  }
+
+  /** When `tick` must come if nothing else happens. */
+  get dueMs(): number {
+    if (!this.#ready) return Number.POSITIVE_INFINITY
+    let dueMs = this.#parts.heartbeat.dueMs(this.#oldestMs)
+    for (const { inbox } of this.#channels) dueMs = Math.min(dueMs, inbox.ackDueMs)
+    return dueMs
+  }
+
+  tick(nowMs: number): void {
+    if (!this.#ready) return
+    if (this.#channels.some(({ inbox }) => inbox.ackDueMs <= nowMs)) this.#flush()
+    this.checkLife(nowMs)
+  }
+
+  /** Is something overdue? Asked on each beat and each send. */
+  checkLife(nowMs: number) {
+    if (!this.#ready || this.#ended) return
+    const { heartbeat } = this.#parts
+    const verdict = heartbeat.check(nowMs, this.#oldestMs)
+    if (verdict === 'dead') return this.#lost({ kind: 'local', text: 'the server fell silent' })
+    if (verdict === 'fine') return
+    this.#acknowledge(nowMs, true)
+    this.#connection.write({ type: 'ping' })
+    heartbeat.pinged(nowMs)
+    this.#parts.changed()
+  }
+
+  /** An event that is not worth keeping. */
+  writeUnreliable(
+    channel: DeviceChannel,
+    name: string,
+    payload: Uint8Array,
+    binary: boolean,
+  ): 'written' | 'busy' {
+    if (this.#connection.full) return 'busy'
+    const channelNumber = channel.number
+    const sequence = undefined
+    this.#connection.write({ type: 'event', channelNumber, sequence, name, payload, binary })
+    this.#parts.heartbeat.wrote(this.#parts.nowMs())
+    return 'written'
+  }
+
+  /** Write what may be written, at the end of this turn. */
+  scheduleFlush(): void {
+    if (this.#flushing || !this.#ready || this.#ended) return
+    this.#flushing = true
+    queueMicrotask(this.#flush)
+  }
+
+  end(politely: boolean): void {
+    this.#ended = true
+    if (politely) this.#connection.close(closeCode.normal, '')
+    else this.#connection.reset()
+  }
+
+  readonly #flush = (): void => {
+    this.#flushing = false
+    if (this.#ended) return
+    const { limits, keeper, heartbeat } = this.#parts
+    const nowMs = this.#parts.nowMs()
+    let wrote = false
+    for (const channel of this.#channels) {
+      const some = writeUplinks(channel, this.#connection, nowMs, limits, (slot) => {
+        keeper.note({ kind: 'removed', channel: channel.name, sequence: slot.uplink.sequence })
+        this.#events.tooLarge(channel, slot)
+      })
+      wrote ||= some
+    }
+    if (this.#acknowledge(nowMs, wrote)) wrote = true
+    if (wrote) heartbeat.wrote(nowMs)
+    this.#parts.changed()
+  }
+
+  /** What is due, or everything that is owed where something goes that way anyhow. */
+  #acknowledge(nowMs: number, all: boolean): boolean {
+    let wrote = false
+    for (const { inbox, number } of this.#channels) {
+      if (!all && inbox.ackDueMs > nowMs) continue
+      const upTo = inbox.acknowledge()
+      if (upTo === undefined) continue
+      this.#connection.write({ type: 'ack', channelNumber: number, upTo })
+      wrote = true
+    }
+    return wrote
+  }
+
+  get #oldestMs(): number | undefined {
+    let oldestMs: number | undefined
+    for (const { outbox } of this.#channels) {
+      const atMs = outbox.oldestAtMs
+      if (atMs !== undefined && (oldestMs === undefined || atMs < oldestMs)) oldestMs = atMs
+    }
+    return oldestMs
+  }
+
+  #hello(channel: DeviceChannel): HelloFrame {
+    const { options, limits } = this.#parts
+    const { app = 'default', device, keepalive } = options
+    const { inbox, outbox, name, number } = channel
+    const hello: HelloFrame = {
+      type: 'hello',
+      version,
+      capabilities: capability.batch | capability.bindings,
+      channelNumber: number,
+      app: app === 'default' ? '' : app,
+      device,
+      channel: name,
+      nonce: number === 0 ? randomBytes(12) : new Uint8Array(0),
+      resume: inbox.position,
+      uplinkEpoch: outbox.uplinkEpoch,
+      keepaliveMinS: keepalive?.minS ?? 0,
+      keepaliveMaxS: keepalive?.maxS ?? 0,
+      frameMaxBytes: limits.frameMaxBytes,
+      windowMax: inbox.windowMax,
+      bindingsMax: limits.bindingsMax,
+      extensions: [],
+    }
+    return hello
+  }
+
+  #welcomed(frame: WelcomeFrame, askedAtMs: number) {
+    const channel = this.#channels[frame.channelNumber]!
+    const { keeper, heartbeat, options, nowMs } = this.#parts
+    const kept = channel.outbox.welcome(frame.uplinkKept, (slot) =>
+      this.#events.kept(channel, slot),
+    )
+    if (kept === 'forgot') {
+      keeper.renumber(channel, () => this.scheduleFlush())
+      return this.#connection.fail(closeCode.normal, 'our uplinks are numbered anew')
+    }
+    keeper.note({ kind: 'kept', channel: channel.name, upTo: frame.uplinkKept })
+    if (frame.resumed === 'tail-lost') this.#tailLost(channel, frame)
+    channel.welcomed(frame, askedAtMs)
+    const keepaliveMs = frame.keepaliveS * 1000
+    if (channel.number === 0) {
+      heartbeat.begin(keepaliveMs, nowMs())
+      for (const other of this.#channels)
+        if (other !== channel) this.#connection.open(this.#hello(other))
+    } else heartbeat.intervalMs = Math.min(heartbeat.intervalMs, keepaliveMs)
+    if (this.#channels.some(({ session }) => session === undefined)) return
+    this.#ready = true
+    const own = options.reconnect ?? reconnectPolicy
+    this.#events.ready(dictated(own, frame.reconnectBaseMs, frame.reconnectMaxMs))
+  }
+
+  /** It will not know our position next time either; from here on we stand where it stands. */
+  #tailLost(channel: DeviceChannel, { epoch, offset }: WelcomeFrame): void {
+    const { inbox, name } = channel
+    const claimed = inbox.position
+    const now = { epoch, offset }
+    if (inbox.positions.every((known) => known.epoch !== epoch)) {
+      inbox.moved(now)
+      this.#parts.keeper.note({ kind: 'position', channel: name, position: now })
+    }
+    this.#events.tailLost({ channel: name, claimed, now })
+  }
+
+  #take(frame: Frame) {
+    switch (frame.type) {
+      case 'command':
+      case 'epoch':
+      case 'ack': {
+        const channel = this.#channels[frame.channelNumber]
+        if (channel?.session === undefined) return this.#wrong('a frame of no open channel')
+        if (frame.type === 'epoch') return channel.inbox.renumbered(frame.epoch)
+        if (frame.type === 'ack') return this.#acknowledged(channel, frame.upTo)
+        const wrong = channel.inbox.take(frame)
+        if (wrong !== undefined) return this.#wrong(wrong)
+        return this.#parts.downlink.pump(channel)
+      }
+      case 'ping':
+        return this.#connection.write({ type: 'pong', keepaliveS: undefined })
+      case 'pong':
+        this.#parts.heartbeat.ponged(this.#parts.nowMs())
+        if (frame.keepaliveS === undefined) return
+        this.#parts.heartbeat.intervalMs = frame.keepaliveS * 1000
+        return this.#parts.changed()
+      case 'goaway':
+        this.#acknowledge(this.#parts.nowMs(), true)
+        return this.#lost({ kind: 'going-away', spreadMs: frame.spreadMs })
+      default:
+        return this.#wrong(`${frame.type} from a server`)
+    }
+  }
+
+  #acknowledged(channel: DeviceChannel, upTo: number) {
+    const { outbox, name } = channel
+    const { keeper, downlink, heartbeat } = this.#parts
+    const nowMs = this.#parts.nowMs()
+    const outcome = outbox.acknowledge(upTo, (slot) => {
+      heartbeat.acknowledged(nowMs - slot.writtenAtMs)
+      this.#events.kept(channel, slot)
+    })
+    if (outcome === 'unknown') return this.#wrong('an acknowledgement of what was never sent')
+    keeper.note({ kind: 'kept', channel: name, upTo })
+    this.#events.acknowledged()
+    this.scheduleFlush()
+    downlink.pump(channel)
+  }
+
+  #wrong(text: string): void {
+    this.#connection.fail(closeCode['protocol-error'], text)
+  }
+
+  #lost(cause: Cause): void {
+    if (this.#ended) return
+    this.#events.lost(cause)
+  }
+}
