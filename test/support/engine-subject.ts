@@ -49,9 +49,15 @@ export class Rig {
     subject: EngineSubject,
     limits?: Partial<Limits>,
   ): Promise<Rig> {
+    const rig = await Rig.begin(subject, limits)
+    t.after(() => rig.remove())
+    return rig
+  }
+
+  /** The same for who removes it himself. */
+  static async begin(subject: EngineSubject, limits?: Partial<Limits>): Promise<Rig> {
     const rig = new Rig(await subject.store(), limits)
     await rig.start()
-    t.after(() => rig.remove())
     return rig
   }
 
