@@ -95,17 +95,19 @@ export function commandRoutes(app: App, context: ApiContext): void {
         expect: body.expect ?? 'ack',
         // Rule 9.
         askedBy: request.key.name,
-        ...(body.ttl !== undefined && { ttlMs: Math.round(body.ttl * 1000) }),
-        ...(body.replyTimeout !== undefined && {
-          replyTimeoutMs: Math.round(body.replyTimeout * 1000),
-        }),
-        ...(typeof body.collapse === 'string' && { collapse: body.collapse }),
-        ...(idempotencyKey !== undefined && {
-          idempotency: {
-            key: idempotencyKey,
-            hash: requestHash(`POST /v1/devices/${params.device}/commands`, request.sent!.bytes),
-          },
-        }),
+        ttlMs: milliseconds(body.ttl),
+        replyTimeoutMs: milliseconds(body.replyTimeout),
+        collapse: body.collapse ?? undefined,
+        idempotency:
+          idempotencyKey === undefined
+            ? undefined
+            : {
+                key: idempotencyKey,
+                hash: requestHash(
+                  `POST /v1/devices/${params.device}/commands`,
+                  request.sent!.bytes,
+                ),
+              },
       }
       const submitted = await gateway.submit(submit)
       if (submitted.kind !== 'accepted') return refuseSubmit(reply, submitted) as never
@@ -231,6 +233,9 @@ export function commandRoutes(app: App, context: ApiContext): void {
     },
   )
 }
+
+const milliseconds = (seconds: number | undefined): number | undefined =>
+  seconds === undefined ? undefined : Math.round(seconds * 1000)
 
 /** As a command stands, or, where `Prefer: wait` asks for it and there is room, as it ends. */
 async function held(

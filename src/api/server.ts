@@ -21,8 +21,8 @@ const retryMs = apiBounds.retryAfterSeconds * 1000
 /** An HTTP server that answers everything wrong with a problem and has no other opinion. */
 export function createServer({ limits, log }: Pick<ApiDeps, 'limits' | 'log'>, holds: Holds): App {
   const app: App = fastify({
+    // No line per request: whoever wants to know reads /metrics.
     logger: false,
-    disableRequestLogging: true,
     exposeHeadRoutes: false,
     bodyLimit: limits.bodyMaxBytes,
     routerOptions: { maxParamLength: apiBounds.pathPartMaxChars },

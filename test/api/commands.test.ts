@@ -71,6 +71,7 @@ test('every field reaches the gateway in its own unit', async () => {
     ttlMs: 1_500,
     replyTimeoutMs: 90_000,
     collapse: 'k',
+    idempotency: undefined,
     askedBy: 'all',
   })
 })

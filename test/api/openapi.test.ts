@@ -78,10 +78,14 @@ test('every reference leads somewhere, and every example fits its schema', () =>
     assert.ok(document.components.schemas[name!], name)
   const ajv = new Ajv2020({ strict: false, validateFormats: false })
   ajv.addSchema({ $id: 'doc', components: document.components })
-  for (const name of ['CommandPost', 'DevicePut']) {
-    const { examples } = document.components.schemas[name]
-    const validate = ajv.compile({ $ref: `doc#/components/schemas/${name}` })
-    for (const example of examples) assert.ok(validate(example), ajv.errorsText(validate.errors))
+  for (const [path, method] of [
+    ['/v1/devices/{device}', 'put'],
+    ['/v1/devices/{device}/commands', 'post'],
+  ] as const) {
+    const { schema, example } = document.paths[path][method].requestBody.content['application/json']
+    assert.ok(example, path)
+    const validate = ajv.compile({ $ref: `doc${schema.$ref}` })
+    assert.ok(validate(example), ajv.errorsText(validate.errors))
   }
 })
 
