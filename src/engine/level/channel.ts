@@ -1,0 +1,72 @@
+import type { ChannelId, Epoch, Offset } from '../../contract/index.ts'
+import { epochsKept } from '../../contract/index.ts'
+import type { OpenList } from './open-list.ts'
+
+/**
+ * What is known of a channel, always in memory and kept as one record, written once a commit.
+ *
+ *     ended            | some open, some ended       | free
+ *   | 1  2  3  4  5  6 | 7  .  9  10  11  .  13  14  | 15 …
+ *                        ^ floor      ^ sentUpTo  ^ top
+ *
+ * Nothing below `floor` is open, so reading starts there: below it lie only tombstones.
+ * There may be a million of these, so fields are few and most of them small integers.
+ */
+export class Channel {
+  readonly id: ChannelId
+  /** Last offset given, durable or not. */
+  top: Offset = 0
+  durableTop: Offset = 0
+  floor: Offset = 1
+  /** Open commands, and payload bytes of those not delivered. */
+  count = 0
+  bytes = 0
+  sentUpTo: Offset = 0
+  /** `sentUpTo` as it stands in the record. */
+  sentKept: Offset = 0
+  intended: Offset = 0
+  /** No open command is due before it. */
+  dueAtMs = Number.POSITIVE_INFINITY
+  /** Place in the heap of deadlines; -1 for none. */
+  heapIndex = -1
+  /** When the oldest open command was accepted. */
+  oldestAtMs = 0
+  /** The commit that holds its last change. */
+  changedIn = 0
+  /** Current epoch; 0 for none yet. */
+  epoch: Epoch = 0
+  /** Whether `epoch` may number new commands, or the tail may have been lost since (rule 13). */
+  current = false
+  /** Epochs before, oldest first: epoch, last offset, epoch, last offset … */
+  older: readonly number[] = none
+  uplinks: string | undefined = undefined
+  attempts: { readonly offset: Offset; readonly sessions: number } | undefined = undefined
+  /** The open commands, while they are in memory. */
+  live: Live | undefined = undefined
+
+  constructor(id: ChannelId) {
+    this.id = id
+  }
+
+  /** Make sure that new offsets are numbered in an epoch of this start. */
+  begin(random: () => Epoch): boolean {
+    if (this.current) return false
+    if (this.epoch !== 0) {
+      const all = [...this.older, this.epoch, this.top]
+      this.older = all.slice(-2 * (epochsKept - 1))
+    }
+    this.epoch = random()
+    this.current = true
+    return true
+  }
+}
+
+const none: readonly number[] = []
+
+export interface Live {
+  readonly open: OpenList
+  /** The hub holds it open: payloads are worth keeping. */
+  attached: boolean
+  /** Bytes of payloads held for it. */
+  cachedBytes: number
+}

@@ -1,0 +1,132 @@
+import type {
+  ChannelId,
+  Command,
+  CommandId,
+  EndedCommand,
+  EndStatus,
+  Epoch,
+  KeptCommand,
+  Offset,
+  OpenCommand,
+  Reply,
+  Step,
+} from '../../contract/index.ts'
+import { commandId } from '../../contract/index.ts'
+import type { Channel } from './channel.ts'
+import type { Entry } from './command-record.ts'
+import { noBytes } from './command-record.ts'
+
+/** Between a command as back ends and links see it and the entry kept of it. */
+
+export const entryOf = (command: Command, epoch: Epoch, offset: Offset): Entry => ({
+  offset,
+  epoch,
+  name: command.name,
+  contentType: command.contentType,
+  delivery: command.delivery,
+  expect: command.expect,
+  acceptedAtMs: command.acceptedAtMs,
+  expiresAtMs: command.expiresAtMs,
+  replyTimeoutMs: command.replyTimeoutMs,
+  askedBy: command.askedBy,
+  collapse: command.collapse,
+  bytes: command.payload.length,
+  payload: command.payload,
+  sentAtMs: undefined,
+  deliveredAtMs: undefined,
+  deliveredIn: 0,
+})
+
+export function keptCommand(
+  command: Command,
+  id: CommandId,
+  channel: ChannelId,
+  epoch: Epoch,
+  offset: Offset,
+): KeptCommand {
+  const kept: KeptCommand = {
+    id,
+    channel,
+    epoch,
+    offset,
+    name: command.name,
+    payload: command.payload,
+    contentType: command.contentType,
+    delivery: command.delivery,
+    expect: command.expect,
+    acceptedAtMs: command.acceptedAtMs,
+    expiresAtMs: command.expiresAtMs,
+    replyTimeoutMs: command.replyTimeoutMs,
+    askedBy: command.askedBy,
+  }
+  return command.collapse === undefined ? kept : { ...kept, collapse: command.collapse }
+}
+
+/** An entry as it is now; it does not change with it. */
+export function openCommand(channel: Channel, entry: Entry, payload = entry.payload): OpenCommand {
+  const command: { -readonly [field in keyof OpenCommand]: OpenCommand[field] } = {
+    id: commandId(channel.id, entry.epoch, entry.offset),
+    channel: channel.id,
+    epoch: entry.epoch,
+    offset: entry.offset,
+    name: entry.name,
+    payload: payload ?? noBytes,
+    contentType: entry.contentType,
+    delivery: entry.delivery,
+    expect: entry.expect,
+    acceptedAtMs: entry.acceptedAtMs,
+    expiresAtMs: entry.expiresAtMs,
+    replyTimeoutMs: entry.replyTimeoutMs,
+    askedBy: entry.askedBy,
+    // What was acknowledged was sent, whatever else is known.
+    maybeSent: entry.offset <= channel.sentUpTo || entry.deliveredAtMs !== undefined,
+  }
+  if (entry.collapse !== undefined) command.collapse = entry.collapse
+  if (entry.sentAtMs !== undefined) command.sentAtMs = entry.sentAtMs
+  if (entry.deliveredAtMs !== undefined) command.deliveredAtMs = entry.deliveredAtMs
+  return command
+}
+
+/** How a command ends. */
+export interface Ending {
+  readonly status: EndStatus
+  readonly reason?: string
+  readonly atMs: number
+  readonly reply?: Reply
+  readonly steps?: readonly Step[]
+}
+
+export function endedCommand(channel: ChannelId, entry: Entry, ending: Ending): EndedCommand {
+  const { status, reason, reply } = ending
+  const ended: { -readonly [field in keyof EndedCommand]: EndedCommand[field] } = {
+    id: commandId(channel, entry.epoch, entry.offset),
+    channel,
+    epoch: entry.epoch,
+    offset: entry.offset,
+    name: entry.name,
+    delivery: entry.delivery,
+    expect: entry.expect,
+    acceptedAtMs: entry.acceptedAtMs,
+    expiresAtMs: entry.expiresAtMs,
+    askedBy: entry.askedBy,
+    status,
+    timeline: timelineOf(entry, ending),
+  }
+  if (reason !== undefined) ended.reason = reason
+  if (reply !== undefined) ended.reply = reply
+  return ended
+}
+
+function timelineOf(entry: Entry, { status, reason, atMs, steps }: Ending): readonly Step[] {
+  const timeline: Step[] = [{ status: 'queued', atMs: entry.acceptedAtMs }]
+  if (entry.sentAtMs !== undefined) timeline.push({ status: 'sent', atMs: entry.sentAtMs })
+  if (entry.deliveredAtMs !== undefined) {
+    timeline.push({ status: 'delivered', atMs: entry.deliveredAtMs })
+  }
+  if (steps !== undefined && steps.length > 0) {
+    timeline.push(...steps)
+    timeline.sort((a, b) => a.atMs - b.atMs)
+  }
+  timeline.push(reason === undefined ? { status, atMs } : { status, atMs, reason })
+  return timeline
+}

@@ -1,0 +1,72 @@
+import type { ChannelId } from '../../contract/index.ts'
+import { channelParts } from '../../contract/index.ts'
+import type { Apps } from './apps.ts'
+import type { Channel } from './channel.ts'
+import type { Channels } from './channels.ts'
+import type { Entry } from './command-record.ts'
+import { encodeCommand, noBytes } from './command-record.ts'
+import type { Ending } from './commands.ts'
+import { endedCommand } from './commands.ts'
+import type { Database } from './database.ts'
+import { encodePointer } from './event-record.ts'
+import type { LevelEvents } from './events.ts'
+import { commandKey, historyKey } from './keys.ts'
+
+/** What happens to a command once it is kept, each in one batch with all that belongs to it. */
+export class Endings {
+  readonly #database: Database
+  readonly #channels: Channels
+  readonly #apps: Apps
+  readonly #events: LevelEvents
+
+  constructor(database: Database, channels: Channels, apps: Apps, events: LevelEvents) {
+    this.#database = database
+    this.#channels = channels
+    this.#apps = apps
+    this.#events = events
+  }
+
+  /** The end of an open command, whose channel is in memory. */
+  end(channel: Channel, entry: Entry, ending: Ending): void {
+    this.#channels.remove(channel, entry)
+    this.#database.del(commandKey(channel.id, entry.offset))
+    channel.count -= 1
+    if (entry.deliveredAtMs === undefined) channel.bytes -= entry.bytes
+    const first = channel.live!.open.first
+    channel.floor = first === undefined ? channel.top + 1 : first.offset
+    channel.oldestAtMs = first === undefined ? 0 : first.acceptedAtMs
+    this.#channels.changed(channel)
+    this.publish(channel.id, entry, ending)
+  }
+
+  /** Outcome event, the way to it, and the counter; of an ending command that was never open too. */
+  publish(channel: ChannelId, entry: Entry, ending: Ending): void {
+    const { app, device, channel: name } = channelParts(channel)
+    const sequence = this.#events.keep({
+      kind: 'command.ended',
+      app,
+      device,
+      channel: name,
+      atMs: ending.atMs,
+      ended: endedCommand(channel, entry, ending),
+    })
+    const { acceptedAtMs } = entry
+    const { status } = ending
+    const pointer = encodePointer({ sequence, acceptedAtMs, status })
+    this.#database.put(historyKey(channel, entry.offset), pointer)
+    this.#apps.ended(app, status)
+  }
+
+  /** The device's end has it; its reply is awaited, its payload no more. */
+  delivered(channel: Channel, entry: Entry, atMs: number): void {
+    if (entry.deliveredAtMs !== undefined) return
+    this.#channels.forgetPayload(channel, entry)
+    channel.bytes -= entry.bytes
+    entry.bytes = 0
+    entry.deliveredAtMs = atMs
+    entry.deliveredIn = this.#database.commit
+    this.#database.put(commandKey(channel.id, entry.offset), encodeCommand(entry, noBytes))
+    this.#channels.deadlines.lower(channel, this.#channels.dueAtMs(channel, entry))
+    this.#channels.changed(channel)
+  }
+}

@@ -1,0 +1,272 @@
+import { randomBytes } from 'node:crypto'
+import type { Appended, Clock, Engine, EngineState, Limits, Timer } from '../../contract/index.ts'
+import { Appending } from './appending.ts'
+import { Apps } from './apps.ts'
+import { LevelBus } from './bus.ts'
+import { Channels } from './channels.ts'
+import type { Part } from './database.ts'
+import { Database } from './database.ts'
+import { LevelDirectory } from './directory.ts'
+import { Endings } from './endings.ts'
+import { LevelEvents } from './events.ts'
+import type { Folder } from './folder.ts'
+import { leaveCleanMark, storeBytesOf } from './folder.ts'
+import { Idempotency } from './idempotency.ts'
+import { Lookups } from './lookups.ts'
+import { LevelMailbox } from './mailbox.ts'
+import { LevelNames } from './names.ts'
+import type { Opened } from './opening.ts'
+import { timeKey } from './opening.ts'
+import { Space } from './space.ts'
+import { Status } from './status.ts'
+import type { Store } from './store.ts'
+import { saysFull, textOf } from './store.ts'
+
+/** After a failed write the store is tried again this often. */
+const reopenMs = 2_000
+/** Written and deleted again before a failed store is believed to be well. */
+const probeBytes = 1_048_576
+const timeMarkMs = 60_000
+const purgeMs = 3_600_000
+
+export interface EngineParts {
+  readonly folder: Folder
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly log: (event: string, fields: object) => void
+  readonly sync: boolean
+  readonly reserveBytes: number
+  readonly makeStore: (path: string) => Store
+  readonly freeBytes: (folder: string) => Promise<number>
+}
+
+/**
+ * The ports on one LevelDB, and what happens when it fails:
+ *
+ *     ready ──a write fails──▶ full | down ──every reopenMs: reopened, probed, loaded──▶ ready
+ */
+export class LevelEngine implements Engine {
+  readonly name = 'level'
+  readonly durability: 'process' | 'power'
+  readonly node = `level-${randomBytes(8).toString('hex')}`
+  readonly mailbox: LevelMailbox
+  readonly events: LevelEvents
+  readonly names: LevelNames
+  readonly directory: LevelDirectory
+  readonly bus: LevelBus
+  /** The last time mark of the start before, ms since 1970; undefined for a new store (rule 34). */
+  readonly timeMarkMs: number | undefined
+  readonly #parts: EngineParts
+  readonly #status = new Status()
+  readonly #database: Database
+  readonly #channels: Channels
+  readonly #idempotency: Idempotency
+  readonly #space: Space
+  readonly #all: readonly Part[]
+  readonly #watchers: ((state: EngineState, detail: string) => void)[] = []
+  readonly #timers = new Map<string, Timer>()
+  #store: Store
+  #storeBytes = 0
+  #reopening: Promise<void> | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(opened: Opened, parts: EngineParts) {
+    const { clock, limits, folder } = parts
+    const surprised = (error: unknown) => this.#surprised(error)
+    this.#parts = parts
+    this.#store = opened.store
+    this.timeMarkMs = opened.timeMarkMs
+    this.durability = parts.sync ? 'power' : 'process'
+    const status = this.#status
+    const database = new Database(opened.store, {
+      sync: parts.sync,
+      failed: (error) => this.#fail(error),
+      surprised,
+    })
+    const channels = new Channels(database, status, limits, surprised)
+    const apps = new Apps(database)
+    const events = new LevelEvents(database, status, apps, limits.eventsRecentMax, surprised)
+    const idempotency = new Idempotency(database, clock, limits.idempotencyMs)
+    const names = new LevelNames(database, status, apps)
+    const endings = new Endings(database, channels, apps, events)
+    const refused = () => this.#refused()
+    const appending = new Appending({
+      ...{ database, clock, channels, apps, endings, idempotency, refused },
+    })
+    const lookups = new Lookups(database, status, channels, events, surprised)
+    this.mailbox = new LevelMailbox({
+      ...{ database, status, channels, apps, events, appending, endings, lookups },
+      ...{ surprised, clock },
+    })
+    this.events = events
+    this.names = names
+    this.directory = new LevelDirectory(this.node, opened.starts)
+    this.bus = new LevelBus(this.node, surprised)
+    this.#database = database
+    this.#channels = channels
+    this.#idempotency = idempotency
+    this.#space = new Space(folder.path, clock, parts.reserveBytes, parts.freeBytes)
+    this.#all = [channels, apps, events, idempotency, names]
+    for (const part of this.#all) database.add(part)
+  }
+
+  /** Read what must be in memory. Once, before anything else. */
+  async load(clean: boolean): Promise<void> {
+    for (const part of this.#all) await part.load(this.#store, clean)
+    await this.#space.check().catch(() => {})
+    this.#everyMinute()
+    this.#everyHour()
+  }
+
+  get state(): EngineState {
+    return this.#status.state
+  }
+
+  onState(changed: (state: EngineState, detail: string) => void): void {
+    this.#watchers.push(changed)
+  }
+
+  async flushed(): Promise<void> {
+    await this.#database.kept()
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    const { commits, ops, seconds, longestSeconds } = this.#database.figures
+    return {
+      commits_total: commits,
+      commit_ops_total: ops,
+      commit_seconds_sum: seconds,
+      commit_longest_seconds: longestSeconds,
+      commit_pending: this.#database.pending,
+      channels: this.#channels.count,
+      payload_cache_bytes: this.#channels.cachedBytes,
+      recent_events: this.events.recentCount,
+      store_bytes: this.#storeBytes,
+      store_free_bytes: this.#space.free,
+    }
+  }
+
+  #refused(): Appended | undefined {
+    const { ready, full } = this.#status
+    if (!ready) return { kind: 'unavailable', full }
+    if (this.#space.low) return { kind: 'unavailable', full: true }
+    if (this.#database.pending > this.#parts.limits.commitMaxPending) {
+      return { kind: 'unavailable', full: false }
+    }
+    return undefined
+  }
+
+  async #close(): Promise<void> {
+    for (const timer of this.#timers.values()) timer.cancel()
+    const wasReady = this.#status.ready
+    if (wasReady) {
+      this.#channels.markSent()
+      this.#markTime()
+    }
+    this.#become('closed', 'closed in order')
+    const kept = wasReady && (await this.#database.kept())
+    this.#database.break()
+    await this.#reopening
+    await this.#store.close().catch((error) => this.#surprised(error))
+    if (kept) await leaveCleanMark(this.#parts.folder).catch((error) => this.#surprised(error))
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isClosed()) {
+      this.#database.break()
+      return
+    }
+    this.#status.state = saysFull(error) ? 'full' : 'down'
+    for (const part of this.#all) part.drop()
+    this.#become(this.#status.state, textOf(error))
+    this.#database.break()
+    this.#reopenLater()
+  }
+
+  #reopenLater(): void {
+    this.#at(reopenMs, 'store.reopen', () => {
+      this.#reopening = this.#reopen().finally(() => {
+        this.#reopening = undefined
+      })
+    })
+  }
+
+  async #reopen(): Promise<void> {
+    await this.#store.close().catch(() => {})
+    if (this.#isClosed()) return
+    this.#store = this.#parts.makeStore(this.#parts.folder.store)
+    try {
+      await this.#store.open()
+      await this.#store.put('s/probe', randomBytes(probeBytes), { sync: true })
+      await this.#store.del('s/probe', { sync: true })
+      // As after an unclean start: whether the failed batch is there, nobody knows (rule 13).
+      for (const part of this.#all) await part.load(this.#store, false)
+    } catch (error) {
+      for (const part of this.#all) part.drop()
+      if (this.#isClosed()) return
+      const state = saysFull(error) ? 'full' : 'down'
+      if (state !== this.#status.state) this.#become(state, textOf(error))
+      this.#reopenLater()
+      return
+    }
+    if (this.#isClosed()) return
+    await this.#space.check().catch(() => {})
+    this.#database.renew(this.#store)
+    this.#become('ready', 'the store can be written again')
+  }
+
+  #isClosed(): boolean {
+    return this.#status.state === 'closed'
+  }
+
+  #become(state: EngineState, detail: string): void {
+    this.#status.state = state
+    this.#parts.log('store.state', { state, detail })
+    for (const watcher of this.#watchers) {
+      try {
+        watcher(state, detail)
+      } catch (error) {
+        this.#surprised(error)
+      }
+    }
+  }
+
+  #everyMinute(): void {
+    if (this.#status.ready) this.#markTime()
+    storeBytesOf(this.#parts.folder).then(
+      (bytes) => {
+        this.#storeBytes = bytes
+      },
+      () => {},
+    )
+    this.#at(timeMarkMs, 'store.time-mark', () => this.#everyMinute())
+  }
+
+  #markTime(): void {
+    this.#database.put(timeKey, String(this.#parts.clock.nowMs()))
+  }
+
+  #everyHour(): void {
+    if (this.#status.ready) {
+      this.#idempotency.purge().catch((error) => {
+        if (this.#status.ready) this.#surprised(error)
+      })
+    }
+    this.#at(purgeMs, 'store.purge', () => this.#everyHour())
+  }
+
+  #at(delayMs: number, name: string, run: () => void): void {
+    if (this.#isClosed()) return
+    this.#timers.set(name, this.#parts.clock.at(this.#parts.clock.nowMs() + delayMs, name, run))
+  }
+
+  /** Something that should not be: said, never thrown at whoever happened to be there. */
+  #surprised(error: unknown): void {
+    this.#parts.log('store.surprise', { error: textOf(error) })
+  }
+}

@@ -1,0 +1,266 @@
+import type {
+  AppId,
+  EventId,
+  EventPage,
+  EventQuery,
+  Events,
+  KeptEvent,
+  NewEvent,
+  Settled,
+} from '../../contract/index.ts'
+import { channelId } from '../../contract/index.ts'
+import type { AppState, Apps } from './apps.ts'
+import type { Database, Part } from './database.ts'
+import { decodeEvent, encodeEvent, eventAtMs } from './event-record.ts'
+import { eventKey, historyKey, sequenceOf } from './keys.ts'
+import { RecentEvents } from './recent.ts'
+import type { Status } from './status.ts'
+
+/** Events looked at for one page, matching or not: then the page ends, however short. */
+const pageMaxLooked = 4_096
+/** Events forgotten in one commit. */
+const purgeStep = 512
+const readStep = 128
+
+export class LevelEvents implements Events, Part {
+  readonly #database: Database
+  readonly #status: Status
+  readonly #apps: Apps
+  readonly #recent: RecentEvents
+  readonly #surprised: (error: unknown) => void
+  readonly #listeners = new Set<(events: readonly KeptEvent[]) => void>()
+  #fresh: KeptEvent[] = []
+  #freshSequences: number[] = []
+  #writing: KeptEvent[] = []
+  #writingSequences: number[] = []
+
+  constructor(
+    database: Database,
+    status: Status,
+    apps: Apps,
+    recentMax: number,
+    surprised: (error: unknown) => void,
+  ) {
+    this.#database = database
+    this.#status = status
+    this.#apps = apps
+    this.#recent = new RecentEvents(recentMax)
+    this.#surprised = surprised
+  }
+
+  get recentCount(): number {
+    return this.#recent.size
+  }
+
+  append(events: readonly NewEvent[], settled?: (outcome: Settled) => void): void {
+    if (this.#status.ready) for (const event of events) this.keep(event)
+    if (settled !== undefined) this.#database.after(settled)
+  }
+
+  /** Part of a commit: the next event of its app. @returns its sequence. */
+  keep(event: NewEvent): number {
+    const state = this.#apps.number(event.app)
+    const sequence = state.top
+    this.#database.put(eventKey(event.app, sequence), encodeEvent(event))
+    this.#fresh.push({ ...event, id: state.idOfTop() })
+    this.#freshSequences.push(sequence)
+    return sequence
+  }
+
+  async read(app: AppId, query: EventQuery): Promise<EventPage> {
+    if (!this.#status.ready) throw this.#status.unavailable()
+    const state = this.#apps.get(app)
+    const after = this.#start(state, query.after)
+    if (after === undefined) return { kind: 'gone', oldest: state?.idOf(state.oldest - 1) ?? start }
+    if (state === undefined || after >= state.durableTop) {
+      return {
+        kind: 'page',
+        items: [],
+        next: query.after ?? state?.idOf(after) ?? start,
+        caughtUp: true,
+      }
+    }
+    const page = new PageBuilder(query)
+    let looked = after
+    const last = Math.min(state.durableTop, after + pageMaxLooked)
+    while (looked < last && !page.done) {
+      const event = this.#recent.get(app, looked + 1)
+      if (event === undefined) break
+      page.look(event)
+      looked += 1
+    }
+    if (looked < last && !page.done) {
+      looked = await this.#status.reading(() => this.#readStored(state, page, looked, last))
+    }
+    const { items } = page
+    return {
+      kind: 'page',
+      items,
+      next: state.idOf(looked),
+      caughtUp: looked >= state.durableTop,
+    }
+  }
+
+  async latest(app: AppId): Promise<EventId> {
+    if (!this.#status.ready) throw this.#status.unavailable()
+    const state = this.#apps.get(app)
+    return state?.idOf(state.durableTop) ?? start
+  }
+
+  /** The event of this sequence, if it is still kept. */
+  async find(app: AppId, sequence: number): Promise<KeptEvent | undefined> {
+    const recent = this.#recent.get(app, sequence)
+    if (recent !== undefined) return recent
+    const value = await this.#database.store.get(eventKey(app, sequence))
+    const id = this.#apps.get(app)?.idOf(sequence) ?? start
+    return value === undefined ? undefined : this.#decoded(app, id, value)
+  }
+
+  listen(heard: (events: readonly KeptEvent[]) => void): () => void {
+    const listener = (events: readonly KeptEvent[]) => heard(events)
+    this.#listeners.add(listener)
+    return () => {
+      this.#listeners.delete(listener)
+    }
+  }
+
+  async purge(beforeMs: number): Promise<number> {
+    let count = 0
+    for (const state of [...this.#apps.all()]) {
+      let gone = purgeStep
+      while (gone === purgeStep) {
+        gone = await this.#status.reading(() => this.#purgeStep(state, beforeMs))
+        count += gone
+      }
+    }
+    return count
+  }
+
+  encode(): void {
+    this.#writing = this.#fresh
+    this.#writingSequences = this.#freshSequences
+    this.#fresh = []
+    this.#freshSequences = []
+  }
+
+  synced(): void {
+    const events = this.#writing
+    if (events.length === 0) return
+    for (const [index, event] of events.entries()) {
+      this.#recent.push(event, this.#writingSequences[index]!)
+    }
+    this.#writing = []
+    for (const listener of this.#listeners) {
+      try {
+        listener(events)
+      } catch (error) {
+        this.#surprised(error)
+      }
+    }
+  }
+
+  drop(): void {
+    this.#recent.clear()
+    this.#fresh = []
+    this.#freshSequences = []
+    this.#writing = []
+  }
+
+  async load(): Promise<void> {}
+
+  /** The sequence after which to read; undefined when something before it is gone. */
+  #start(state: AppState | undefined, cursor: EventId | undefined): number | undefined {
+    if (state === undefined) return cursor === undefined || cursor === start ? 0 : undefined
+    const before = state.oldest - 1
+    const after = cursor === undefined ? before : state.sequenceOf(cursor)
+    return after === undefined || after < before ? undefined : after
+  }
+
+  async #readStored(
+    state: AppState,
+    page: PageBuilder,
+    after: number,
+    last: number,
+  ): Promise<number> {
+    const { app } = state
+    const iterator = this.#database.store.iterator({
+      gt: eventKey(app, after),
+      lte: eventKey(app, last),
+    })
+    try {
+      for (;;) {
+        const entries = await iterator.nextv(readStep)
+        if (entries.length === 0) return last
+        for (const [key, value] of entries) {
+          const sequence = sequenceOf(key)
+          const event = this.#decoded(app, state.idOf(sequence), value)
+          if (event !== undefined) page.look(event)
+          if (page.done) return sequence
+        }
+      }
+    } finally {
+      await iterator.close()
+    }
+  }
+
+  /** A damaged event is said and passed over: the log does not stop at it. */
+  #decoded(app: AppId, id: EventId, value: Buffer): KeptEvent | undefined {
+    try {
+      return decodeEvent(app, id, value)
+    } catch (error) {
+      this.#surprised(error)
+      return undefined
+    }
+  }
+
+  /** Forget some of the oldest, and the way to the outcomes among them, in one batch. */
+  async #purgeStep(state: AppState, beforeMs: number): Promise<number> {
+    const { app, oldest } = state
+    const entries = await this.#database.store
+      .iterator({
+        gte: eventKey(app, oldest),
+        lte: eventKey(app, state.durableTop),
+        limit: purgeStep,
+      })
+      .all()
+    if (!this.#status.ready) throw this.#status.unavailable()
+    let count = 0
+    for (const [key, value] of entries) {
+      if (eventAtMs(value) >= beforeMs) break
+      const event = this.#decoded(app, start, value)
+      if (event?.kind === 'command.ended') {
+        const channel = channelId(app, event.device, event.channel!)
+        this.#database.del(historyKey(channel, event.ended.offset))
+      }
+      this.#database.del(key)
+      state.oldest = Math.max(state.oldest, sequenceOf(key) + 1)
+      count += 1
+    }
+    if (count > 0) this.#apps.use(app)
+    if (count > 0 && !(await this.#database.kept())) throw this.#status.unavailable()
+    return count
+  }
+}
+
+/** The start of a log in which nothing was kept yet. */
+const start: EventId = '0-0000000000'
+
+class PageBuilder {
+  readonly items: KeptEvent[] = []
+  readonly #query: EventQuery
+
+  constructor(query: EventQuery) {
+    this.#query = query
+  }
+
+  get done(): boolean {
+    return this.items.length >= this.#query.limit
+  }
+
+  look(event: KeptEvent): void {
+    const { device, kinds } = this.#query
+    if (device !== undefined && device !== event.device) return
+    if (kinds !== undefined && !kinds.includes(event.kind)) return
+    this.items.push(event)
+  }
+}

@@ -1,0 +1,101 @@
+import { hash } from 'node:crypto'
+import type { AppId, Clock, CommandId } from '../../contract/index.ts'
+import type { Database, Part } from './database.ts'
+import { answerKey, answersBefore, answersOn } from './keys.ts'
+import type { Store } from './store.ts'
+
+const dayMs = 24 * 3_600_000
+/** Keys as they are up to this length, if they are plain; else their hash. */
+const plainKey = /^[\x21-\x7e]{1,64}$/
+
+export interface Answer {
+  readonly hash: string
+  readonly id: CommandId
+  readonly atMs: number
+}
+
+/**
+ * Answers by idempotency key (rule 28), in buckets of a day, so that whole buckets are forgotten.
+ * Those that are not durable yet are in memory: who comes with the same key waits for the first.
+ */
+export class Idempotency implements Part {
+  readonly #database: Database
+  readonly #clock: Clock
+  readonly #keptMs: number
+  #fresh = new Map<string, Answer>()
+  #writing = new Map<string, Answer>()
+  /** Days that may hold an answer, so that the others are not looked into. */
+  readonly #days = new Set<number>()
+
+  constructor(database: Database, clock: Clock, keptMs: number) {
+    this.#database = database
+    this.#clock = clock
+    this.#keptMs = keptMs
+  }
+
+  /** At once, from memory or the store; throws when the store cannot be read. */
+  find(app: AppId, key: string): Answer | undefined {
+    const name = nameOf(key)
+    const atMs = this.#clock.nowMs()
+    const today = Math.floor(atMs / dayMs)
+    const oldest = Math.floor((atMs - this.#keptMs) / dayMs)
+    for (let day = today; day >= oldest; day--) {
+      if (!this.#days.has(day)) continue
+      const at = answerKey(day, app, name)
+      const answer = this.#fresh.get(at) ?? this.#writing.get(at) ?? this.#stored(at)
+      if (answer !== undefined && atMs < answer.atMs + this.#keptMs) return answer
+    }
+    return undefined
+  }
+
+  /** Part of the append's commit. */
+  keep(app: AppId, key: string, bodyHash: string, id: CommandId): void {
+    const atMs = this.#clock.nowMs()
+    const day = Math.floor(atMs / dayMs)
+    this.#days.add(day)
+    const at = answerKey(day, app, nameOf(key))
+    const answer: Answer = { hash: bodyHash, id, atMs }
+    this.#fresh.set(at, answer)
+    this.#database.put(at, JSON.stringify([atMs, bodyHash, id]))
+  }
+
+  /** Forget the days that nobody can ask for any more. */
+  async purge(): Promise<void> {
+    const oldest = Math.floor((this.#clock.nowMs() - this.#keptMs) / dayMs)
+    await this.#database.store.clear(answersBefore(oldest))
+    for (const day of this.#days) if (day < oldest) this.#days.delete(day)
+  }
+
+  encode(): void {
+    this.#writing = this.#fresh
+    if (this.#fresh.size > 0) this.#fresh = new Map()
+  }
+
+  synced(): void {
+    if (this.#writing.size > 0) this.#writing = new Map()
+  }
+
+  drop(): void {
+    this.#fresh = new Map()
+    this.#writing = new Map()
+    this.#days.clear()
+  }
+
+  async load(store: Store): Promise<void> {
+    const today = Math.floor(this.#clock.nowMs() / dayMs)
+    for (let day = today + 1; day >= today - Math.ceil(this.#keptMs / dayMs); day--) {
+      const [first] = await store.keys({ ...answersOn(day), limit: 1 }).all()
+      if (first !== undefined) this.#days.add(day)
+    }
+  }
+
+  #stored(at: string): Answer | undefined {
+    const value = this.#database.store.getSync(at)
+    if (value === undefined) return undefined
+    const [atMs, bodyHash, id] = JSON.parse(value.toString()) as [number, string, CommandId]
+    return { atMs, hash: bodyHash, id }
+  }
+}
+
+const nameOf = (key: string): string =>
+  plainKey.test(key) ? `=${key}` : `#${hash('sha256', Buffer.from(key, 'utf16le'), 'base64url')}`

@@ -1,0 +1,66 @@
+import type {
+  AppId,
+  ChannelId,
+  DeviceId,
+  DeviceKey,
+  KeyName,
+  Offset,
+} from '../../contract/index.ts'
+
+/**
+ * Every key of the store. Names hold no slash, so no name can run into the next part, and numbers
+ * have a fixed width, so that they sort.
+ *
+ *     m/<app>/<device>/<channel>/<offset>   open command                     command-record.ts
+ *     h/<app>/<device>/<channel>/<offset>   ended command: where its outcome is  event-record.ts
+ *     c/<app>/<device>/<channel>            record of a channel              record.ts
+ *     e/<app>/<sequence>                    event                            event-record.ts
+ *     n/<app>                               counters of an app, and its log  apps.ts
+ *     l/<app>                               epochs of its log                apps.ts
+ *     a/<app>   k/<app>/<name>   d/<app>/<device>        names               names.ts
+ *     i/<day>/<app>/<key>                   answer to an idempotency key     idempotency.ts
+ *     s/<word>                              the store itself                 meta.ts
+ */
+const numberDigits = 11
+
+const digits = (value: number): string => value.toString(36).padStart(numberDigits, '0')
+const numberAtEnd = (key: string): number => Number.parseInt(key.slice(-numberDigits), 36)
+
+export const commandKey = (channel: ChannelId, offset: Offset): string =>
+  `m/${channel}/${digits(offset)}`
+export const historyKey = (channel: ChannelId, offset: Offset): string =>
+  `h/${channel}/${digits(offset)}`
+export const offsetOf = numberAtEnd
+
+export const channelKey = (channel: ChannelId): string => `c/${channel}`
+export const channelOfKey = (key: string): ChannelId => key.slice(2)
+
+export const eventKey = (app: AppId, sequence: number): string => `e/${app}/${digits(sequence)}`
+export const sequenceOf = numberAtEnd
+
+export const appKey = (app: AppId): string => `a/${app}`
+export const countersKey = (app: AppId): string => `n/${app}`
+export const logKey = (app: AppId): string => `l/${app}`
+export const apiKeyKey = (app: AppId, name: KeyName): string => `k/${app}/${name}`
+export const deviceRecordKey = (app: AppId, device: DeviceId): string => `d/${app}/${device}`
+
+export const answerKey = (day: number, app: AppId, key: string): string =>
+  `i/${day.toString(36).padStart(6, '0')}/${app}/${key}`
+
+export interface Range {
+  readonly gte: string
+  readonly lt: string
+}
+
+/** Everything below a prefix that ends where a name ends: '0' is the character after '/'. */
+export const under = (prefix: string): Range => ({ gte: `${prefix}/`, lt: `${prefix}0` })
+
+export const channelsOf = (device: DeviceKey): Range => under(`c/${device}`)
+export const devicesOf = (app: AppId): Range => under(`d/${app}`)
+
+/** All answers of days before this one. */
+export const answersBefore = (day: number): Range => ({
+  gte: 'i/',
+  lt: `i/${day.toString(36).padStart(6, '0')}/`,
+})
+export const answersOn = (day: number): Range => under(`i/${day.toString(36).padStart(6, '0')}`)

@@ -1,0 +1,233 @@
+import type {
+  Appended,
+  AppendOptions,
+  AppId,
+  ChannelId,
+  Clock,
+  Command,
+  Counts,
+  Depth,
+  DeviceKey,
+  Epoch,
+  Found,
+  Head,
+  HistoryPage,
+  HistoryQuery,
+  Mailbox,
+  Offset,
+  OpenCommand,
+  Settled,
+  Settlement,
+} from '../../contract/index.ts'
+import type { Appending } from './appending.ts'
+import { depthOf } from './appending.ts'
+import type { Apps } from './apps.ts'
+import type { Channel } from './channel.ts'
+import type { Channels } from './channels.ts'
+import type { Database } from './database.ts'
+import type { Endings } from './endings.ts'
+import type { LevelEvents } from './events.ts'
+import { headOf } from './head.ts'
+import type { Lookups } from './lookups.ts'
+import type { Status } from './status.ts'
+
+export interface MailboxParts {
+  readonly database: Database
+  readonly status: Status
+  readonly channels: Channels
+  readonly apps: Apps
+  readonly events: LevelEvents
+  readonly appending: Appending
+  readonly endings: Endings
+  readonly lookups: Lookups
+  readonly surprised: (error: unknown) => void
+  readonly clock: Clock
+}
+
+/** The port: what changes a mailbox, and what is answered from memory. Reading is in lookups.ts. */
+export class LevelMailbox implements Mailbox {
+  readonly #database: Database
+  readonly #status: Status
+  readonly #channels: Channels
+  readonly #apps: Apps
+  readonly #events: LevelEvents
+  readonly #appending: Appending
+  readonly #endings: Endings
+  readonly #lookups: Lookups
+  readonly #surprised: (error: unknown) => void
+  readonly #clock: Clock
+
+  constructor(parts: MailboxParts) {
+    this.#database = parts.database
+    this.#status = parts.status
+    this.#channels = parts.channels
+    this.#apps = parts.apps
+    this.#events = parts.events
+    this.#appending = parts.appending
+    this.#endings = parts.endings
+    this.#lookups = parts.lookups
+    this.#surprised = parts.surprised
+    this.#clock = parts.clock
+  }
+
+  append(channel: ChannelId, command: Command, options: AppendOptions): Promise<Appended> {
+    return new Promise((resolve) => {
+      if (!this.#status.ready) {
+        resolve({ kind: 'unavailable', full: this.#status.full })
+        return
+      }
+      try {
+        this.#appending.append(channel, command, options, resolve)
+      } catch (error) {
+        this.#surprised(error)
+        resolve({ kind: 'unavailable', full: false })
+      }
+    })
+  }
+
+  open(channelId: ChannelId): Promise<Head> {
+    return new Promise((resolve, reject) => {
+      if (!this.#status.ready) {
+        reject(this.#status.unavailable())
+        return
+      }
+      const channel = this.#channels.use(channelId)
+      this.#channels.withLive(channel, (live) => {
+        if (!live) {
+          reject(this.#status.unavailable())
+          return
+        }
+        this.#channels.attach(channel)
+        this.#channels.begin(channel)
+        if (this.#channels.isDurable(channel)) {
+          resolve(headOf(channel))
+          return
+        }
+        // What an older session of the channel still writes is settled first (rule 15).
+        this.#database.after((outcome) => {
+          if (outcome === 'kept') resolve(headOf(channel))
+          else reject(this.#status.unavailable())
+        })
+      })
+    })
+  }
+
+  release(channelId: ChannelId): void {
+    const channel = this.#channels.get(channelId)
+    if (channel !== undefined) this.#channels.release(channel)
+  }
+
+  read(
+    channelId: ChannelId,
+    after: Offset,
+    max: number,
+  ): readonly OpenCommand[] | Promise<readonly OpenCommand[]> {
+    return this.#lookups.read(channelId, after, max)
+  }
+
+  intend(channelId: ChannelId, upTo: Offset): Promise<boolean> {
+    if (!this.#status.ready) return Promise.resolve(false)
+    this.#intend(this.#channels.use(channelId), upTo)
+    return this.#database.kept()
+  }
+
+  sent(channelId: ChannelId, upTo: Offset, atMs: number): void {
+    const channel = this.#channels.get(channelId)
+    if (channel === undefined || upTo <= channel.sentUpTo) return
+    const from = channel.sentUpTo
+    channel.sentUpTo = upTo
+    this.#channels.withLive(channel, (live) => {
+      if (!live) return
+      channel.live!.open.scan(from, (entry) => {
+        if (entry.offset > upTo) return false
+        entry.sentAtMs ??= atMs
+        return true
+      })
+    })
+  }
+
+  settle(channelId: ChannelId, settlement: Settlement, settled: (outcome: Settled) => void): void {
+    if (!this.#status.ready) {
+      queueMicrotask(() => settled('unavailable'))
+      return
+    }
+    const channel = this.#channels.use(channelId)
+    const later =
+      this.#channels.isLoading(channel) ||
+      (channel.live === undefined && channel.count > 0 && settlement.changes.length > 0)
+    if (!later) {
+      this.#settle(channel, settlement)
+      this.#database.after(settled)
+      return
+    }
+    this.#channels.withLive(channel, (live) => {
+      if (live) {
+        this.#settle(channel, settlement)
+        this.#database.after(settled)
+      } else queueMicrotask(() => settled('unavailable'))
+    })
+  }
+
+  find(
+    channel: ChannelId,
+    epoch: Epoch,
+    offset: Offset,
+  ): Found | undefined | Promise<Found | undefined> {
+    return this.#lookups.find(channel, epoch, offset)
+  }
+
+  due(nowMs: number, max: number): Promise<readonly OpenCommand[]> {
+    return this.#lookups.due(nowMs, max)
+  }
+
+  nextDueMs(): number {
+    return this.#channels.nextDueMs(this.#clock.nowMs())
+  }
+
+  depth(channelId: ChannelId): Depth {
+    const channel = this.#channels.get(channelId)
+    return channel === undefined
+      ? { commands: 0, bytes: 0, oldestAtMs: undefined }
+      : depthOf(channel)
+  }
+
+  channels(device: DeviceKey): Promise<readonly ChannelId[]> {
+    return this.#lookups.channels(device)
+  }
+
+  history(device: DeviceKey, query: HistoryQuery): Promise<HistoryPage> {
+    return this.#lookups.history(device, query)
+  }
+
+  async counts(app: AppId): Promise<Counts> {
+    if (!this.#status.ready) throw this.#status.unavailable()
+    if (this.#database.pending > 0) await this.#database.kept()
+    return this.#apps.get(app)?.counts() ?? { accepted: 0, open: 0, ended: {} }
+  }
+
+  #settle(channel: Channel, settlement: Settlement): void {
+    const { events, changes, uplinks, attempts, intendUpTo } = settlement
+    if (events !== undefined) for (const event of events) this.#events.keep(event)
+    for (const change of changes) {
+      const entry = channel.live?.open.get(change.offset)
+      if (entry === undefined) continue
+      if (change.kind === 'ended') this.#endings.end(channel, entry, change)
+      else this.#endings.delivered(channel, entry, change.atMs)
+    }
+    if (uplinks !== undefined && uplinks !== channel.uplinks) {
+      channel.uplinks = uplinks
+      this.#channels.changed(channel)
+    }
+    if (attempts !== undefined) {
+      channel.attempts = attempts
+      this.#channels.changed(channel)
+    }
+    if (intendUpTo !== undefined) this.#intend(channel, intendUpTo)
+  }
+
+  #intend(channel: Channel, upTo: Offset): void {
+    if (upTo <= channel.intended) return
+    channel.intended = upTo
+    this.#channels.changed(channel)
+  }
+}

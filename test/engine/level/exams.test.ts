@@ -1,0 +1,10 @@
+import { busExam } from '../../exams/bus.exam.ts'
+import { directoryExam } from '../../exams/directory.exam.ts'
+import { eventsExam } from '../../exams/events.exam.ts'
+import { mailboxExam } from '../../exams/mailbox.exam.ts'
+import { namesExam } from '../../exams/names.exam.ts'
+import { levelSubject } from './subject.ts'
+
+for (const exam of [mailboxExam, eventsExam, namesExam, directoryExam, busExam]) {
+  exam('level', levelSubject)
+}

@@ -1,0 +1,97 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { Level } from 'level'
+import type { Clock, Engine } from '../../../src/contract/index.ts'
+import type { LevelEngineOptions } from '../../../src/engine/level/index.ts'
+import { openLevelEngine } from '../../../src/engine/level/index.ts'
+import type { Store } from '../../../src/engine/level/store.ts'
+import { folderSubject } from '../../support/engine-folder.ts'
+import type { Breakage } from '../../support/engine-subject.ts'
+import type { ManualClock } from '../../support/manual-clock.ts'
+
+/** What LevelDB says when a write fails. */
+const texts = {
+  full: 'IO error: /data/level/000005.log: No space left on device',
+  down: 'IO error: /data/level/000005.log: Input/output error',
+} as const
+
+/** A disk that can be told to fail. */
+export class Disk {
+  failing: keyof typeof texts | undefined
+  /** Batches that reached it, failed ones too. */
+  batches = 0
+
+  readonly makeStore = (path: string): Store => new FailingLevel(path, this)
+
+  check(): void {
+    if (this.failing !== undefined) throw new Error(texts[this.failing])
+  }
+}
+
+class FailingLevel extends Level<string, Buffer> {
+  readonly #disk: Disk
+
+  constructor(path: string, disk: Disk) {
+    super(path, { keyEncoding: 'utf8', valueEncoding: 'buffer' })
+    this.#disk = disk
+  }
+
+  override batch(...args: readonly unknown[]): never {
+    if (args.length > 0) throw new Error('the engine writes by chained batches')
+    const batch = super.batch()
+    const write = batch.write.bind(batch)
+    batch.write = async (options?: object) => {
+      this.#disk.batches += 1
+      this.#disk.check()
+      await write(options as never)
+    }
+    return batch as never
+  }
+
+  override async put(...args: readonly unknown[]): Promise<void> {
+    this.#disk.check()
+    await super.put(...(args as Parameters<Store['put']>))
+  }
+}
+
+interface World {
+  readonly clock: ManualClock
+  readonly disk: Disk
+}
+
+const worlds = new WeakMap<Engine, World>()
+
+/** Let turns pass until something holds. */
+export async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await turn()
+}
+
+export const breakage: Breakage = {
+  async break(engine, why) {
+    worlds.get(engine)!.disk.failing = why
+    engine.mailbox.intend('shop/nobody/main', 1)
+    await until(() => engine.state === why)
+  },
+  async mend(engine) {
+    const { clock, disk } = worlds.get(engine)!
+    disk.failing = undefined
+    while (engine.state !== 'ready') {
+      clock.advance(100)
+      await turn()
+    }
+  },
+}
+
+export interface OpenOptions extends Omit<LevelEngineOptions, 'clock'> {
+  readonly clock: Clock
+  readonly disk?: Disk
+}
+
+/** The engine under test, on a disk that can be made to fail. */
+export async function openOnDisk(options: OpenOptions): Promise<Engine> {
+  const disk = options.disk ?? new Disk()
+  const engine = await openLevelEngine({ ...options, makeStore: disk.makeStore })
+  worlds.set(engine, { clock: options.clock as ManualClock, disk })
+  return engine
+}
+
+export const levelSubject = folderSubject(openOnDisk, breakage)
