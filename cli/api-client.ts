@@ -130,7 +130,7 @@ export function connect(options: ApiOptions): ApiClient {
   return new ApiClient(apiUrl(options), apiKey(options))
 }
 
-function settingsFor(options: ApiOptions) {
+export function settingsFor(options: ApiOptions) {
   const loaded = loadConfig({
     flags: { 'data-dir': options.dataDir, 'api-key': options.apiKey },
     env: process.env,

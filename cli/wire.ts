@@ -28,7 +28,7 @@ export function partsFor(config: Config, log: Log): NodeParts {
     limits,
     log,
     version,
-    openEngine: (folder, clock) => openEngine(config, folder, clock, log),
+    openEngine: (dataDir, clock) => openEngine(config, dataDir, clock, log),
     adapters: [
       pikeAdapter({
         host,
@@ -43,7 +43,7 @@ export function partsFor(config: Config, log: Log): NodeParts {
 
 async function openEngine(
   config: Config,
-  folder: string,
+  dataDir: string,
   clock: SystemClock,
   log: Log,
 ): Promise<Engine> {
@@ -51,7 +51,15 @@ async function openEngine(
     log.warn({ event: 'engine.memory' }, 'nothing is kept over a restart: PIKE_ENGINE is memory')
     return openMemoryEngine({ clock, limits })
   }
-  return openLevelEngine({ folder, clock, limits, log: eventLog(log) })
+  return openLevelEngine({
+    folder: dataDir,
+    clock: (timeMarkMs) => {
+      if (timeMarkMs !== undefined) clock.startAtLeast(timeMarkMs)
+      return clock
+    },
+    limits,
+    log: eventLog(log),
+  })
 }
 
 async function makeApi(config: Config, ports: ApiPorts, log: Log): Promise<ApiServer> {

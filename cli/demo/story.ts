@@ -20,7 +20,7 @@ export interface Stage {
   readonly folder: string
   readonly children: Set<ChildProcess>
   makeLocker(
-    options: { device: string; secret: string; port: number },
+    options: { device: string; secret: string; port: number; folder: string },
     tell: (text: string) => void,
   ): DemoLocker
 }
@@ -61,7 +61,7 @@ export async function tellStory(stage: Stage): Promise<readonly string[]> {
   const { body } = await gateway.api.call<DeviceBody>('PUT', `/v1/devices/${device}`, { body: {} })
   tell(`Locker ${device} is registered and gets its secret.`)
   const locker = stage.makeLocker(
-    { device, secret: body.secret!, port: gateway.ports.pike },
+    { device, secret: body.secret!, port: gateway.ports.pike, folder: stage.folder },
     (text) => tell(`    locker: ${text}`),
   )
   locker.start()

@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { open, readFile, rename } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { defaultApp, type Names, scopes } from '../contract/index.ts'
+import { syncFolder } from './folder.ts'
 
 /** Name of the key in the store that was made on the first start. */
 export const firstKeyName = 'first'
@@ -72,6 +73,7 @@ async function writeKey(file: string): Promise<string> {
     await draft.close()
   }
   await rename(`${file}.new`, file)
+  await syncFolder(dirname(file))
   return key
 }
 

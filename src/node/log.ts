@@ -53,16 +53,15 @@ export function createLog(options: {
 }
 
 /** How parts without levels of their own tell what happened. */
-export type EventLog = (event: string, fields: Record<string, unknown>) => void
+export type EventLog = (event: string, fields: object) => void
 
 /** What an operator should look at though nobody asked; everything else is `info`. */
-const warnings =
-  /(?:failed|conflict|wrong-secret|full|down|lost|broken|repaired|corrupt|dropped|unknown)$/
+const warnings = /(?:failed|conflict|wrong-secret|full|down|lost|broken|surprise)$/
 
 export function eventLog(log: Log): EventLog {
   return (event, fields) => {
-    const broken = fields.state === 'full' || fields.state === 'down'
-    const grave = warnings.test(event) || (event === 'engine.state' && broken)
+    const state = 'state' in fields ? fields.state : undefined
+    const grave = warnings.test(event) || state === 'full' || state === 'down'
     log[grave ? 'warn' : 'info']({ event, ...fields })
   }
 }

@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import type {
   Adapter,
   AppId,
@@ -14,6 +14,7 @@ import type {
 import { Hub } from '../hub/hub.ts'
 import { expiryHoldMs, jumpMs, SystemClock } from './clock.ts'
 import { type FirstKey, provideFirstKey } from './first-key.ts'
+import { syncFolder } from './folder.ts'
 import { eventLog, type Log } from './log.ts'
 import { Metrics, unaccounted } from './metrics.ts'
 import { StartFailure, startFailure } from './start-failure.ts'
@@ -26,8 +27,8 @@ export interface NodeParts {
   readonly limits: Limits
   readonly log: Log
   readonly version: string
-  /** @param folder for the store alone; made by the engine. */
-  openEngine(folder: string, clock: SystemClock): Promise<Engine>
+  /** On the data folder; sets the clock by the store's time mark before anything reads it (rule 34). */
+  openEngine(dataDir: string, clock: SystemClock): Promise<Engine>
   readonly adapters: readonly Adapter[]
   makeApi(ports: ApiPorts): Promise<ApiServer>
   /** Which setting moves a listener away from a port that is taken. */
@@ -99,7 +100,7 @@ export class Node {
     const dataDir = resolve(this.#parts.dataDir)
     await makeFolder(dataDir)
 
-    const engine = await this.#parts.openEngine(join(dataDir, 'store'), this.#clock)
+    const engine = await this.#parts.openEngine(dataDir, this.#clock)
     this.#running.push({ name: 'engine', stop: () => engine.close() })
     const firstKey = await provideFirstKey(
       engine.names,
@@ -198,10 +199,16 @@ async function countsOf(engine: Engine): Promise<ReadonlyMap<AppId, Counts>> {
   return counts
 }
 
-/** 0700 when we make it. One that was there keeps its mode: it may be more than ours. */
+/**
+ * 0700 when we make it. One that was there keeps its mode: it may be more than ours. New folders are
+ * synced into theirs, so that a power cut does not take away what is synced inside.
+ */
 async function makeFolder(dataDir: string): Promise<void> {
   try {
-    await mkdir(dataDir, { recursive: true, mode: 0o700 })
+    const first = await mkdir(dataDir, { recursive: true, mode: 0o700 })
+    if (first === undefined) return
+    for (let made = dataDir; made.length >= first.length; made = dirname(made))
+      await syncFolder(dirname(made))
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     const why =

@@ -1,0 +1,38 @@
+import { join } from 'node:path'
+import { fileStorage, type RunningLocker, runLocker } from '../../devices/index.ts'
+import type { DemoLocker, Stage } from './story.ts'
+
+/** Doors of the demo's locker. */
+const doors = 12
+
+/**
+ * A locker that is built anew each time it comes, like one that was switched off: what it remembers
+ * is what lies in its file.
+ */
+export const makeDemoLocker: Stage['makeLocker'] = ({ device, secret, port, folder }, tell) => {
+  const opened: number[] = []
+  let running: RunningLocker | undefined
+  const locker: DemoLocker = {
+    opened,
+    start() {
+      running = runLocker({
+        host: '127.0.0.1',
+        port,
+        device,
+        secret,
+        doors,
+        storage: fileStorage(join(folder, 'locker.state')),
+        log: ({ event, details }) => {
+          if (event !== 'locker.door-opened') return
+          opened.push(details.door as number)
+          tell(`door ${details.door} is open`)
+        },
+      })
+    },
+    async stop() {
+      await running?.stop()
+      running = undefined
+    },
+  }
+  return locker
+}

@@ -1,0 +1,162 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Command, InvalidArgumentError } from 'commander'
+import { fileStorage, type LockerLog, runLocker, type StopReason } from '../devices/index.ts'
+import { isIdentifier } from '../src/contract/index.ts'
+import { type ApiOptions, connect, settingsFor, withApi } from './api-client.ts'
+import type { DeviceBody } from './bodies.ts'
+import { Failure } from './failure.ts'
+import { clockTime, print, printJson } from './print.ts'
+
+interface Options extends ApiOptions {
+  readonly device: string
+  readonly secret?: string
+  readonly doors: number
+  readonly jammed?: readonly number[]
+  readonly closeAfter?: number
+  readonly host: string
+  readonly port?: number
+  readonly tls?: true
+  readonly tlsCa?: string
+  readonly state?: string
+  readonly json?: true
+}
+
+export const lockerCommand = (): Command =>
+  withApi(new Command('locker'))
+    .summary('be a parcel locker: connect, open doors, report')
+    .description(
+      'Runs a parcel locker that connects to a gateway by Pike: opens doors, reports door-opened and door-closed, replies. Without --secret it registers itself, with the API key at hand.',
+    )
+    .requiredOption('--device <device>', 'which device to be')
+    .option('--secret <secret>', 'its secret, as "pike device add" showed it')
+    .option('--doors <number>', 'how many doors it has', whole, 12)
+    .option('--jammed <door...>', 'doors that do not move', collect)
+    .option('--close-after <seconds>', 'somebody pushes an open door shut after this', positive, 5)
+    .option('--host <host>', 'where the gateway listens for devices', '127.0.0.1')
+    .option('--port <port>', 'and its port for Pike (default: PIKE_TCP_PORT, else 7450)', whole)
+    .option('--tls', 'connect by TLS; then --port is 7451 unless given')
+    .option('--tls-ca <file>', 'trust this certificate authority, PEM')
+    .option('--state <file>', 'where it remembers what it has done; else it forgets when it ends')
+    .option('--json', 'for a script: one JSON object a line')
+    .addHelpText(
+      'after',
+      `
+A locker that registered itself keeps its secret and its state in the folder lockers of the data folder.
+
+Examples:
+  pike locker --device SZ-0042
+  pike locker --device SZ-0042 --secret ... --doors 24 --jammed 3
+  pike locker --device SZ-0042 --secret ... --host gateway.example --tls`,
+    )
+    .action(async (options: Options) => {
+      const { secret, state } = await identity(options)
+      const shown = options.json ? printJson : tell
+      const locker = runLocker({
+        host: options.host,
+        port: options.port ?? defaultPort(options),
+        ...(options.tls || options.tlsCa !== undefined ? { tls: trust(options) } : {}),
+        device: options.device,
+        secret,
+        doors: {
+          doors: options.doors,
+          closeAfterMs: (options.closeAfter ?? 5) * 1000,
+          settings: Object.fromEntries(
+            (options.jammed ?? []).map((door) => [door, { jammed: true }]),
+          ),
+        },
+        ...(state === undefined ? {} : { storage: fileStorage(state) }),
+        log: shown,
+      })
+      const { client } = locker
+      const stopped = new Promise<StopReason>((resolve) => {
+        client.on('stopped', resolve)
+        if (client.state.kind === 'stopped') resolve(client.state.reason)
+      })
+      const stop = (): void => void locker.stop()
+      process.once('SIGINT', stop)
+      process.once('SIGTERM', stop)
+      const reason = await stopped
+      await locker.stop()
+      if (reason.kind === 'storage')
+        throw new Failure(`what the locker remembers cannot be kept: ${reason.text}`)
+      if (reason.kind === 'refused')
+        throw new Failure(
+          `the gateway does not want ${options.device}: ${reason.text}\nis it registered, and is this its secret? See "pike device show ${options.device}"`,
+        )
+    })
+
+const tell = ({ atMs, text }: LockerLog): void => print(`${clockTime(atMs)}  ${text}`)
+
+/** The secret given, or the one of a locker that registered itself, now or earlier. */
+async function identity(options: Options): Promise<{ secret: string; state: string | undefined }> {
+  const { device, secret, state } = options
+  if (!isIdentifier(device))
+    throw new Failure(`"${device}" is no device id: letters, digits and . _ ~ - only, at most 128`)
+  if (secret !== undefined) return { secret, state }
+  const folder = join(settingsFor(options).dataDir, 'lockers')
+  const secretFile = join(folder, `${device}.secret`)
+  const stateFile = state ?? join(folder, `${device}.state`)
+  const kept = read(secretFile)
+  if (kept !== undefined) return { secret: kept, state: stateFile }
+
+  const api = connect(options)
+  const path = `/v1/devices/${device}`
+  const { status } = await api.call('GET', path, { expected: [404] })
+  if (status !== 404)
+    throw new Failure(
+      `${device} is registered already, so give its --secret, shown when it was registered\nor be another: pike locker --device ${device}-2`,
+    )
+  const { body } = await api.call<DeviceBody>('PUT', path, { body: {} })
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  writeFileSync(secretFile, `${body.secret!}\n`, { mode: 0o600 })
+  // What an earlier device of this name remembered means nothing to this one.
+  rmSync(stateFile, { force: true })
+  process.stderr.write(`${device} is registered; its secret is kept in ${secretFile}\n`)
+  return { secret: body.secret!, state: stateFile }
+}
+
+function read(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8').trim() || undefined
+  } catch {
+    return undefined
+  }
+}
+
+function defaultPort(options: Options): number {
+  const { tcpPort, tlsPort } = settingsFor(options)
+  const port = options.tls || options.tlsCa !== undefined ? tlsPort : tcpPort
+  if (port !== 'off' && port !== 0) return port
+  throw new Failure(
+    `the gateway's port for devices is "${port}" in the settings; name it with --port`,
+  )
+}
+
+function trust({ tlsCa }: Options): true | { ca: Buffer } {
+  if (tlsCa === undefined) return true
+  try {
+    return { ca: readFileSync(tlsCa) }
+  } catch (error) {
+    throw new Failure(`--tls-ca ${tlsCa} cannot be read: ${(error as Error).message}`)
+  }
+}
+
+function whole(text: string): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 1 || value > 65_535)
+    throw new InvalidArgumentError('use a whole number above 0')
+  return value
+}
+
+const collect = (text: string, before: readonly number[] = []): readonly number[] => [
+  ...before,
+  whole(text),
+]
+
+function positive(text: string): number {
+  const value = Number(text)
+  if (!Number.isFinite(value) || value <= 0)
+    throw new InvalidArgumentError('use a number of seconds above 0')
+  return value
+}
