@@ -1,4 +1,4 @@
-import { decodeFrame, type LearntNames } from './decode.ts'
+import { decodeFrame, headRefusals, type LearntNames } from './decode.ts'
 import { encodeFrame, type TaughtNames } from './encode.ts'
 import type { Frame } from './frames.ts'
 
@@ -127,6 +127,8 @@ export class FrameDecoder {
 
   /** Whole length of the frame that begins at `at`; 0 while its head is incomplete. */
   #measure(bytes: Uint8Array, at: number, end: number): number {
+    const wrong = headRefusals[bytes[at]!]
+    if (wrong !== undefined) return this.#refuse(wrong.reason, wrong.text)
     let length = 0
     let scale = 1
     for (let i = at + 1; i < end; i++) {

@@ -50,18 +50,54 @@ export function decodeFrame(
   take.open(bytes, from, to)
   const frame = decodeBody(type, flags, to - from, names)
   const wrong = take.finish()
-  if (wrong === undefined) return frame
-  return {
-    type: 'refusal',
-    reason: wrong.startsWith('unsupported') ? 'unsupported' : 'malformed',
-    text: wrong,
-  }
+  return wrong === undefined ? frame : { type: 'refusal', reason: 'malformed', text: wrong }
+}
+
+/** Flags a type may carry. 13 and 14 are not known here, so neither are their flags. */
+const flagsAllowed: Readonly<Record<number, number>> = {
+  [frameType.epoch]: flagChannel,
+  [frameType.auth]: 7 | flagChannel,
+  [frameType.welcome]: flagChannel,
+  [frameType.ping]: 0,
+  [frameType.pong]: 0,
+  [frameType.command]: 7 | flagChannel,
+  [frameType.event]: 1 | flagChannel,
+  [frameType.reply]: 7 | flagChannel,
+  [frameType.ack]: flagChannel,
+  [frameType.batch]: flagChannel,
+  [frameType.goaway]: 0,
+  [frameType.close]: flagChannel,
+  13: 15,
+  14: 15,
+  [frameType.hello]: 15,
+}
+
+/** What is wrong with a frame's first byte, for all 256 of them; known before its length is. */
+export const headRefusals: readonly (Refusal | undefined)[] = Array.from(
+  { length: 256 },
+  (_, head) => {
+    const type = head >> 4
+    const flags = head & 15
+    const allowed = flagsAllowed[type]
+    if (allowed === undefined) return refusal('malformed', `frame type ${type}`)
+    if ((flags & ~allowed) !== 0) return refusal('malformed', 'flags this type does not have')
+    if (type === frameType.hello && flags !== version) {
+      return refusal('unsupported', `version ${flags}`)
+    }
+    if (type === frameType.auth && (flags & 7) > 2) {
+      return refusal('unsupported', `authentication method ${flags & 7}`)
+    }
+    return undefined
+  },
+)
+
+function refusal(reason: Refusal['reason'], text: string): Refusal {
+  return { type: 'refusal', reason, text }
 }
 
 function decodeBody(type: number, flags: number, length: number, names: LearntNames): Frame {
   switch (type) {
     case frameType.event: {
-      allow(flags, flagChannel | 1)
       const channelNumber = take.channel((flags & flagChannel) !== 0)
       const sequence = (flags & 1) !== 0 ? undefined : take.positive('sequence')
       const name = takeName(names)
@@ -93,7 +129,6 @@ function decodeBody(type: number, flags: number, length: number, names: LearntNa
       }
     }
     case frameType.ack: {
-      allow(flags, flagChannel)
       const channelNumber = take.channel((flags & flagChannel) !== 0)
       return { type: 'ack', channelNumber, upTo: take.number() }
     }
@@ -117,7 +152,6 @@ function decodeBody(type: number, flags: number, length: number, names: LearntNa
       }
     }
     case frameType.batch: {
-      allow(flags, flagChannel)
       const channelNumber = take.channel((flags & flagChannel) !== 0)
       const sequence = take.positive('sequence')
       const name = takeName(names)
@@ -131,24 +165,20 @@ function decodeBody(type: number, flags: number, length: number, names: LearntNa
       return { type: 'batch', channelNumber, sequence, name, binary: nameIsBinary, payloads }
     }
     case frameType.ping:
-      allow(flags, 0)
       return ping
     case frameType.pong:
-      allow(flags, 0)
       return length === 0 ? plainPong : { type: 'pong', keepaliveS: take.positive('keep-alive') }
     case frameType.epoch: {
-      allow(flags, flagChannel)
       const channelNumber = take.channel((flags & flagChannel) !== 0)
       return { type: 'epoch', channelNumber, epoch: take.epoch() }
     }
     case frameType.hello:
-      return decodeHello(flags)
+      return decodeHello()
     case frameType.auth:
       return decodeAuth(flags)
     case frameType.welcome:
       return decodeWelcome(flags)
     case frameType.goaway: {
-      allow(flags, 0)
       const code = take.numberUpTo(255, 'code')
       const spreadMs = take.number()
       const endpoints: { endpoint: string; weight: number }[] = []
@@ -159,7 +189,6 @@ function decodeBody(type: number, flags: number, length: number, names: LearntNa
       return { type: 'goaway', code, spreadMs, endpoints }
     }
     case frameType.close: {
-      allow(flags, flagChannel)
       // Only here may channel 0 be named: without the flag the whole connection ends.
       const channelNumber =
         (flags & flagChannel) !== 0
@@ -173,13 +202,11 @@ function decodeBody(type: number, flags: number, length: number, names: LearntNa
       take.rest()
       return { type: 'unknown', number: type, critical: (flags & 1) !== 0 }
     default:
-      take.fail('frame type 0')
-      return ping
+      return ping // not reached: see headRefusals
   }
 }
 
-function decodeHello(flags: number): HelloFrame {
-  if (flags !== version) take.fail(`unsupported version ${flags}`)
+function decodeHello(): HelloFrame {
   const capabilities = take.numberUpTo(capabilityMax, 'capabilities')
   const channelNumber = take.numberUpTo(channelNumberMax, 'channel number')
   const app = take.text()
@@ -221,13 +248,11 @@ function decodeAuth(flags: number): Frame {
     case 2:
       return { type: 'auth', channelNumber, method: 'secret', secret: take.text() }
     default:
-      take.fail(`unsupported method ${flags & 7}`)
-      return ping
+      return ping // not reached: see headRefusals
   }
 }
 
 function decodeWelcome(flags: number): WelcomeFrame {
-  allow(flags, flagChannel)
   const channelNumber = take.channel((flags & flagChannel) !== 0)
   const capabilities = take.numberUpTo(capabilityMax, 'capabilities')
   const proof = take.bytes()
@@ -270,10 +295,6 @@ function exactly(length: number): Uint8Array {
   const value = take.rest()
   if (value.length !== length) take.fail(`not ${length} bytes`)
   return value
-}
-
-function allow(flags: number, known: number): void {
-  if ((flags & ~known) !== 0) take.fail('flags this type does not have')
 }
 
 /** Whether the payload that follows the name last taken is bytes. */

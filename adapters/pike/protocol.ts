@@ -5,7 +5,7 @@ import type { PikeChannel } from './channel.ts'
 import { Channels } from './channels.ts'
 import { type DecodeError, FrameDecoder, FrameEncoder } from './codec.ts'
 import type { AuthFrame, CloseFrame, Frame, HelloFrame } from './frames.ts'
-import { capability } from './frames.ts'
+import { capability, frameType } from './frames.ts'
 import type { Gate, Overdue, Refused } from './gate.ts'
 import { type Intake, takeFrame } from './intake.ts'
 import { Openings, type OpeningsHost } from './openings.ts'
@@ -87,6 +87,11 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
     this.gate.counts.bytesInTotal += chunk.length
     const opening = this.#state === 'hello' || this.#state === 'opening'
     if (opening) {
+      // Other protocols are told apart by their first byte, whatever length their second may claim.
+      if (this.#handshakeBytes === 0 && chunk.length > 0 && chunk[0]! >> 4 !== frameType.hello) {
+        this.#unreadable({ reason: 'malformed', text: 'a connection begins with HELLO' })
+        return
+      }
       this.#handshakeBytes += chunk.length
       if (this.#handshakeBytes > this.limits.handshakeMaxBytes) {
         this.fail('handshake-timeout')
