@@ -136,7 +136,8 @@ export const problems = {
   'store-full': {
     status: 507,
     title: 'The store has no space left',
-    advice: 'Nothing was kept. An operator must make room; then it goes on by itself.',
+    advice:
+      'Nothing is promised. An operator must make room; then it goes on by itself. Try again with the same Idempotency-Key.',
   },
 } as const satisfies Record<string, { status: number; title: string; advice: string }>
 
