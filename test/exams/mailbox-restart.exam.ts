@@ -4,7 +4,7 @@ import type { Head, Position } from '../../src/contract/index.ts'
 import { epochsKept } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
-import { keep, readNames, same, settle } from '../support/engine-words.ts'
+import { append, keep, readNames, same, settle } from '../support/engine-words.ts'
 
 const main = 'shop/locker/main'
 
@@ -195,6 +195,8 @@ export function mailboxRestartExam(subject: EngineSubject): void {
     await rig.engine.mailbox.intend(main, offset + 5)
     await rig.engine.mailbox.intend(main, offset)
     await settle(rig, main, { intendUpTo: offset })
+    const next = await keep(rig, main, {}, { intend: true })
+    assert.ok(next.offset < offset + 5)
     assert.equal((await rig.engine.mailbox.open(main)).intended, offset + 5)
     await rig.crash()
     assert.equal((await rig.engine.mailbox.open(main)).intended, offset + 5)
@@ -250,6 +252,21 @@ export function mailboxRestartExam(subject: EngineSubject): void {
         Array.from({ length: 10 }, (_, i) => `step-${i}`),
       )
     }
+  })
+
+  test('a close tells the truth of what is outstanding', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const { engine } = rig
+    const answers = ['a', 'b', 'c'].map((name) => append(rig, main, { name }))
+    const settled = settle(rig, main, { uplinks: 'outstanding' })
+    await rig.stop()
+    const kept = (await Promise.all(answers)).filter(({ kind }) => kind === 'kept')
+    const outcome = await settled
+    await rig.start()
+    assert.notEqual(rig.engine, engine)
+    assert.equal((await readNames(rig, main)).length, kept.length)
+    const { uplinks } = await rig.engine.mailbox.open(main)
+    assert.equal(uplinks, outcome === 'kept' ? 'outstanding' : undefined)
   })
 
   test('a closed mailbox keeps nothing, and says so', async (t) => {

@@ -201,10 +201,12 @@ export function mailboxSettleExam(subject: EngineSubject): void {
     await rig.crash()
     const parts = async () => {
       const head = await rig.engine.mailbox.open(main)
+      const events = await allEvents(rig, 'shop')
       return {
+        logged: events.some(({ kind }) => kind === 'event'),
+        told: events.some(({ kind }) => kind === 'command.ended'),
         ended: head.open.every(({ offset }) => offset !== kept.offset),
         counted: (await rig.engine.mailbox.counts('shop')).ended.done === 1,
-        told: (await allEvents(rig, 'shop')).length === 2,
         uplinks: head.uplinks === whole.uplinks,
         attempts: head.attempts?.sessions === 2,
         intended: head.intended === whole.intendUpTo,
