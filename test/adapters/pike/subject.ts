@@ -1,0 +1,187 @@
+import { connect, type Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import { pikeAdapter } from '../../../adapters/pike/index.ts'
+import { memoryStorage, PikeClient, type PikeClientOptions } from '../../../devices/index.ts'
+import type {
+  AdapterSubject,
+  Door,
+  ExamCommand,
+  ExamDevice,
+  ExamReply,
+  Identity,
+} from '../../support/adapter-subject.ts'
+import type { EngineSubject } from '../../support/engine-subject.ts'
+import type { ManualClock } from '../../support/manual-clock.ts'
+
+/** Pike through real sockets, with our own client at the device's end. */
+export const pikeSubject = (engine: EngineSubject): AdapterSubject => ({
+  name: 'pike',
+  engine,
+  async start(core, clock) {
+    const adapter = pikeAdapter({ host: '127.0.0.1', port: 0 })
+    const [listener] = await adapter.start(core)
+    return new PikeDoor(listener!.port, clock, (graceMs) => adapter.stop(graceMs))
+  },
+})
+
+class PikeDoor implements Door {
+  readonly port: number
+  readonly clock: ManualClock
+  readonly #stop: (graceMs: number) => Promise<void>
+  readonly #devices: PikeDevice[] = []
+
+  constructor(port: number, clock: ManualClock, stop: (graceMs: number) => Promise<void>) {
+    this.port = port
+    this.clock = clock
+    this.#stop = stop
+  }
+
+  device(identity: Identity): ExamDevice {
+    const device = new PikeDevice(this, identity)
+    this.#devices.push(device)
+    return device
+  }
+
+  async kill(): Promise<void> {
+    for (const device of this.#devices) await device.drop()
+    await this.#stop(0)
+  }
+
+  stop(): Promise<void> {
+    return this.#stop(1_000)
+  }
+}
+
+class PikeDevice implements ExamDevice {
+  readonly received: ExamCommand[] = []
+  act: (command: ExamCommand) => Promise<ExamReply | undefined> = async () => undefined
+  readonly #client: PikeClient
+  #door: PikeDoor
+  #wire: Wire | undefined
+  /** Its network is: connections it makes by itself meanwhile fall silent too. */
+  #muted = false
+
+  constructor(door: PikeDoor, identity: Identity) {
+    this.#door = door
+    const options: PikeClientOptions = {
+      host: '127.0.0.1',
+      port: door.port,
+      ...identity,
+      clock: door.clock,
+      storage: memoryStorage(),
+      connect: () => {
+        this.#wire = new Wire(this.#door.port)
+        if (this.#muted) this.#wire.mute()
+        return this.#wire
+      },
+    }
+    this.#client = new PikeClient(options)
+    this.#client.on('receive', async (command, respond) => {
+      const { id, channel, name, payload, now, replyExpected } = command
+      const one = { id, channel, name, payload, now, replyExpected }
+      this.received.push(one)
+      const reply = await this.act(one)
+      if (reply !== undefined) void respond(reply)
+    })
+  }
+
+  get attached(): boolean {
+    return this.#client.state.kind === 'running'
+  }
+
+  move(door: Door): void {
+    this.#door = door as PikeDoor
+  }
+
+  connect(): Promise<'attached' | 'refused'> {
+    const connected = new Promise<'attached' | 'refused'>((resolve) => {
+      const heard = (): void => {
+        const { kind } = this.#client.state
+        if (kind === 'starting') return
+        this.#client.off('state', heard)
+        resolve(kind === 'running' ? 'attached' : 'refused')
+      }
+      this.#client.on('state', heard)
+    })
+    this.#client.restart()
+    return connected
+  }
+
+  async event(name: string, payload: unknown): Promise<boolean> {
+    return (await this.#client.send(name, payload)).kind === 'kept'
+  }
+
+  async drop(): Promise<void> {
+    this.#muted = false
+    this.#wire?.destroy()
+    await this.#client.stop()
+  }
+
+  leave(): Promise<void> {
+    return this.#client.stop()
+  }
+
+  mute(): void {
+    this.#muted = true
+    this.#wire?.mute()
+  }
+
+  stall(): void {
+    this.#wire?.stall()
+  }
+
+  unstall(): void {
+    this.#wire?.unstall()
+  }
+}
+
+/** A socket that can fall silent or stop reading without either end being told. */
+class Wire extends Duplex {
+  readonly #socket: Socket
+  #muted = false
+  #stalled = false
+
+  constructor(port: number) {
+    super()
+    this.#socket = connect({ host: '127.0.0.1', port, noDelay: true })
+    this.#socket.on('data', (chunk) => {
+      if (!this.#muted) this.push(chunk)
+    })
+    this.#socket.on('end', () => this.push(null))
+    this.#socket.on('error', (error) => this.destroy(error))
+    this.#socket.on('close', () => this.destroy())
+  }
+
+  mute(): void {
+    this.#muted = true
+  }
+
+  stall(): void {
+    this.#stalled = true
+    this.#socket.pause()
+  }
+
+  unstall(): void {
+    this.#stalled = false
+    this.#socket.resume()
+  }
+
+  override _read(): void {
+    if (!this.#stalled) this.#socket.resume()
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
+    if (this.#muted) done()
+    else this.#socket.write(chunk, () => done())
+  }
+
+  override _final(done: () => void): void {
+    this.#socket.end()
+    done()
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#socket.destroy()
+    done(error)
+  }
+}
