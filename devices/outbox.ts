@@ -108,7 +108,7 @@ export class Outbox {
    * 'forgot': it has what we know nothing of, so our storage is older than what we once sent.
    */
   welcome(kept: Sequence, gone: (slot: Slot) => void): 'ok' | 'forgot' {
-    if (kept > this.#lastSequence) return 'forgot'
+    if (kept > this.#lastWritten) return 'forgot'
     this.#next = 0
     this.#drop(kept, gone)
     return 'ok'
