@@ -150,7 +150,10 @@ export interface FieldError {
   readonly message: string
 }
 
-/** What a problem says beside its type, title and status. Times are RFC 3339. */
+/**
+ * What a problem says beside its type, title and status; `detail` is the advice where there is
+ * nothing more exact. Times are RFC 3339.
+ */
 export interface Said {
   readonly detail?: string
   readonly errors?: readonly FieldError[]
@@ -164,6 +167,7 @@ export const problemJson = (name: ProblemName, said?: Said): string =>
     type: `/problems/${name}`,
     title: problems[name].title,
     status: problems[name].status,
+    detail: problems[name].advice,
     ...said,
   })
 
