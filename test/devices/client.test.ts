@@ -514,12 +514,13 @@ test('nothing is acknowledged or sent before the storage has it', async () => {
     },
     close() {},
   }
-  const { client, server, received } = await started({ storage })
+  const { client, server, clock, received } = await started({ storage })
   client.on('receive', (_command, respond) => void respond({ status: 'done' }))
   hold = true
   server.submit('main')
   const sent = client.send('t', 1)
   await until(() => received.length === 1, 'received')
+  clock.advance(1_000)
   await quiet()
   assert.deepEqual(texts(server), [])
   assert.equal(count(server, 'ack') + count(server, 'reply'), 0)

@@ -12,7 +12,7 @@ import {
 import { ManualClock } from '../support/manual-clock.ts'
 import { ModelServer, turn, until } from './model-server.ts'
 
-/** Settles after a turn; a crash loses what is not settled, or keeps it: nobody knows. */
+/** Settles some turns later; a crash loses what is not settled, or keeps it: nobody knows. */
 class CrashingStorage implements DeviceStorage {
   #device: StoredDevice = new Map()
   #pending: {
@@ -20,6 +20,11 @@ class CrashingStorage implements DeviceStorage {
     settled: ((error?: Error) => void) | undefined
   }[] = []
   #life = 0
+  readonly #turns: number
+
+  constructor(turns: number) {
+    this.#turns = turns
+  }
 
   load(): StoredDevice {
     return copyDevice(this.#device)
@@ -29,7 +34,7 @@ class CrashingStorage implements DeviceStorage {
     const life = this.#life
     this.#pending.push({ changes, settled })
     if (settled === undefined) return
-    setImmediate(() => {
+    void turns(this.#turns).then(() => {
       if (life !== this.#life) return
       const commits = this.#pending
       this.#pending = []
@@ -47,6 +52,10 @@ class CrashingStorage implements DeviceStorage {
     for (const { changes } of this.#pending.splice(0).slice(0, kept))
       for (const change of changes) applyChange(this.#device, change)
   }
+}
+
+async function turns(count: number): Promise<void> {
+  for (let n = 0; n < count; n++) await turn()
 }
 
 type Step =
@@ -83,6 +92,19 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 )
 
+/** In turns of the event loop. */
+interface Slowness {
+  readonly window: number
+  readonly storage: number
+  readonly application: number
+}
+
+const slowness: fc.Arbitrary<Slowness> = fc.record({
+  window: fc.integer({ min: 1, max: 16 }),
+  storage: fc.integer({ min: 1, max: 8 }),
+  application: fc.integer({ min: 1, max: 8 }),
+})
+
 /** What a device's application did, over all lives of the device. */
 interface World {
   readonly server: ModelServer
@@ -93,7 +115,7 @@ interface World {
   client: PikeClient
   sends: number
   crashes: number
-  slow: boolean
+  readonly slowness: Slowness
 }
 
 function live(world: World): PikeClient {
@@ -114,27 +136,28 @@ function live(world: World): PikeClient {
     const acted = world.acted.get(command.channel) ?? []
     world.acted.set(command.channel, acted)
     acted.push(command.offset)
-    if (command.offset % 2 === 0) await turn()
+    if (command.offset % 2 === 0) await turns(world.slowness.application)
     if (command.replyExpected) void respond({ status: 'done', payload: command.offset })
   })
   client.start()
   return client
 }
 
-async function play(steps: readonly Step[], window: number): Promise<World> {
+async function play(steps: readonly Step[], slowness: Slowness): Promise<World> {
+  const { window } = slowness
   const server = new ModelServer()
   server.settings = { window, uplinkWindow: window }
   const clock = new ManualClock()
   server.nowMs = () => clock.nowMs()
   const world = {
     server,
-    storage: new CrashingStorage(),
+    storage: new CrashingStorage(slowness.storage),
     clock,
     acted: new Map(),
     acknowledged: [],
     sends: 0,
     crashes: 0,
-    slow: false,
+    slowness,
   } as unknown as World
   world.client = live(world)
   const passOn = (): void => {
@@ -156,7 +179,7 @@ async function play(steps: readonly Step[], window: number): Promise<World> {
         server.submit(one.channel, { replyExpected: one.reply, deadlineMs: 1e12 })
         break
       case 'turns':
-        for (let n = 0; n < one.count; n++) await turn()
+        await turns(one.count)
         break
       case 'wait':
         clock.advance(one.ms)
@@ -245,9 +268,9 @@ test('any drops, anywhere in the stream: exactly once both ways, in order', asyn
   await fc.assert(
     fc.asyncProperty(
       fc.array(calm, { minLength: 5, maxLength: 60 }),
-      fc.integer({ min: 1, max: 16 }),
-      async (steps, window) => {
-        const world = await play(steps, window)
+      slowness,
+      async (steps, slow) => {
+        const world = await play(steps, slow)
         judge(world)
         // No crash: everything ever sent is there.
         const all = [...world.server.channels.values()].flatMap(({ kept }) => kept)
@@ -262,8 +285,8 @@ test('power cuts of the device too: what was acknowledged is kept, what was stor
   await fc.assert(
     fc.asyncProperty(
       fc.array(step, { minLength: 5, maxLength: 60 }),
-      fc.integer({ min: 1, max: 16 }),
-      async (steps, window) => judge(await play(steps, window)),
+      slowness,
+      async (steps, slow) => judge(await play(steps, slow)),
     ),
     { numRuns: 150, includeErrorInReport: true },
   )
