@@ -193,15 +193,25 @@ const outcomeText = ({ status, reason, reply }: CommandBody): string =>
 const tookText = ({ acceptedAtMs, endedAtMs }: Act): string =>
   endedAtMs === undefined ? '' : `${Math.round(endedAtMs - acceptedAtMs)} ms`
 
+/** By the gateway's own timeline, from accepted on. */
 const summary = (acts: readonly Act[]): string =>
   table(
-    ['COMMAND', 'DELIVERY', 'OUTCOME', 'AFTER'],
-    acts.map((act) => [
-      act.title,
-      act.delivery,
-      act.outcome === undefined
+    ['COMMAND', 'DELIVERY', 'SENT AFTER', 'DELIVERED', 'ENDED', 'OUTCOME'],
+    acts.map(({ title, delivery, outcome }) => [
+      title,
+      delivery,
+      stepText(outcome, 'sent'),
+      stepText(outcome, 'delivered'),
+      outcome === undefined ? '' : stepText(outcome, outcome.status),
+      outcome === undefined
         ? 'none'
-        : `${act.outcome.status}${act.outcome.reason === undefined ? '' : ` (${act.outcome.reason})`}`,
-      tookText(act),
+        : `${outcome.status}${outcome.reason === undefined ? '' : ` (${outcome.reason})`}`,
     ]),
   )
+
+function stepText(command: CommandBody | undefined, status: string): string {
+  const first = command?.timeline?.[0]
+  const step = command?.timeline?.find((one) => one.status === status)
+  if (first === undefined || step === undefined) return ''
+  return `${Date.parse(step.at) - Date.parse(first.at)} ms`
+}

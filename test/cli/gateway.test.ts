@@ -117,7 +117,7 @@ describe('the commands a person types, on a real gateway', () => {
     runPike(args, { PIKE_API_URL: gateway.url, PIKE_DATA_DIR: gateway.dataDir })
   const json = async (...args: string[]) => {
     const { code, stdout, stderr } = await pike(...args, '--json')
-    assert.equal(code, 0, stderr)
+    assert.equal(code, 0, stdout + stderr)
     return JSON.parse(stdout)
   }
   before(async () => {
@@ -190,12 +190,13 @@ describe('the commands a person types, on a real gateway', () => {
     }
   })
 
-  test('a locker opens a door, and the command line hears of it from all sides', async () => {
+  test('a locker opens a door, and the command line hears of it from all sides', async (t) => {
     await pike('device', 'add', 'SZ-3')
     const secret = 'a-secret-of-at-least-22-characters'
     await gateway.api('PUT', '/v1/devices/SZ-3', { secret })
     const env = { PIKE_API_URL: gateway.url, PIKE_DATA_DIR: gateway.dataDir }
     const follower = spawnPike(['events', '--follow', '--device', 'SZ-3', '--json'], env)
+    t.after(() => follower.kill('SIGKILL'))
     const heard: { type: string }[] = []
     const done = (async () => {
       let text = ''
@@ -214,6 +215,7 @@ describe('the commands a person types, on a real gateway', () => {
       ['locker', '--device', 'SZ-3', '--secret', secret, '--port', String(gateway.ports.pike)],
       env,
     )
+    t.after(() => locker.kill('SIGKILL'))
     const state = async () => (await gateway.api('GET', '/v1/devices/SZ-3')).body.presence.state
     while ((await state()) !== 'online') assert.equal(locker.exitCode, null)
 
