@@ -27,7 +27,7 @@ export type Action =
   | { readonly kind: 'takeover' | 'release'; readonly channel: number }
   | { readonly kind: 'read'; readonly channel: number; readonly pick: number; readonly max: number }
   | { readonly kind: 'expire'; readonly ms: number; readonly max: number }
-  | { readonly kind: 'tick' | 'restart' | 'crash' | 'backup' | 'restore' }
+  | { readonly kind: 'tick' | 'restart' | 'crash' | 'backup' | 'cold-backup' | 'restore' }
 
 export interface ChangeAction {
   readonly kind: 'change'
@@ -113,6 +113,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
         'crash' as const,
         'crash' as const,
         'backup' as const,
+        'cold-backup' as const,
         'restore' as const,
       ),
     }),

@@ -152,6 +152,8 @@ async function compareDevice(rig: Rig, model: Model, device: string): Promise<vo
 
 async function compareDue(rig: Rig, model: Model): Promise<void> {
   const open = channels.flatMap((channel) => model.open(channel))
+  const soonestMs = Math.min(...open.map((command: ModelCommand) => model.dueAtMs(command)))
+  assert.ok(rig.engine.mailbox.nextDueMs() <= soonestMs, 'the next deadline')
   const nowMs = rig.clock.nowMs()
   const due = await rig.engine.mailbox.due(nowMs, 1_000)
   const names = (commands: readonly { readonly name: string }[]) =>
@@ -161,8 +163,7 @@ async function compareDue(rig: Rig, model: Model): Promise<void> {
     names(open.filter((command) => model.dueAtMs(command) <= nowMs)),
     'what is due',
   )
-  const soonestMs = Math.min(...open.map((command: ModelCommand) => model.dueAtMs(command)))
-  assert.ok(rig.engine.mailbox.nextDueMs() <= soonestMs, 'the next deadline')
+  assert.ok(rig.engine.mailbox.nextDueMs() <= soonestMs, 'the next deadline, asked again')
 }
 
 export const statusOf = (found: Found): string =>

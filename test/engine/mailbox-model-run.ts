@@ -67,7 +67,7 @@ export class MailboxRun {
     if (kind === 'tick') return new Promise((resolve) => setImmediate(resolve))
     if (kind === 'restart') return this.#restart()
     if (kind === 'crash') return this.#crash()
-    if (kind === 'backup') return this.#takeBackup()
+    if (kind === 'backup' || kind === 'cold-backup') return this.#takeBackup(action)
     if (kind === 'restore') return this.#restore()
   }
 
@@ -367,10 +367,12 @@ export class MailboxRun {
     await this.#begin(candidates)
   }
 
-  async #takeBackup(): Promise<void> {
+  async #takeBackup({ kind }: Action): Promise<void> {
     await this.#settle()
-    await this.#rig.engine.flushed()
+    if (kind === 'cold-backup') await this.#rig.stop()
+    else await this.#rig.engine.flushed()
     this.#backup = { restore: await this.#rig.store.backup(), model: this.#model.clone() }
+    if (kind === 'cold-backup') await this.#rig.start()
   }
 
   async #restore(): Promise<void> {

@@ -108,6 +108,18 @@ export function mailboxBoundsExam(subject: EngineSubject): void {
     assert.deepEqual(await readNames(rig, main), ['a', 'b', 'd'])
   })
 
+  test('rule 3: what a link was given is never dropped, though a drop was outstanding', async (t) => {
+    const rig = await Rig.make(t, subject)
+    for (const name of ['a', 'b']) await keep(rig, main, { name, collapse: name })
+    await rig.engine.mailbox.intend(main, 1_000)
+    const pushing = append(rig, main, { name: 'c', collapse: 'a' }, { ...drop, maxCommands: 2 })
+    const given = await rig.engine.mailbox.read(main, 0, 1)
+    for (const { offset } of given) rig.engine.mailbox.sent(main, offset, rig.clock.nowMs())
+    await pushing
+    const gone = (await endings(rig, 'shop')).map((ending) => ending.split(' ')[0])
+    for (const { name } of given) assert.ok(!gone.includes(name), `${name} was given to a link`)
+  })
+
   test('what collapses makes room for what replaces it', async (t) => {
     const rig = await Rig.make(t, subject)
     await keep(rig, main, { name: 'a' })
