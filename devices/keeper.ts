@@ -126,6 +126,8 @@ export class Keeper {
   }
 
   change(channel: DeviceChannel, changes: readonly StorageChange[], stored: () => void): void {
+    // An application that acted while the storage failed: what was loaded since may be further on.
+    if (this.find(channel.name) !== channel) return
     this.#storage.commit(changes, (error) => {
       if (this.find(channel.name) !== channel) return
       if (error === undefined) stored()
@@ -179,7 +181,10 @@ export class Keeper {
     const channels = this.channels
     this.#loading = false
     this.channels = []
-    for (const { outbox } of channels) outbox.settleAll({ kind: 'failed', reason: 'storage' })
+    for (const channel of channels) {
+      channel.lost()
+      channel.outbox.settleAll({ kind: 'failed', reason: 'storage' })
+    }
     this.#release()
     this.#failed(error instanceof Error ? error : new Error(String(error)))
   }

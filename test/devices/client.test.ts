@@ -560,6 +560,49 @@ test('a storage that fails stops the client, with nothing promised; a restart go
   await client.stop()
 })
 
+test('an application still at work when its storage failed changes nothing of what was loaded since', async () => {
+  const inner = memoryStorage()
+  let broken = false
+  const storage: DeviceStorage = {
+    load: () => inner.load(),
+    commit(changes, settled) {
+      if (broken) settled?.(new Error('no space left on device'))
+      else inner.commit(changes, settled)
+    },
+    close() {},
+  }
+  const { client, server, clock } = rig({ storage })
+  const finish: (() => void)[] = []
+  client.on('receive', (_command, respond) => {
+    void respond({ status: 'done' })
+    return new Promise<void>((go) => finish.push(go))
+  })
+  client.start()
+  await inState(client, 'running')
+  const first = server.submit('main')
+  await until(() => finish.length === 1, 'at the application')
+  broken = true
+  void client.send('t', 1)
+  await inState(client, 'stopped')
+  broken = false
+  client.restart()
+  await inState(client, 'running')
+  await until(() => finish.length === 2, 'handed on again')
+  server.submit('main')
+  finish[1]?.()
+  await until(() => finish.length === 3, 'and the next')
+  finish[2]?.()
+  await until(() => server.channel('main').kept.length === 2, 'both answered')
+  finish[0]?.()
+  await quiet()
+  clock.advance(1_000)
+  await quiet()
+  const { positions } = (await inner.load()).get('main')!
+  assert.ok(positions.at(-1)!.offset > first)
+  assert.equal(server.channel('main').kept.length, 2)
+  await client.stop()
+})
+
 test('a receiver that throws has failed; one that is missing refuses', async () => {
   const { client, server } = rig()
   client.removeAllListeners('receive')
