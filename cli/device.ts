@@ -56,7 +56,7 @@ Examples:
         print(`${device} is registered`)
         if (body.secret !== undefined && options.secret === undefined) {
           print(`secret: ${body.secret}   (shown this once)`)
-          print(`be that device: pike locker --device ${device} --secret ${body.secret}`)
+          print(`be that device: pike locker ${device} --secret ${body.secret}`)
         }
       },
     )

@@ -9,7 +9,7 @@ import { Failure } from './failure.ts'
 import { clockTime, print, printJson } from './print.ts'
 
 interface Options extends ApiOptions {
-  readonly device: string
+  readonly device?: string
   readonly secret?: string
   readonly doors: number
   readonly jammed?: readonly number[]
@@ -28,7 +28,8 @@ export const lockerCommand = (): Command =>
     .description(
       'Runs a parcel locker that connects to a gateway by Pike: opens doors, reports door-opened and door-closed, replies. Without --secret it registers itself, with the API key at hand.',
     )
-    .requiredOption('--device <device>', 'which device to be')
+    .argument('[device]', 'which device to be')
+    .option('--device <device>', 'the same')
     .option('--secret <secret>', 'its secret, as "pike device add" showed it')
     .option('--doors <number>', 'how many doors it has', whole, 12)
     .option('--jammed <door...>', 'doors that do not move', collect)
@@ -45,18 +46,20 @@ export const lockerCommand = (): Command =>
 A locker that registered itself keeps its secret and its state in the folder lockers of the data folder.
 
 Examples:
-  pike locker --device SZ-0042
-  pike locker --device SZ-0042 --secret ... --doors 24 --jammed 3
-  pike locker --device SZ-0042 --secret ... --host gateway.example --tls`,
+  pike locker SZ-0042
+  pike locker SZ-0042 --secret ... --doors 24 --jammed 3
+  pike locker SZ-0042 --secret ... --host gateway.example --tls`,
     )
-    .action(async (options: Options) => {
-      const { secret, state } = await identity(options)
+    .action(async (named: string | undefined, options: Options) => {
+      const device = named ?? options.device
+      if (device === undefined) throw new Failure('which device? Like this: pike locker SZ-0042')
+      const { secret, state } = await identity(device, options)
       const shown = options.json ? printJson : tell
       const locker = runLocker({
         host: options.host,
         port: options.port ?? defaultPort(options),
         ...(options.tls || options.tlsCa !== undefined ? { tls: trust(options) } : {}),
-        device: options.device,
+        device,
         secret,
         doors: {
           doors: options.doors,
@@ -82,15 +85,18 @@ Examples:
         throw new Failure(`what the locker remembers cannot be kept: ${reason.text}`)
       if (reason.kind === 'refused')
         throw new Failure(
-          `the gateway does not want ${options.device}: ${reason.text}\nis it registered, and is this its secret? See "pike device show ${options.device}"`,
+          `the gateway does not want ${device}: ${reason.text}\nis it registered, and is this its secret? See "pike device show ${device}"`,
         )
     })
 
 const tell = ({ atMs, text }: LockerLog): void => print(`${clockTime(atMs)}  ${text}`)
 
 /** The secret given, or the one of a locker that registered itself, now or earlier. */
-async function identity(options: Options): Promise<{ secret: string; state: string | undefined }> {
-  const { device, secret, state } = options
+async function identity(
+  device: string,
+  options: Options,
+): Promise<{ secret: string; state: string | undefined }> {
+  const { secret, state } = options
   if (!isIdentifier(device))
     throw new Failure(`"${device}" is no device id: letters, digits and . _ ~ - only, at most 128`)
   if (secret !== undefined) return { secret, state }
@@ -105,7 +111,7 @@ async function identity(options: Options): Promise<{ secret: string; state: stri
   const { status } = await api.call('GET', path, { expected: [404] })
   if (status !== 404)
     throw new Failure(
-      `${device} is registered already, so give its --secret, shown when it was registered\nor be another: pike locker --device ${device}-2`,
+      `${device} is registered already, so give its --secret, shown when it was registered\nor be another: pike locker ${device}-2`,
     )
   const { body } = await api.call<DeviceBody>('PUT', path, { body: {} })
   mkdirSync(folder, { recursive: true, mode: 0o700 })

@@ -34,7 +34,7 @@ Examples:
   pike demo                                    the whole story in a minute
   pike serve                                   start a gateway here
   pike device add SZ-0042                      register a device; prints its secret once
-  pike locker --device SZ-0042 --secret ...    be that device
+  pike locker SZ-0042 --secret ...             be that device
   pike send SZ-0042 open '{"door":7}' --now --expect reply --wait`,
   )
 

@@ -64,7 +64,8 @@ export async function readKey(file: string): Promise<string | undefined> {
 }
 
 async function writeKey(file: string): Promise<string> {
-  const key = randomBytes(24).toString('base64url')
+  // The prefix tells a person, and a scanner for leaked keys, what it is.
+  const key = `pike_${randomBytes(24).toString('base64url')}`
   const draft = await open(`${file}.new`, 'w', 0o600)
   try {
     await draft.writeFile(`${key}\n`)
