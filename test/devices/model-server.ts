@@ -23,12 +23,17 @@ export async function until(condition: () => boolean, what: string, each?: () =>
   }
 }
 
+const never = Number.POSITIVE_INFINITY
+
+/** What a connection needs of its wire. */
+export type AnyWire = Pick<Wire, 'client' | 'server' | 'leftBytes' | 'cut'>
+
 /** Two ends of a wire that can be cut, with what is under way lost. */
 export class Wire {
   readonly client: Duplex
   readonly server: Duplex
   /** Bytes still let through, both ways together, before the wire breaks. */
-  leftBytes = Number.POSITIVE_INFINITY
+  leftBytes = never
   #broken = false
   #cut = false
 
@@ -156,6 +161,12 @@ export class ModelServer {
     return wire.client
   }
 
+  /** For a wire of somebody else's. */
+  accept(server: Duplex): void {
+    const wire = { server, client: server, leftBytes: never, cut: () => server.destroy() }
+    this.connections.push(new ModelConnection(this, wire))
+  }
+
   get live(): ModelConnection | undefined {
     const last = this.connections.at(-1)
     return last?.ended === false ? last : undefined
@@ -191,7 +202,7 @@ export class ModelServer {
 
 export class ModelConnection {
   ended = false
-  readonly wire: Wire
+  readonly wire: AnyWire
   readonly hellos: HelloFrame[] = []
   readonly open = new Map<number, Open>()
   closedWith: (Frame & { type: 'close' }) | undefined
@@ -202,7 +213,7 @@ export class ModelConnection {
   #challenge: Uint8Array = new Uint8Array()
   #queue: Promise<void> = Promise.resolve()
 
-  constructor(server: ModelServer, wire: Wire) {
+  constructor(server: ModelServer, wire: AnyWire) {
     this.#server = server
     this.wire = wire
     wire.server.on('error', () => {})
