@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { settling, uplink, World } from '../support/world.ts'
+
+const second = 1_000
+
+async function withLocker(): Promise<World> {
+  const world = await World.open()
+  await world.register()
+  return world
+}
+
+test('a call that waits is answered when its command has ended', async () => {
+  const world = await withLocker()
+  const { link, session } = await world.attach()
+  const id = await world.command()
+  const waiting = world.hub.wait('default', id, 10 * second)
+  session.acknowledge(link.got[0]!.command.offset)
+  const status = await waiting
+  assert.equal(status?.kind === 'ended' && status.command.status, 'delivered')
+  assert.equal(world.hub.figures().waiters, 0)
+})
+
+test('a call that waits in vain is answered with where its command is', async () => {
+  const world = await withLocker()
+  const id = await world.command()
+  const waiting = world.hub.wait('default', id, 10 * second)
+  await world.pass(10 * second)
+  const status = await waiting
+  assert.equal(status?.kind === 'open' && status.status, 'queued')
+  assert.equal(world.hub.figures().waiters, 0)
+})
+
+test('at the bound of waiting calls a further one is answered at once', async () => {
+  const world = await World.open({ limits: { waitersMax: 1 } })
+  await world.register()
+  const id = await world.command()
+  void world.hub.wait('default', id, 10 * second)
+  const status = await world.hub.wait('default', id, 10 * second)
+  assert.equal(status?.kind, 'open')
+})
+
+test('a lost hint costs time, never a command: the patrol finds it', async () => {
+  const world = await withLocker()
+  const { link } = await world.attach()
+  // Another node would append and its hint be lost: here the store is written behind the hub's back.
+  await world.engine.mailbox.append(
+    'default/locker/main',
+    {
+      name: 'unhinted',
+      payload: new Uint8Array(),
+      contentType: 'application/json',
+      delivery: 'queue',
+      expect: 'ack',
+      acceptedAtMs: world.clock.nowMs(),
+      expiresAtMs: world.clock.nowMs() + 3_600 * second,
+      replyTimeoutMs: 60 * second,
+      askedBy: 'other',
+    },
+    { maxCommands: 10, maxBytes: 1_000, overflow: 'reject', intend: false },
+  )
+  await world.quiet()
+  assert.deepEqual(link.names, [])
+  for (let passed = 0; passed < 45; passed++) await world.pass(1 * second)
+  assert.deepEqual(link.names, ['unhinted'])
+})
+
+test('explain says what a command waits for, in words and in a code', async () => {
+  const world = await withLocker()
+  const code = async (id: string) => {
+    const explanation = await world.hub.explain('default', id)
+    assert.ok(explanation?.sentence.endsWith('.'))
+    return explanation?.code
+  }
+  const first = await world.command({ name: 'first' })
+  const next = await world.command({ name: 'next', expect: 'reply' })
+  assert.equal(await code(first), 'waiting.no-link')
+  const { link, session } = await world.attach({ windowMaxCommands: 1 })
+  assert.equal(await code(first), 'waiting.acknowledgement')
+  assert.equal(await code(next), 'waiting.turn')
+  session.acknowledge(link.got[0]!.command.offset)
+  await world.quiet()
+  assert.equal(await code(first), 'ended.delivered')
+  session.acknowledge(link.got[1]!.command.offset)
+  await world.quiet()
+  assert.equal(await code(next), 'waiting.reply')
+  const last = await world.command({ name: 'last' })
+  session.detach(false)
+  assert.equal(await code(last), 'waiting.device-after-sent')
+  const unknown = await world.hub.explain('default', 'locker:main:1:999')
+  assert.equal(unknown, undefined)
+})
+
+test('explain shows a full window and a link that is not read', async () => {
+  const world = await withLocker()
+  const { link, session } = await world.attach({ windowMaxCommands: 2 })
+  link.takes = 'full'
+  await world.command()
+  const second = await world.command()
+  const full = await world.hub.explain('default', second)
+  assert.equal(full?.code, 'waiting.link-full')
+  link.takes = 'open'
+  session.drained()
+  await world.quiet()
+  const third = await world.command()
+  const explained = await world.hub.explain('default', third)
+  assert.equal(explained?.code, 'waiting.turn')
+  assert.equal(explained?.session?.inFlight, 2)
+  assert.equal(explained?.head, link.got[0]!.command.id)
+})
+
+test('a store that fails ends every session, and the same device is served again after', async () => {
+  const world = await withLocker()
+  const { link, session } = await world.attach({ uplinkEpoch: 3 })
+  const settled = settling()
+  world.engine.fail('full')
+  session.receive([uplink('lost?', 3, 1)], settled)
+  await world.pass(0)
+  assert.equal(link.closed?.reason, 'unavailable')
+  assert.ok(!settled.outcomes.includes('kept'))
+  assert.equal(world.hub.ready().ok, false)
+  const refused = await world.submit()
+  assert.equal(refused.kind === 'unavailable' && refused.full, true)
+  const early = await world.tryAttach()
+  assert.equal(early.attached.kind === 'refused' && early.attached.reason, 'unavailable')
+  world.engine.recover()
+  await world.pass(0)
+  const again = await world.attach({ uplinkEpoch: 3 })
+  assert.equal(again.session.uplinkKept, 0)
+  again.session.receive([uplink('lost?', 3, 1)], settled)
+  await world.quiet()
+  assert.equal(settled.outcomes.at(-1), 'kept')
+  assert.equal((await world.events('event')).length, 1)
+})
+
+test('two attaches at once: the later wins, the slower is told to come back', async () => {
+  const world = await withLocker()
+  const [a, b] = await Promise.all([world.tryAttach(), world.tryAttach()])
+  assert.equal(a.attached.kind === 'refused' && a.attached.reason, 'taken-over')
+  assert.equal(b.attached.kind, 'session')
+  assert.equal(world.hub.figures().sessions, 1)
+})
+
+test('a disabled device and an unknown channel are refused', async () => {
+  const world = await withLocker()
+  const channel = await world.tryAttach({ channel: 'nowhere' })
+  assert.equal(channel.attached.kind === 'refused' && channel.attached.reason, 'unknown-channel')
+  assert.equal((await world.submit({ channel: 'nowhere' })).kind, 'unknown-channel')
+  assert.equal((await world.submit({ channel: 'constructor' })).kind, 'unknown-channel')
+  const record = (await world.engine.names.device('default', 'locker'))!
+  await world.engine.names.putDevice({ ...record, disabled: true })
+  const disabled = await world.tryAttach()
+  assert.equal(disabled.attached.kind === 'refused' && disabled.attached.reason, 'unauthorized')
+  assert.equal((await world.submit()).kind, 'device-disabled')
+})
+
+test('rule 31: an unknown device is shown made-up keys, the same each time, and admitted never', async () => {
+  const world = await withLocker()
+  const once = await world.hub.verifier('default', 'nobody', '10.0.0.1')
+  const twice = await world.hub.verifier('default', 'nobody', '10.0.0.1')
+  assert.equal(once.admits, false)
+  assert.equal(once.credentials.length, 1)
+  assert.deepEqual(once.credentials, twice.credentials)
+})
+
+test('wrong secrets are limited, by device and by address, for a minute', async () => {
+  const world = await withLocker()
+  for (let i = 0; i < 10; i++) world.hub.wrongSecret('default', 'locker', `10.0.0.${i}`)
+  for (let i = 0; i < 10; i++) world.hub.wrongSecret('default', `other-${i}`, '10.9.9.9')
+  assert.equal((await world.hub.verifier('default', 'locker', '10.1.1.1')).limited, true)
+  assert.equal((await world.hub.verifier('default', 'fresh', '10.9.9.9')).limited, true)
+  assert.equal((await world.hub.verifier('default', 'fresh', '10.1.1.1')).limited, false)
+  await world.pass(60 * second)
+  assert.equal((await world.hub.verifier('default', 'locker', '10.1.1.1')).limited, false)
+})
+
+test('uplinks that follow a reply whose command must be looked up do not overtake it', async () => {
+  const world = await withLocker()
+  const { link, session } = await world.attach({ uplinkEpoch: 5 })
+  await world.command({ expect: 'reply' })
+  const { epoch, offset } = link.got[0]!.command
+  session.acknowledge(offset)
+  await world.quiet()
+  const settled = settling()
+  const empty = new Uint8Array()
+  session.reply(
+    {
+      epoch,
+      offset,
+      status: 'done',
+      payload: empty,
+      contentType: 'application/json',
+      stamp: { epoch: 5, sequence: 1 },
+    },
+    settled,
+  )
+  session.receive([uplink('after', 5, 2)], settled)
+  await world.quiet()
+  const kinds = (await world.events()).map(({ kind }) => kind).filter((kind) => kind !== 'presence')
+  assert.deepEqual(kinds, ['reply', 'command.ended', 'event'])
+  assert.deepEqual(settled.outcomes, ['kept', 'kept'])
+})
