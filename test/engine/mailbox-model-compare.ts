@@ -171,7 +171,10 @@ export const statusOf = (found: Found): string =>
 
 function labelOf(event: KeptEvent): string {
   if (event.kind === 'command.ended') {
-    assert.ok(deviceKey(event.app, event.device) === deviceOf(event.ended.channel))
+    assert.ok(
+      deviceKey(event.app, event.device) === deviceOf(event.ended.channel),
+      'the event is of its command',
+    )
     const { name, status, reason = '' } = event.ended
     return `${name} ${status}(${reason})`
   }

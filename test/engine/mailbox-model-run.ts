@@ -277,7 +277,7 @@ export class MailboxRun {
     const offsets = wanted.map((command) => this.#model.offset(command) ?? 0)
     const after = pick === 0 ? 0 : (offsets[pick % Math.max(1, offsets.length)] ?? 0)
     const read = await this.#rig.engine.mailbox.read(channel, after, max)
-    assert.ok(read.length <= max)
+    assert.ok(read.length <= max, 'a page is as long as asked for at most')
     const names = read.map(({ name }) => name)
     const all = wanted.map(({ name }) => name)
     assert.deepEqual(
@@ -304,7 +304,7 @@ export class MailboxRun {
     await this.#settle()
     const older = await directory.claim(channel, 'older')
     const newer = await directory.claim(channel, 'newer')
-    assert.ok(newer.term > older.term)
+    assert.ok(newer.term > older.term, 'terms grow')
     assert.equal(await directory.renew(older), false)
     this.#checkPositions(channel, await this.#open(channel))
   }

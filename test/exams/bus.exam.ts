@@ -40,7 +40,7 @@ export function busExam(name: string, subject: EngineSubject): void {
         (tops) =>
           new Promise<void>((resolve) => {
             bus.listen((hint) => {
-              assert.ok(hint.kind === 'mail')
+              assert.ok(hint.kind === 'mail', 'another hint')
               tops.push(hint.top)
               if (hint.top === 9) resolve()
             })

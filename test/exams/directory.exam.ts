@@ -15,7 +15,7 @@ export function directoryExam(name: string, subject: EngineSubject): void {
       assert.equal(await directory.find(main), undefined)
       const claim = await directory.claim(main, 'link-1')
       same({ ...claim, term: 0 }, { channel: main, node, link: 'link-1', term: 0 })
-      assert.ok(Number.isSafeInteger(claim.term) && claim.term > 0)
+      assert.ok(Number.isSafeInteger(claim.term) && claim.term > 0, 'a term is a number')
       assert.equal(await directory.renew(claim), true)
       same(await directory.find(main), claim)
     })
@@ -25,7 +25,7 @@ export function directoryExam(name: string, subject: EngineSubject): void {
       const { directory } = rig.engine
       const older = await directory.claim(main, 'link-1')
       const newer = await directory.claim(main, 'link-2')
-      assert.ok(newer.term > older.term)
+      assert.ok(newer.term > older.term, 'terms grow')
       assert.equal(await directory.renew(older), false)
       assert.equal(await directory.renew(newer), true)
       assert.equal((await directory.find(main))?.link, 'link-2')

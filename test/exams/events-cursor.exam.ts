@@ -116,7 +116,7 @@ export function eventsCursorExam(subject: EngineSubject): void {
     for (const befall of [() => {}, () => rig.restart(), () => rig.crash()]) {
       await befall()
       const behind = await rig.engine.events.read('shop', { limit: 9, after: ids[0]! })
-      assert.ok(behind.kind === 'gone')
+      assert.ok(behind.kind === 'gone', 'the cursor is understood')
       assert.deepEqual((await page(rig, { limit: 9, after: behind.oldest })).names, ['c', 'd'])
       assert.deepEqual((await page(rig, { limit: 9 })).names, ['c', 'd'])
     }
@@ -220,7 +220,7 @@ const nameOf = (event: NewEvent): string => (event.kind === 'event' ? event.name
 async function page(rig: Rig, query: EventQuery) {
   const got = await rig.engine.events.read('shop', query)
   assert.ok(got.kind === 'page', 'the cursor is gone')
-  assert.ok(got.items.length <= query.limit)
+  assert.ok(got.items.length <= query.limit, 'a page is as long as asked for at most')
   const { items, next, caughtUp } = got
   return { names: items.map(nameOf), ids: items.map(({ id }) => id), next, caughtUp }
 }

@@ -20,7 +20,10 @@ function keepingExam(subject: EngineSubject): void {
     const rig = await Rig.make(t, subject)
     const names = Array.from({ length: 40 }, (_, i) => `beat-${i}`)
     const appends = names.map((name) => logEvents(rig, [uplink(rig, { name })]))
-    assert.ok((await Promise.all(appends)).every((outcome) => outcome === 'kept'))
+    assert.ok(
+      (await Promise.all(appends)).every((outcome) => outcome === 'kept'),
+      'all are kept',
+    )
     const events = await allEvents(rig, 'shop')
     assert.deepEqual(namesOf(events), names)
     const ids = events.map(({ id }) => id)

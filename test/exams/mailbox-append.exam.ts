@@ -12,8 +12,11 @@ export function mailboxAppendExam(subject: EngineSubject): void {
     const rig = await Rig.make(t, subject)
     const first = await keep(rig, main)
     const second = await keep(rig, main)
-    assert.ok(first.offset >= 1 && second.offset > first.offset)
-    assert.ok(Number.isInteger(first.epoch) && first.epoch >= 1 && first.epoch < 2 ** 32)
+    assert.ok(first.offset >= 1 && second.offset > first.offset, 'offsets grow')
+    assert.ok(
+      Number.isInteger(first.epoch) && first.epoch >= 1 && first.epoch < 2 ** 32,
+      'an epoch is 32 bits',
+    )
     assert.equal(second.epoch, first.epoch)
     same(first, {
       ...command(rig.clock),
@@ -28,7 +31,8 @@ export function mailboxAppendExam(subject: EngineSubject): void {
     const rig = await Rig.make(t, subject)
     const names = Array.from({ length: 50 }, (_, i) => `step-${i}`)
     const kept = await Promise.all(names.map((name) => keep(rig, main, { name })))
-    for (let i = 1; i < kept.length; i++) assert.ok(kept[i]!.offset > kept[i - 1]!.offset)
+    for (let i = 1; i < kept.length; i++)
+      assert.ok(kept[i]!.offset > kept[i - 1]!.offset, 'offsets grow')
     assert.deepEqual(await readNames(rig, main), names)
   })
 
@@ -69,7 +73,7 @@ export function mailboxAppendExam(subject: EngineSubject): void {
     await keep(rig, main, { name: 'after' })
     assert.deepEqual(await readNames(rig, main), ['before', 'after'])
     const found = await rig.engine.mailbox.find(main, kept.epoch, kept.offset)
-    assert.ok(found?.kind === 'ended')
+    assert.ok(found?.kind === 'ended', 'it has ended')
     assert.equal(found.command.status, 'undeliverable')
     assert.equal(found.command.reason, 'no-link')
     assert.deepEqual(

@@ -59,12 +59,15 @@ export function mailboxDueExam(subject: EngineSubject): void {
       await keep(rig, channel, { expiresAtMs: rig.clock.nowMs() + 1_000 - i })
       if (i % 2 === 0) rig.engine.mailbox.release(channel)
     }
-    assert.ok(rig.engine.mailbox.nextDueMs() <= rig.clock.nowMs() + 1_000 - 19)
+    assert.ok(
+      rig.engine.mailbox.nextDueMs() <= rig.clock.nowMs() + 1_000 - 19,
+      'the next deadline is not overlooked',
+    )
     rig.clock.advance(1_000)
     const seen: ChannelId[] = []
     for (;;) {
       const due = await rig.engine.mailbox.due(rig.clock.nowMs(), 7)
-      assert.ok(due.length <= 7)
+      assert.ok(due.length <= 7, 'a page is as long as asked for at most')
       if (due.length === 0) break
       for (const { channel, offset } of due) {
         seen.push(channel)
@@ -118,7 +121,10 @@ export function mailboxDueExam(subject: EngineSubject): void {
     })
     for (const befall of [() => rig.crash(), () => rig.restart()]) {
       await befall()
-      assert.ok(rig.engine.mailbox.nextDueMs() <= startedAtMs + 100)
+      assert.ok(
+        rig.engine.mailbox.nextDueMs() <= startedAtMs + 100,
+        'the next deadline is not overlooked',
+      )
       assert.deepEqual(await dueNames(rig, startedAtMs + 99), [])
       assert.deepEqual(await dueNames(rig, startedAtMs + 100), ['unsent'])
       const graceOverMs = startedAtMs + 50 + limits.inDoubtGraceMs

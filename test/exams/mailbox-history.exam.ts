@@ -14,7 +14,7 @@ export function mailboxHistoryExam(subject: EngineSubject): void {
     const rig = await Rig.make(t, subject)
     const kept = await keep(rig, main, { name: 'constructor' })
     const place = locateCommand('shop', kept.id)
-    assert.ok(place !== undefined)
+    assert.ok(place !== undefined, 'the id says where')
     const find = () => rig.engine.mailbox.find(place.channel, place.epoch, place.offset)
     same(await find(), { kind: 'open', command: { ...kept, maybeSent: false } })
     await end(rig, main, kept.offset, 'canceled')
@@ -88,7 +88,7 @@ export function mailboxHistoryExam(subject: EngineSubject): void {
     const seen: string[] = []
     for (let query: HistoryQuery = { limit: 2 }; ; ) {
       const page = await rig.engine.mailbox.history('shop/locker', query)
-      assert.ok(page.items.length <= 2)
+      assert.ok(page.items.length <= 2, 'a page is as long as asked for at most')
       seen.push(...page.items.map(({ command }) => command.name))
       if (page.next === undefined) break
       query = { limit: 2, after: page.next }
@@ -160,7 +160,7 @@ async function pages(
   const all: Found[] = []
   for (let next: HistoryQuery = query; ; ) {
     const page = await rig.engine.mailbox.history(device, next)
-    assert.ok(page.items.length <= query.limit)
+    assert.ok(page.items.length <= query.limit, 'a page is as long as asked for at most')
     all.push(...page.items)
     if (page.next === undefined) return all.map(({ command }) => command.name)
     next = { ...query, after: page.next }

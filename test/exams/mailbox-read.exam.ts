@@ -61,7 +61,10 @@ export function mailboxReadExam(subject: EngineSubject): void {
     const answer = rig.engine.mailbox.read(main, 0, 10)
     const settled = settle(rig, main, { changes: [expired(rig, a.offset)] })
     if (answer instanceof Promise) {
-      assert.ok((await answer).every(({ name }) => name !== 'a'))
+      assert.ok(
+        (await answer).every(({ name }) => name !== 'a'),
+        'it ended meanwhile',
+      )
     }
     await Promise.all([later, settled])
     assert.deepEqual(await readNames(rig, main), ['b', 'c'])

@@ -15,9 +15,12 @@ export function mailboxRestartExam(subject: EngineSubject): void {
     await rig.restart()
     const after = await keep(rig, main, { name: 'after' })
     assert.equal(after.epoch, before.epoch)
-    assert.ok(after.offset > before.offset)
+    assert.ok(after.offset > before.offset, 'offsets grow')
     assert.deepEqual(await readNames(rig, main), ['before', 'after'])
-    assert.ok(known(await rig.engine.mailbox.open(main), before))
+    assert.ok(
+      known(await rig.engine.mailbox.open(main), before),
+      'a known position is not understood',
+    )
   })
 
   test('rule 13: a crash begins a new epoch at the next append', async (t) => {
@@ -31,7 +34,7 @@ export function mailboxRestartExam(subject: EngineSubject): void {
     const head = await rig.engine.mailbox.open(main)
     assert.equal(head.epochs.at(-1)?.epoch, after.epoch)
     assert.ok(known(head, before), 'the old numbering is still understood')
-    assert.ok(known(head, after))
+    assert.ok(known(head, after), 'a known position is not understood')
     const never = { epoch: before.epoch, offset: after.offset }
     assert.ok(!known(head, never), 'but not beyond its last')
   })
@@ -41,7 +44,7 @@ export function mailboxRestartExam(subject: EngineSubject): void {
     const before = await keep(rig, main)
     await rig.crash()
     const head = await rig.engine.mailbox.open(main)
-    assert.ok(known(head, before))
+    assert.ok(known(head, before), 'a known position is not understood')
     const current = head.epochs.at(-1)?.epoch
     assert.equal((await keep(rig, main)).epoch, current)
     await rig.restart()
@@ -55,7 +58,7 @@ export function mailboxRestartExam(subject: EngineSubject): void {
     const named = (await rig.engine.mailbox.open(main)).epochs.at(-1)!.epoch
     await rig.crash()
     const head = await rig.engine.mailbox.open(main)
-    assert.ok(known(head, { epoch: named, offset }))
+    assert.ok(known(head, { epoch: named, offset }), 'a known position is not understood')
     assert.notEqual(head.epochs.at(-1)?.epoch, named)
   })
 
@@ -87,8 +90,10 @@ export function mailboxRestartExam(subject: EngineSubject): void {
       head.epochs.map((span) => span.epoch),
       told.slice(-epochsKept).map((position) => position.epoch),
     )
-    for (const position of told.slice(-epochsKept)) assert.ok(known(head, position))
-    for (let i = 1; i < told.length; i++) assert.ok(told[i]!.offset > told[i - 1]!.offset)
+    for (const position of told.slice(-epochsKept))
+      assert.ok(known(head, position), 'a known position is not understood')
+    for (let i = 1; i < told.length; i++)
+      assert.ok(told[i]!.offset > told[i - 1]!.offset, 'offsets grow')
   })
 
   test('rule 13: a backup taken while it ran begins a new epoch', async (t) => {
@@ -196,7 +201,7 @@ export function mailboxRestartExam(subject: EngineSubject): void {
     await rig.engine.mailbox.intend(main, offset)
     await settle(rig, main, { intendUpTo: offset })
     const next = await keep(rig, main, {}, { intend: true })
-    assert.ok(next.offset < offset + 5)
+    assert.ok(next.offset < offset + 5, 'below the intent')
     assert.equal((await rig.engine.mailbox.open(main)).intended, offset + 5)
     await rig.crash()
     assert.equal((await rig.engine.mailbox.open(main)).intended, offset + 5)
@@ -293,10 +298,10 @@ const sentOf = (head: Head): readonly boolean[] => head.open.map(({ maybeSent })
 /** The store was put back to where only `before` was; a device may stand at `lost`. */
 async function hasForgotten(rig: Rig, before: Position, lost: Position): Promise<void> {
   const head = await rig.engine.mailbox.open(main)
-  assert.ok(known(head, before))
+  assert.ok(known(head, before), 'a known position is not understood')
   assert.ok(!known(head, lost), 'a device that stands there has seen what nobody knows')
   const after = await keep(rig, main, { name: 'after' })
   assert.notEqual(after.epoch, before.epoch)
-  assert.ok(!known(await rig.engine.mailbox.open(main), lost))
+  assert.ok(!known(await rig.engine.mailbox.open(main), lost), 'it is believed though lost')
   assert.deepEqual(await readNames(rig, main), ['before', 'after'])
 }

@@ -66,12 +66,12 @@ export function mailboxSettleExam(subject: EngineSubject): void {
     rig.engine.mailbox.sent(main, offset, atMs)
     await settle(rig, main, { changes: [{ kind: 'delivered', offset, atMs: atMs + 3 }] })
     const open = await rig.engine.mailbox.find(main, epoch, offset)
-    assert.ok(open?.kind === 'open')
+    assert.ok(open?.kind === 'open', 'it is open')
     assert.equal(open.command.deliveredAtMs, atMs + 3)
     assert.equal(open.command.maybeSent, true)
     await settle(rig, main, { changes: [end(offset, 'done', atMs + 9)] })
     const ended = await rig.engine.mailbox.find(main, epoch, offset)
-    assert.ok(ended?.kind === 'ended')
+    assert.ok(ended?.kind === 'ended', 'it has ended')
     same(ended.command.timeline, [
       { status: 'queued', atMs },
       { status: 'sent', atMs },
@@ -88,7 +88,7 @@ export function mailboxSettleExam(subject: EngineSubject): void {
     await settle(rig, main, { changes: [{ kind: 'delivered', offset, atMs }] })
     await settle(rig, main, { changes: [{ kind: 'delivered', offset, atMs: atMs + 1_000 }] })
     const found = await rig.engine.mailbox.find(main, epoch, offset)
-    assert.ok(found?.kind === 'open')
+    assert.ok(found?.kind === 'open', 'it is open')
     assert.equal(found.command.deliveredAtMs, atMs)
   })
 
@@ -151,7 +151,7 @@ export function mailboxSettleExam(subject: EngineSubject): void {
     assert.equal(await settle(rig, 'shop/nobody/main', nobody), 'kept')
     same(await rig.engine.mailbox.counts('shop'), { accepted: 1, open: 1, ended: {} })
     const next = await keep(rig, main)
-    assert.ok(next.offset > offset)
+    assert.ok(next.offset > offset, 'offsets grow')
   })
 
   test('rule 12: those acknowledged above the cursor are a set beside it, and survive', async (t) => {
@@ -216,7 +216,10 @@ export function mailboxSettleExam(subject: EngineSubject): void {
     assert.ok(new Set(all).size === 1, `in parts: ${JSON.stringify(await parts())}`)
     await settle(rig, main, whole)
     await rig.crash()
-    assert.ok(Object.values(await parts()).every((there) => there))
+    assert.ok(
+      Object.values(await parts()).every((there) => there),
+      'all of it',
+    )
   })
 
   test('what a settlement does not name stays as it was', async (t) => {

@@ -99,7 +99,7 @@ function devicesExam(subject: EngineSubject): void {
     const seen: string[] = []
     for (let after: string | undefined; ; ) {
       const page = await rig.engine.names.devices('shop', { limit: 3, ...(after && { after }) })
-      assert.ok(page.items.length <= 3)
+      assert.ok(page.items.length <= 3, 'a page is as long as asked for at most')
       seen.push(...page.items.map((record) => record.device))
       if (page.next === undefined) break
       assert.equal(page.next, page.items.at(-1)?.device)

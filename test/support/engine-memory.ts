@@ -17,7 +17,7 @@ export const memorySubject: EngineSubject = {
         return openMemoryEngine({ clock, disk, ...(limits && { limits }) })
       },
       async crash(engine) {
-        assert.ok(engine instanceof MemoryEngine)
+        assert.ok(engine instanceof MemoryEngine, 'an engine of this subject')
         disk = engine.crash()
       },
       async backup() {
@@ -31,11 +31,11 @@ export const memorySubject: EngineSubject = {
   },
   breakage: {
     break(engine, why) {
-      assert.ok(engine instanceof MemoryEngine)
+      assert.ok(engine instanceof MemoryEngine, 'an engine of this subject')
       engine.fail(why)
     },
     mend(engine) {
-      assert.ok(engine instanceof MemoryEngine)
+      assert.ok(engine instanceof MemoryEngine, 'an engine of this subject')
       engine.recover()
     },
   },
