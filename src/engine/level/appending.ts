@@ -87,8 +87,8 @@ export class Appending {
     this.#channels.begin(channel)
     channel.top += 1
     const { epoch, top: offset } = channel
-    const entry = entryOf(command, epoch, offset)
     const id = commandId(channel.id, epoch, offset)
+    const entry = entryOf(command, id, epoch, offset)
     this.#apps.accepted(app)
     if (ended === undefined) this.#queue(channel, entry, options)
     else {

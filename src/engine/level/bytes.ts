@@ -75,6 +75,12 @@ export class Reader {
     return value
   }
 
+  /** A whole number written as f64, small where it can be: V8 holds a small one in its field. */
+  integer(): number {
+    const value = this.f64()
+    return (value | 0) === value ? value | 0 : value
+  }
+
   text(): string {
     const length = this.u32()
     const end = this.#at + length

@@ -6,7 +6,7 @@ import type { Entry } from './command-record.ts'
 import { decodeCommand } from './command-record.ts'
 import type { Database, Part } from './database.ts'
 import { Deadlines } from './deadlines.ts'
-import { channelKey, channelOfKey, commandKey, offsetOf, under } from './keys.ts'
+import { channelKey, channelPrefix, commandKey, offsetOf, underAsBytes } from './keys.ts'
 import { OpenList } from './open-list.ts'
 import { decodeRecord, encodeRecord } from './record.ts'
 import type { Status } from './status.ts'
@@ -21,7 +21,9 @@ export const payloadCacheMaxBytes = 32 * 1_048_576
 const idleMaxCommands = 50_000
 /** The same for channels, most of which have no open command. */
 const idleMaxChannels = 10_000
+/** How much one step of the scan at start brings, at most. */
 const scanStep = 1_000
+const scanStepBytes = 262_144
 
 type Loaded = (live: boolean) => void
 
@@ -245,13 +247,19 @@ export class Channels implements Part {
 
   /** Only the records: a million waiting commands cost nothing until somebody asks for them. */
   async load(store: Store, clean: boolean): Promise<void> {
-    const iterator = store.iterator(under('c'))
+    // As bytes: part of a text would hold on to the whole of it.
+    const iterator = store.iterator<Buffer, Buffer>({
+      ...underAsBytes('c'),
+      keyEncoding: 'buffer',
+      highWaterMarkBytes: scanStepBytes,
+      fillCache: false,
+    })
     try {
       for (;;) {
         const entries = await iterator.nextv(scanStep)
         if (entries.length === 0) return
         for (const [key, value] of entries) {
-          const channel = decodeRecord(channelOfKey(key), value)
+          const channel = decodeRecord(key.toString('latin1', channelPrefix.length), value)
           channel.current = clean && channel.epoch !== 0
           // What a crash leaves at or below the highest kept intent may have been sent (rule 4).
           if (!clean) {

@@ -1,4 +1,4 @@
-import type { Command, Epoch, Offset } from '../../contract/index.ts'
+import type { Command, CommandId, Epoch, Offset } from '../../contract/index.ts'
 import { Reader, writer } from './bytes.ts'
 
 const version = 1
@@ -8,6 +8,8 @@ export const noBytes: Uint8Array = new Uint8Array(0)
 
 /** An open command as it is kept, and as it is held in memory while its channel is. */
 export interface Entry {
+  /** Made when it is first asked for. */
+  id: CommandId | undefined
   readonly offset: Offset
   readonly epoch: Epoch
   readonly name: string
@@ -72,6 +74,7 @@ export function decodeCommand(offset: Offset, value: Buffer): Entry {
   const collapse = flags & flag.collapse ? from.text() : undefined
   const payload = from.rest()
   return {
+    id: undefined,
     offset,
     epoch,
     name,

@@ -18,7 +18,8 @@ import { noBytes } from './command-record.ts'
 
 /** Between a command as back ends and links see it and the entry kept of it. */
 
-export const entryOf = (command: Command, epoch: Epoch, offset: Offset): Entry => ({
+export const entryOf = (command: Command, id: CommandId, epoch: Epoch, offset: Offset): Entry => ({
+  id,
   offset,
   epoch,
   name: command.name,
@@ -62,10 +63,15 @@ export function keptCommand(
   return command.collapse === undefined ? kept : { ...kept, collapse: command.collapse }
 }
 
+const idOf = (channel: ChannelId, entry: Entry): CommandId => {
+  entry.id ??= commandId(channel, entry.epoch, entry.offset)
+  return entry.id
+}
+
 /** An entry as it is now; it does not change with it. */
 export function openCommand(channel: Channel, entry: Entry, payload = entry.payload): OpenCommand {
   const command: { -readonly [field in keyof OpenCommand]: OpenCommand[field] } = {
-    id: commandId(channel.id, entry.epoch, entry.offset),
+    id: idOf(channel.id, entry),
     channel: channel.id,
     epoch: entry.epoch,
     offset: entry.offset,
@@ -99,7 +105,7 @@ export interface Ending {
 export function endedCommand(channel: ChannelId, entry: Entry, ending: Ending): EndedCommand {
   const { status, reason, reply } = ending
   const ended: { -readonly [field in keyof EndedCommand]: EndedCommand[field] } = {
-    id: commandId(channel, entry.epoch, entry.offset),
+    id: idOf(channel, entry),
     channel,
     epoch: entry.epoch,
     offset: entry.offset,

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import type { AppId, Clock, CommandId } from '../../contract/index.ts'
 import type { Database, Part } from './database.ts'
 import { answerKey, answersBefore, answersOn } from './keys.ts'
+import { Seen } from './seen.ts'
 import type { Store } from './store.ts'
 
 const dayMs = 24 * 3_600_000
@@ -24,8 +25,11 @@ export class Idempotency implements Part {
   readonly #keptMs: number
   #fresh = new Map<string, Answer>()
   #writing = new Map<string, Answer>()
-  /** Days that may hold an answer, so that the others are not looked into. */
-  readonly #days = new Set<number>()
+  /**
+   * Days that may hold an answer, the others are not looked into. With what was kept in this start;
+   * without for a day with answers of earlier starts, which is always looked into.
+   */
+  readonly #days = new Map<number, Seen | undefined>()
 
   constructor(database: Database, clock: Clock, keptMs: number) {
     this.#database = database
@@ -42,6 +46,7 @@ export class Idempotency implements Part {
     for (let day = today; day >= oldest; day--) {
       if (!this.#days.has(day)) continue
       const at = answerKey(day, app, name)
+      if (this.#days.get(day)?.has(at) === false) continue
       const answer = this.#fresh.get(at) ?? this.#writing.get(at) ?? this.#stored(at)
       if (answer !== undefined && atMs < answer.atMs + this.#keptMs) return answer
     }
@@ -52,9 +57,10 @@ export class Idempotency implements Part {
   keep(app: AppId, key: string, bodyHash: string, id: CommandId): void {
     const atMs = this.#clock.nowMs()
     const day = Math.floor(atMs / dayMs)
-    this.#days.add(day)
+    if (!this.#days.has(day)) this.#days.set(day, new Seen())
     const at = answerKey(day, app, nameOf(key))
     const answer: Answer = { hash: bodyHash, id, atMs }
+    this.#days.get(day)?.add(at)
     this.#fresh.set(at, answer)
     this.#database.put(at, JSON.stringify([atMs, bodyHash, id]))
   }
@@ -63,7 +69,7 @@ export class Idempotency implements Part {
   async purge(): Promise<void> {
     const oldest = Math.floor((this.#clock.nowMs() - this.#keptMs) / dayMs)
     await this.#database.store.clear(answersBefore(oldest))
-    for (const day of this.#days) if (day < oldest) this.#days.delete(day)
+    for (const day of this.#days.keys()) if (day < oldest) this.#days.delete(day)
   }
 
   encode(): void {
@@ -85,7 +91,7 @@ export class Idempotency implements Part {
     const today = Math.floor(this.#clock.nowMs() / dayMs)
     for (let day = today + 1; day >= today - Math.ceil(this.#keptMs / dayMs); day--) {
       const [first] = await store.keys({ ...answersOn(day), limit: 1 }).all()
-      if (first !== undefined) this.#days.add(day)
+      if (first !== undefined) this.#days.set(day, undefined)
     }
   }
 

@@ -32,8 +32,9 @@ export const historyKey = (channel: ChannelId, offset: Offset): string =>
   `h/${channel}/${digits(offset)}`
 export const offsetOf = numberAtEnd
 
-export const channelKey = (channel: ChannelId): string => `c/${channel}`
-export const channelOfKey = (key: string): ChannelId => key.slice(2)
+export const channelPrefix = 'c/'
+export const channelKey = (channel: ChannelId): string => channelPrefix + channel
+export const channelOfKey = (key: string): ChannelId => key.slice(channelPrefix.length)
 
 export const eventKey = (app: AppId, sequence: number): string => `e/${app}/${digits(sequence)}`
 export const sequenceOf = numberAtEnd
@@ -54,6 +55,11 @@ export interface Range {
 
 /** Everything below a prefix that ends where a name ends: '0' is the character after '/'. */
 export const under = (prefix: string): Range => ({ gte: `${prefix}/`, lt: `${prefix}0` })
+
+export const underAsBytes = (prefix: string) => ({
+  gte: Buffer.from(`${prefix}/`),
+  lt: Buffer.from(`${prefix}0`),
+})
 
 export const channelsOf = (device: DeviceKey): Range => under(`c/${device}`)
 export const devicesOf = (app: AppId): Range => under(`d/${app}`)

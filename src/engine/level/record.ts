@@ -44,25 +44,25 @@ export function decodeRecord(id: ChannelId, value: Buffer): Channel {
   const from = new Reader(value)
   if (from.u8() !== version) throw new RangeError('a channel record of an unknown version')
   const channel = new Channel(id)
-  channel.top = from.f64()
+  channel.top = from.integer()
   channel.durableTop = channel.top
-  channel.floor = from.f64()
+  channel.floor = from.integer()
   channel.count = from.u32()
-  channel.bytes = from.f64()
-  channel.sentUpTo = from.f64()
+  channel.bytes = from.integer()
+  channel.sentUpTo = from.integer()
   channel.sentKept = channel.sentUpTo
-  channel.intended = from.f64()
+  channel.intended = from.integer()
   channel.dueAtMs = from.f64()
   channel.oldestAtMs = from.f64()
   channel.epoch = from.u32()
   const numbers = from.u8()
   if (numbers > 0) {
     const older: number[] = []
-    for (let at = 0; at < numbers; at++) older.push(from.f64())
+    for (let at = 0; at < numbers; at++) older.push(from.integer())
     channel.older = older
   }
   const has = from.u8()
-  if (has & 1) channel.attempts = { offset: from.f64(), sessions: from.u32() }
+  if (has & 1) channel.attempts = { offset: from.integer(), sessions: from.u32() }
   if (has & 2) channel.uplinks = from.text()
   return channel
 }

@@ -34,7 +34,13 @@ test('an open command is read as it was written', () => {
   })
   fc.assert(
     fc.property(entries, bytes, (parts, payload) => {
-      const entry: Entry = { ...parts, bytes: payload.length, payload, deliveredIn: 0 }
+      const entry: Entry = {
+        ...parts,
+        id: undefined,
+        bytes: payload.length,
+        payload,
+        deliveredIn: 0,
+      }
       same(decodeCommand(entry.offset, Buffer.from(encodeCommand(entry, payload))), entry)
     }),
   )

@@ -6,6 +6,7 @@ import type { Entry } from '../../../src/engine/level/command-record.ts'
 import { Deadlines } from '../../../src/engine/level/deadlines.ts'
 import { OpenList } from '../../../src/engine/level/open-list.ts'
 import { RecentEvents } from '../../../src/engine/level/recent.ts'
+import { Seen } from '../../../src/engine/level/seen.ts'
 
 test('the list of open commands holds what a sorted map holds', () => {
   const steps = fc.array(fc.tuple(fc.constantFrom('push', 'first', 'any'), fc.nat()), {
@@ -99,4 +100,14 @@ test('recent events weigh no more than their bound', () => {
   }
   assert.ok(recent.size * 48 * 1024 <= 16 * 1_048_576)
   assert.ok(recent.size > 100)
+})
+
+test('a key that was added is never taken for new, and few new ones for added', () => {
+  const seen = new Seen()
+  const key = (number: number) => `i/day/shop/=order-${number}`
+  for (let number = 0; number < 100_000; number++) seen.add(key(number))
+  for (let number = 0; number < 100_000; number++) assert.ok(seen.has(key(number)))
+  let wrong = 0
+  for (let number = 100_000; number < 200_000; number++) if (seen.has(key(number))) wrong += 1
+  assert.ok(wrong < 100, `${wrong} of 100,000`)
 })
