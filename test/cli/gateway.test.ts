@@ -44,7 +44,7 @@ describe('a gateway as an operator starts and stops it', () => {
       let text = ''
       for await (const chunk of child.stdout!.setEncoding('utf8')) {
         text += chunk
-        if (!text.includes('Ctrl-C')) continue
+        if (!text.includes('Ctrl-C') || child.killed) continue
         const curl = /curl -H "Authorization: Bearer (\S+|\$\(.+\))" (http:\S+)/.exec(text)!
         const key = curl[1]!.startsWith('$')
           ? readFileSync(join(folder, 'api-key'), 'utf8').trim()
