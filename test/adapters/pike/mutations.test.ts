@@ -2,6 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type DecodeError, FrameDecoder, FrameEncoder } from '../../../adapters/pike/codec.ts'
 import type { Frame } from '../../../adapters/pike/frames.ts'
+import { Gate } from '../../../adapters/pike/gate.ts'
+import { FakeCore } from './fake-core.ts'
+import { MemoryWire, turn } from './memory-wire.ts'
 import { mutate, randomBy } from './mutations.ts'
 
 const seeds = [1, 2, 3, 4]
@@ -59,4 +62,48 @@ for (const seed of seeds) {
 
 test('it was a million', () => {
   assert.equal(seeds.length * perSeed, 1_000_000)
+})
+
+test('20,000 mutated conversations: a bystander is served, and no session is left over', async () => {
+  const random = randomBy(5)
+  const core = new FakeCore()
+  const gate = new Gate(core)
+  const bystander = new MemoryWire(core, { gate })
+  await bystander.client.open({ channel: 'urgent' })
+  let live = new MemoryWire(core, { gate })
+  await live.client.open()
+  const before = memory()
+  for (let n = 0; n < 20_000; n++) {
+    // Strangers, and one who has proved itself.
+    const stranger = new MemoryWire(core, { gate })
+    stranger.protocol.received(Buffer.from(mutate(random)))
+    stranger.protocol.lost()
+    live.protocol.received(Buffer.from(mutate(random)))
+    if (n % 100 === 0) await turn()
+    if (live.ended !== undefined) {
+      live = new MemoryWire(core, { gate })
+      await live.client.open()
+    }
+    live.client.heard.length = 0
+  }
+  const { encoder } = bystander.client
+  bystander.client.sendBytes(
+    encoder.encode({
+      type: 'event',
+      channelNumber: 0,
+      sequence: 1,
+      name: 'n',
+      payload: Buffer.alloc(0),
+      binary: false,
+    }),
+  )
+  await bystander.client.next('ack')
+  live.protocol.lost()
+  bystander.protocol.lost()
+  await turn()
+  assert.equal(gate.handshakes.size, 0)
+  assert.equal(gate.counts.channels, 0)
+  for (const { detached, started } of core.sessions) assert.equal(detached.length, 1, `${started}`)
+  const grown = memory() - before
+  assert.ok(grown < grownMaxBytes, `grew by ${grown} bytes`)
 })
