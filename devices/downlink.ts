@@ -44,7 +44,7 @@ interface Turn {
  *
  *     take next ──▶ acted on before? ──▶ owe the acknowledgement
  *         │ no
- *         ├──▶ too late? ──▶ rejected, without asking the application (rule 2)
+ *         ├──▶ too late? ──▶ rejected, without asking the application, asked for or not (rule 2)
  *         │ no
  *         ▼
  *     application acts ──▶ position and reply stored, in one ──▶ owe the acknowledgement
@@ -68,7 +68,9 @@ export class Downlink {
       const received = channel.inbox.next()
       if (received === undefined) return
       if (channel.inbox.isRepeat(received)) {
-        channel.inbox.owe(received, host.nowMs())
+        const { epoch, frame } = received
+        if (channel.outbox.isRefusing(epoch, frame.offset)) channel.inbox.refuse(received)
+        else channel.inbox.owe(received, host.nowMs())
         host.owing()
         continue
       }
@@ -77,10 +79,7 @@ export class Downlink {
       const command = new ReceivedCommand(host.device, channel.name, received, expiresAtMs)
       if (host.nowMs() >= expiresAtMs) {
         const reply = { status: 'rejected', reason: 'late' } as const
-        this.#finish(channel, received, {
-          over: true,
-          answer: command.replyExpected ? { command, reply, settle() {} } : undefined,
-        })
+        this.#finish(channel, received, { over: true, answer: { command, reply, settle() {} } })
         host.late(command)
       } else this.#hand(channel, received, command)
     }
@@ -137,7 +136,8 @@ export class Downlink {
     channel.inbox.moved(position)
     let returned = false
     host.acted(channel, position, turn.answer, () => {
-      channel.inbox.owe(received, host.nowMs())
+      if (channel.outbox.isRefusing(epoch, frame.offset)) channel.inbox.refuse(received)
+      else channel.inbox.owe(received, host.nowMs())
       channel.busy = false
       host.owing()
       if (returned) this.pump(channel)

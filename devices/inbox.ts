@@ -36,6 +36,8 @@ export class Inbox {
   /** Acted on, stored, not acknowledged yet; in order. */
   #owed: Offset[] = []
   #owedSinceMs = 0
+  /** Refused by a REPLY that is not written yet; no acknowledgement may overtake it. In order. */
+  #refused: Offset[] = []
 
   /** @param positions as stored; the last is where the channel stands. */
   constructor(positions: Position[], windowMax: number) {
@@ -66,6 +68,7 @@ export class Inbox {
     this.#open = 0
     this.#queue = []
     this.#owed = []
+    this.#refused = []
   }
 
   /** The commands that follow were numbered in this epoch. */
@@ -105,29 +108,45 @@ export class Inbox {
     this.#owed.push(frame.offset)
   }
 
+  /** Its own REPLY will acknowledge it; until then nothing else may. */
+  refuse({ frame, session }: Received): void {
+    if (session === this.#session && session !== 0) this.#refused.push(frame.offset)
+  }
+
   /** When an acknowledgement must go, if nothing takes it along before. */
   get ackDueMs(): number {
-    if (this.#owed.length === 0) return Number.POSITIVE_INFINITY
+    const count = this.#payable
+    if (count === 0) return Number.POSITIVE_INFINITY
     const most = Math.min(ackEvery, Math.ceil(this.#windowMax / 2))
-    return this.#owed.length >= most ? 0 : this.#owedSinceMs + ackDelayMs
+    return count >= most ? 0 : this.#owedSinceMs + ackDelayMs
+  }
+
+  /** How many of what is owed no refusal stands before. */
+  get #payable(): number {
+    const limit = this.#refused[0]
+    if (limit === undefined) return this.#owed.length
+    let count = 0
+    while (count < this.#owed.length && this.#owed[count]! < limit) count++
+    return count
   }
 
   /** A reply goes out, which acknowledges its command. */
   replied(epoch: Epoch, offset: Offset): void {
     if (epoch !== this.#epoch && epoch !== this.#firstEpoch) return
-    const at = this.#owed.indexOf(offset)
-    if (at === -1) return
-    this.#owed.splice(at, 1)
-    this.#open--
+    for (const list of [this.#owed, this.#refused]) {
+      const at = list.indexOf(offset)
+      if (at === -1) continue
+      list.splice(at, 1)
+      this.#open--
+    }
   }
 
   /** @returns what to acknowledge now, everything before it included; undefined: nothing is owed. */
   acknowledge(): Offset | undefined {
-    const upTo = this.#owed.at(-1)
-    if (upTo === undefined) return undefined
-    this.#open -= this.#owed.length
-    this.#owed = []
-    return upTo
+    const count = this.#payable
+    if (count === 0) return undefined
+    this.#open -= count
+    return this.#owed.splice(0, count).at(-1)
   }
 
   /** May a reply leave its epoch out? Only where nobody could read it as another. */

@@ -113,8 +113,10 @@ export class Keeper {
     const { epoch, offset } = command
     const sequence = channel.outbox.nextSequence
     const { bytes: payload, binary } = data
-    const kind = 'reply'
-    const uplink: Uplink = { kind, sequence, epoch, offset, status, reason, payload, binary }
+    const uplink: Uplink = {
+      ...{ kind: 'reply', sequence, epoch, offset, status, reason, payload, binary },
+      ...(status === 'rejected' && !command.replyExpected ? { unasked: true } : {}),
+    }
     this.keep(channel, uplink, settle, changes, stored)
     return undefined
   }

@@ -1,4 +1,4 @@
-import type { Epoch, Sequence } from '../src/contract/index.ts'
+import type { Epoch, Offset, Position, Sequence } from '../src/contract/index.ts'
 import type { DeviceLimits } from './limits.ts'
 import type { Uplink } from './storage.ts'
 
@@ -89,6 +89,24 @@ export class Outbox {
     return (
       this.#slots.length < outboxMaxMessages - replyReserve && this.#bytes + bytes <= outboxMaxBytes
     )
+  }
+
+  /** The oldest refusal nobody asked for that the server does not have yet: what stands before it. */
+  get beforeRefusal(): Position | undefined {
+    for (const { uplink } of this.#slots)
+      if (uplink.kind === 'reply' && uplink.unasked === true)
+        return { epoch: uplink.epoch, offset: uplink.offset - 1 }
+    return undefined
+  }
+
+  /** Such a refusal of this command, not written on this connection yet? */
+  isRefusing(epoch: Epoch, offset: Offset): boolean {
+    for (let i = this.#next; i < this.#slots.length; i++) {
+      const { uplink } = this.#slots[i]!
+      if (uplink.kind !== 'reply' || uplink.unasked !== true) continue
+      if (uplink.epoch === epoch && uplink.offset === offset) return true
+    }
+    return false
   }
 
   /** Its sequence must be `nextSequence`. */

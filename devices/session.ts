@@ -200,7 +200,7 @@ export class Session {
       device,
       channel: name,
       nonce: number === 0 ? randomBytes(12) : new Uint8Array(0),
-      resume: inbox.position,
+      resume: outbox.beforeRefusal ?? inbox.position,
       uplinkEpoch: outbox.uplinkEpoch,
       keepaliveMinS: keepalive?.minS ?? 0,
       keepaliveMaxS: keepalive?.maxS ?? 0,

@@ -21,6 +21,11 @@ export type Uplink =
       readonly reason: string | undefined
       readonly payload: Uint8Array
       readonly binary: boolean
+      /**
+       * A refusal that nobody asked to hear: once the server knows by other means that the device
+       * has the command, it calls it delivered, so this must reach it first.
+       */
+      readonly unasked?: true
     }
 
 /** What a device must not forget of one channel. */

@@ -137,19 +137,53 @@ test('rule 2: a command past its deadline is refused by the client, never handed
   server.submit('main', { deadlineMs: 30_000 })
   await until(() => held.length === 1, 'the first is at the application')
   const second = server.submit('main', { deadlineMs: 5_000 })
-  server.submit('main', { deadlineMs: 5_000, replyExpected: false })
+  const third = server.submit('main', { deadlineMs: 5_000, replyExpected: false })
   await quiet()
   clock.advance(5_000)
   held[0]?.()
   await until(() => late.length === 2, 'two are late')
-  clock.advance(200)
-  await until(() => server.channel('main').cursor === server.channel('main').top, 'acknowledged')
+  await until(() => server.channel('main').kept.length === 2, 'both refused')
   const replies = server.channel('main').kept.filter(({ kind }) => kind === 'reply')
   assert.deepEqual(
     replies.map(({ offset, status, reason }) => [offset, status, reason]),
-    [[second, 'rejected', 'late']],
+    [second, third].map((offset) => [offset, 'rejected', 'late']),
   )
   assert.equal(received.length, 1)
+  await client.stop()
+})
+
+test('rule 2: a refusal nobody asked for reaches the gateway before any word that it was received', async () => {
+  const server = new ModelServer()
+  server.settings = { uplinkWindow: 1, holdAcks: true }
+  const { client, clock, received } = await started({}, server)
+  // The window is full: no reply can be written.
+  void client.send('t', 1)
+  await until(() => server.channel('main').kept.length === 1, 'one out')
+  server.submit('main', { replyExpected: false })
+  const refused = server.submit('main', { replyExpected: false, deadlineMs: 0 })
+  server.submit('main', { replyExpected: false })
+  await until(() => received.length === 2, 'all but the late one')
+  clock.advance(500)
+  await quiet()
+  const { cursor } = server.channel('main')
+  assert.equal(cursor, received[0]?.offset)
+  // The connection goes; the position told next does not cover it either.
+  server.live?.wire.cut()
+  await inState(client, 'waiting')
+  server.settings = {}
+  await backAgain(client, clock)
+  assert.equal(server.live?.hellos[0]?.resume?.offset, refused - 1)
+  await until(() => server.channel('main').kept.length === 2, 'refused')
+  const [, reply] = server.channel('main').kept
+  assert.deepEqual([reply?.offset, reply?.reason], [refused, 'late'])
+  clock.advance(500)
+  await until(() => server.channel('main').cursor === server.channel('main').top, 'acknowledged')
+  assert.equal(received.length, 2)
+  const order = server.received.map(({ type }) => type).filter((type) => /ack|reply/.test(type))
+  assert.deepEqual(order, ['ack', 'reply', 'ack'])
+  client.restart()
+  await inState(client, 'running')
+  assert.equal(server.live?.hellos[0]?.resume?.offset, received[1]?.offset)
   await client.stop()
 })
 
