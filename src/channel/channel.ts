@@ -49,10 +49,8 @@ export class Channel {
   readonly #window: Window
   readonly #roundtrip = new Roundtrip()
 
-  /** Read, not sent yet, in order. */
-  #ready: OpenCommand[] = []
-  /** The mailbox has been read up to here, and lies durable up to there. */
-  #readUpTo: Offset
+  /** Everything up to here has been taken from the mailbox; it lies durable up to `#top`. */
+  #takenUpTo: Offset
   #top: Offset
   /** Highest offset this session may speak of: sent in it, or resumed past. */
   #spokenUpTo: Offset
@@ -62,9 +60,11 @@ export class Channel {
   readonly #doubted = new Map<Offset, CommandId>()
   #started = false
   #ended = false
-  #reading = false
-  #readTop: Offset = 0
+  /** The read under way: how much it asked for, and the top as it was then. */
+  #reading: { readonly max: number; readonly top: Offset } | undefined
   #intending = false
+  /** The next command does not fit into what is left of the window's bytes. */
+  #bytesFull = false
   #linkFull = false
   #askAgainAtMs = 0
   #acknowledgedAtMs: number | undefined
@@ -81,7 +81,7 @@ export class Channel {
       arrival.uplinkEpoch === undefined ? 0 : this.#uplinks.high(arrival.uplinkEpoch)
     this.#keepalive = new Keepalive(arrival.keepaliveMs, nowMs)
     this.#window = new Window(arrival.windowMaxCommands, limits.windowMaxBytes)
-    this.#readUpTo = start
+    this.#takenUpTo = start
     this.#spokenUpTo = start
     this.#top = head.top
     this.#intended = head.intended
@@ -115,61 +115,60 @@ export class Channel {
 
   /** Everything durable has been taken, and there is room: the next command can go at once. */
   get idle(): boolean {
-    return (
-      this.#started &&
-      !this.#linkFull &&
-      this.#ready.length === 0 &&
-      this.#readUpTo >= this.#top &&
-      this.#window.size < this.#window.maxCommands
-    )
+    return this.paused === 'caught-up' && this.#window.size < this.#window.maxCommands
   }
 
   get paused(): Pause | undefined {
     if (!this.#started || this.#ended) return 'no-link'
     if (this.#linkFull) return 'link-full'
-    const next = this.#ready[0]
-    if (next === undefined) return this.#reading ? undefined : 'caught-up'
-    if (!this.#window.room(next.payload.length)) return 'window-full'
-    return this.#intending ? 'keeping-intent' : undefined
+    if (this.#intending) return 'keeping-intent'
+    if (this.#takenUpTo >= this.#top) return 'caught-up'
+    return this.#windowFull ? 'window-full' : undefined
   }
 
   // Down: from the mailbox to the link.
 
   /** The device knows it is attached; commands may follow. */
-  start(nowMs: number): void {
+  start(): void {
     this.#started = true
-    this.#pump(nowMs)
+    this.#pump()
   }
 
   /** There is durable mail up to here; `intended`: with the intent to send it kept beside it. */
-  hint(top: Offset, intended: boolean, nowMs: number): void {
+  hint(top: Offset, intended: boolean): void {
     if (top > this.#top) this.#top = top
     if (intended && top > this.#intended) this.#intended = top
-    this.#pump(nowMs)
+    this.#pump()
   }
 
   /** Look once more, in case a hint was lost. */
-  patrol(nowMs: number): void {
-    if (this.#readUpTo === this.#top) this.#top = this.#readUpTo + 1
-    this.#pump(nowMs)
+  patrol(): void {
+    if (this.#takenUpTo === this.#top) this.#top = this.#takenUpTo + 1
+    this.#pump()
   }
 
-  /** What a `read` found. */
+  /**
+   * What a `read` found, to be written now or read again: nothing is held back here, since what
+   * waits may end meanwhile, and then must never be written.
+   */
   offer(found: readonly OpenCommand[], nowMs: number): void {
-    this.#reading = false
-    for (const command of found) this.#ready.push(command)
-    const last = found.at(-1)?.offset ?? 0
+    const read = this.#reading
+    this.#reading = undefined
+    if (read === undefined || this.#ended) return
+    for (const command of found) {
+      if (!this.#take(command, nowMs)) return
+      this.#takenUpTo = command.offset
+    }
     // Fewer than asked for: everything up to the top of then has been looked at.
-    const upTo = found.length < this.#window.maxCommands ? Math.max(last, this.#readTop) : last
-    if (upTo > this.#readUpTo) this.#readUpTo = upTo
-    this.#pump(nowMs)
+    if (found.length < read.max) this.#takenUpTo = Math.max(this.#takenUpTo, read.top)
+    this.#pump()
   }
 
   /** An `intend` was kept; when it could not be, the engine is down and ends this session. */
-  intended(upTo: Offset, nowMs: number): void {
+  intended(upTo: Offset): void {
     this.#intending = false
     if (upTo > this.#intended) this.#intended = upTo
-    this.#pump(nowMs)
+    this.#pump()
   }
 
   /** The link takes no more until `drained`. */
@@ -177,33 +176,31 @@ export class Channel {
     this.#linkFull = true
   }
 
-  drained(nowMs: number): void {
+  drained(): void {
     this.#linkFull = false
-    this.#pump(nowMs)
+    this.#pump()
   }
 
   /** The link can never carry this one; it was not written (rule 7). */
   tooLarge(command: OpenCommand, nowMs: number): void {
-    this.#window.retire(command.offset)
+    this.#retire(command.offset)
     // An older, roomier link may have carried it: then nobody can say it was never written.
     const change = command.maybeSent
       ? ended(command, 'in-doubt', 'too-large', nowMs)
       : ended(command, 'undeliverable', 'too-large', nowMs)
     this.#settle([change])
-    this.#pump(nowMs)
+    this.#pump()
   }
 
-  /** A command ended by other means than this link: it must not be sent, or holds no place any more. */
-  withdraw(offset: Offset, inDoubt: boolean, nowMs: number): void {
-    const at = this.#ready.findIndex((command) => command.offset === offset)
-    if (at >= 0) this.#ready.splice(at, 1)
+  /** A command ended by other means than this link: it holds no place any more. */
+  withdraw(offset: Offset, inDoubt: boolean): void {
     const out = this.#window.get(offset)
     if (out === undefined) return
-    this.#window.retire(offset)
+    this.#retire(offset)
     if (inDoubt && this.#doubted.size < this.#limits.mailboxMaxCommands) {
       this.#doubted.set(offset, out.command.id)
     }
-    this.#pump(nowMs)
+    this.#pump()
   }
 
   // Up: from the link to the mailbox.
@@ -262,10 +259,10 @@ export class Channel {
   }
 
   /** Changes are kept: their places are free. Carries on with what waited. */
-  settled(changes: readonly Change[], intendUpTo: Offset | undefined, nowMs: number): void {
-    for (const change of changes) this.#window.retire(change.offset)
+  settled(changes: readonly Change[], intendUpTo: Offset | undefined): void {
+    for (const change of changes) this.#retire(change.offset)
     if (intendUpTo !== undefined && intendUpTo > this.#intended) this.#intended = intendUpTo
-    this.#pump(nowMs)
+    this.#pump()
   }
 
   /** How far the next batch of this channel may carry the intent along, at no cost. */
@@ -282,7 +279,6 @@ export class Channel {
   /** The link is gone or fenced off: nothing more is written, nothing more is moved. */
   end(): void {
     this.#ended = true
-    this.#ready = []
   }
 
   /** When to call `tick` if nothing else happens. */
@@ -319,35 +315,48 @@ export class Channel {
     return this.#roundtrip.overdueMs(ackDelayMs, ackOverdueMinMs, ackOverdueMaxMs)
   }
 
-  #pump(nowMs: number): void {
-    if (!this.#started || this.#ended) return
-    let sent = 0
-    for (; sent < this.#ready.length; sent++) {
-      const command = this.#ready[sent]!
-      if (this.#linkFull || !this.#window.room(command.payload.length)) break
-      // May have been written before: after its deadline, or ever again if it is a `now`, it stays
-      // where it is until its time to be in doubt comes (rules 2, 3, 5).
-      if (command.maybeSent && (command.delivery === 'now' || nowMs >= command.expiresAtMs))
-        continue
-      if (nowMs >= command.expiresAtMs) {
-        this.#settle([ended(command, 'expired', 'ttl-passed', nowMs)])
-        continue
-      }
-      if (command.offset > this.#intended) {
-        this.#intend(command.offset)
-        break
-      }
-      this.#spokenUpTo = command.offset
-      this.#window.admit(command, command.maybeSent, nowMs)
-      this.effects.push({ kind: 'deliver', command, repeated: command.maybeSent })
+  get #windowFull(): boolean {
+    return this.#bytesFull || this.#window.size >= this.#window.maxCommands
+  }
+
+  #retire(offset: Offset): void {
+    this.#window.retire(offset)
+    this.#bytesFull = false
+  }
+
+  #pump(): void {
+    if (!this.#started || this.#ended || this.#reading !== undefined) return
+    if (this.#linkFull || this.#intending || this.#windowFull) return
+    if (this.#takenUpTo >= this.#top) return
+    const max = this.#window.maxCommands - this.#window.size
+    this.#reading = { max, top: this.#top }
+    this.effects.push({ kind: 'read', after: this.#takenUpTo, max })
+  }
+
+  /** Write a command, or settle that it never will be. False: not now. */
+  #take(command: OpenCommand, nowMs: number): boolean {
+    // May have been written before: after its deadline, or ever again if it is a `now`, it stays
+    // where it is until its time to be in doubt comes (rules 2, 3, 5).
+    if (command.maybeSent && (command.delivery === 'now' || nowMs >= command.expiresAtMs)) {
+      return true
     }
-    if (sent > 0) this.#ready.splice(0, sent)
-    if (this.#ready.length === 0 && !this.#reading && this.#readUpTo < this.#top) {
-      if (this.#window.size >= this.#window.maxCommands) return
-      this.#reading = true
-      this.#readTop = this.#top
-      this.effects.push({ kind: 'read', after: this.#readUpTo, max: this.#window.maxCommands })
+    if (nowMs >= command.expiresAtMs) {
+      this.#settle([ended(command, 'expired', 'ttl-passed', nowMs)])
+      return true
     }
+    if (this.#linkFull) return false
+    if (!this.#window.room(command.payload.length)) {
+      this.#bytesFull = true
+      return false
+    }
+    if (command.offset > this.#intended) {
+      this.#intend(command.offset)
+      return false
+    }
+    this.#spokenUpTo = command.offset
+    this.#window.admit(command, command.maybeSent, nowMs)
+    this.effects.push({ kind: 'deliver', command, repeated: command.maybeSent })
+    return true
   }
 
   #intend(offset: Offset): void {

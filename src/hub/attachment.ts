@@ -112,7 +112,7 @@ export class Attachment implements Session, Sleeper {
 
   start(): void {
     if (this.#over) return
-    this.#channel.start(this.#now)
+    this.#channel.start()
     this.#perform()
   }
 
@@ -203,7 +203,7 @@ export class Attachment implements Session, Sleeper {
 
   drained(): void {
     if (this.#over) return
-    this.#channel.drained(this.#now)
+    this.#channel.drained()
     this.#perform()
   }
 
@@ -216,20 +216,20 @@ export class Attachment implements Session, Sleeper {
   /** There is durable mail up to here. */
   hint(top: Offset, intended: boolean): void {
     if (this.#over) return
-    this.#channel.hint(top, intended, this.#now)
+    this.#channel.hint(top, intended)
     this.#perform()
   }
 
   /** A command ended by other means than this link. */
   withdraw(offset: Offset, inDoubt: boolean): void {
     if (this.#over) return
-    this.#channel.withdraw(offset, inDoubt, this.#now)
+    this.#channel.withdraw(offset, inDoubt)
     this.#perform()
   }
 
   patrol(): void {
     if (this.#over) return
-    this.#channel.patrol(this.#now)
+    this.#channel.patrol()
     this.#perform()
   }
 
@@ -319,7 +319,7 @@ export class Attachment implements Session, Sleeper {
 
   #kept(changes: readonly Change[], intendUpTo: Offset | undefined): void {
     if (this.#over) return
-    this.#channel.settled(changes, intendUpTo, this.#now)
+    this.#channel.settled(changes, intendUpTo)
     this.#perform()
   }
 
@@ -339,7 +339,7 @@ export class Attachment implements Session, Sleeper {
         case 'intend':
           this.#host.mailbox.intend(this.channel, effect.upTo).then((kept) => {
             if (!kept || this.#over) return
-            this.#channel.intended(effect.upTo, this.#now)
+            this.#channel.intended(effect.upTo)
             this.#perform()
           })
           break

@@ -101,7 +101,7 @@ class Run {
     }
     this.channel = new Channel('default/d/main', this.mail.head(), arrival, limits, this.mail.nowMs)
     this.perform()
-    this.channel.start(this.mail.nowMs)
+    this.channel.start()
     this.perform()
   }
 
@@ -115,18 +115,16 @@ class Run {
     const channel = this.channel
     if (channel === undefined) return
     for (const effect of channel.effects.splice(0)) {
-      if (effect.kind === 'deliver') this.write(effect.command)
+      if (effect.kind === 'deliver') this.write(effect.command, channel)
       else if (effect.kind === 'settle') {
         // Changes take effect in the order they are made; only the answer is late.
         const { settlement } = effect
         this.mail.settle(settlement)
-        this.later(channel, () =>
-          channel.settled(settlement.changes, settlement.intendUpTo, this.mail.nowMs),
-        )
+        this.later(channel, () => channel.settled(settlement.changes, settlement.intendUpTo))
       } else if (effect.kind === 'intend') {
         this.later(channel, () => {
           this.mail.intended = Math.max(this.mail.intended, effect.upTo)
-          channel.intended(effect.upTo, this.mail.nowMs)
+          channel.intended(effect.upTo)
         })
       } else if (effect.kind === 'read') {
         this.later(channel, () => {
@@ -146,7 +144,7 @@ class Run {
     })
   }
 
-  write(command: OpenCommand): void {
+  write(command: OpenCommand, channel: Channel): void {
     const { offset } = command
     const last = this.writtenInSession.at(-1) ?? 0
     assert.ok(offset > last, `overtaken: ${offset} after ${last}`)
@@ -159,7 +157,7 @@ class Run {
     this.everWritten.add(offset)
     this.writtenInSession.push(offset)
     this.mail.sentUpTo = Math.max(this.mail.sentUpTo, offset)
-    assert.ok(this.channel!.inFlight <= this.windowMax, 'more out than the window holds')
+    assert.ok(channel.inFlight <= this.windowMax, 'more out than the window holds')
   }
 
   answerStore(): void {
@@ -178,6 +176,8 @@ type Step =
   | { do: 'crash' }
   | { do: 'answer' }
   | { do: 'acknowledge'; pick: number; upTo: boolean }
+  /** Something ends an unsent command without telling: canceled, collapsed, dropped. */
+  | { do: 'end'; pick: number }
   | { do: 'pass'; ms: number }
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -209,6 +209,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('end' as const), pick: fc.nat(20) }),
+  },
+  {
     weight: 2,
     arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(1, 60, 600) }),
   },
@@ -221,7 +225,7 @@ function take(run: Run, one: Step): void {
       mail.append(one.ttlMs, one.now, one.reply)
       const intend = channel?.idle ?? false
       if (intend) mail.intended = Math.max(mail.intended, mail.top)
-      channel?.hint(mail.top, intend, mail.nowMs)
+      channel?.hint(mail.top, intend)
       break
     }
     case 'attach': {
@@ -252,6 +256,14 @@ function take(run: Run, one: Step): void {
       assert.notEqual(answer, 'unknown')
       break
     }
+    case 'end': {
+      const unsent = mail.open.filter(({ offset }) => offset > mail.sentUpTo)
+      const picked = unsent[one.pick % Math.max(1, unsent.length)]
+      if (picked === undefined) break
+      const { offset } = picked
+      mail.settle({ changes: [{ kind: 'ended', offset, status: 'canceled', atMs: mail.nowMs }] })
+      break
+    }
     case 'pass':
       mail.nowMs += one.ms
       break
@@ -280,7 +292,7 @@ test('whatever happened, a device that comes and acknowledges gets all that is s
         const last = run.writtenInSession.at(-1)
         if (last !== undefined) run.channel.acknowledgeUpTo(last, run.mail.nowMs)
         run.perform()
-        run.channel.patrol(run.mail.nowMs)
+        run.channel.patrol()
         run.perform()
       }
       const left = run.mail

@@ -38,18 +38,21 @@ test('in order, a sequence is fresh once and only beyond the highest', () => {
 
 test('rule 17: out of order, each is fresh once; below the window it is stale, never a duplicate', () => {
   fc.assert(
-    fc.property(fc.array(fc.integer({ min: 1, max: 300 }), { maxLength: 400, size: 'max' }), (sequences) => {
-      const dedupe = new Dedupe()
-      const seen = new Set<number>()
-      let high = 0
-      for (const sequence of sequences) {
-        const judged = dedupe.judge({ epoch: 9, sequence }, false)
-        if (high !== 0 && high - sequence >= dedupeWindow) assert.equal(judged, 'stale')
-        else assert.equal(judged, seen.has(sequence) ? 'duplicate' : 'fresh')
-        if (judged === 'fresh') seen.add(sequence)
-        high = Math.max(high, sequence)
-      }
-    }),
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 300 }), { maxLength: 400, size: 'max' }),
+      (sequences) => {
+        const dedupe = new Dedupe()
+        const seen = new Set<number>()
+        let high = 0
+        for (const sequence of sequences) {
+          const judged = dedupe.judge({ epoch: 9, sequence }, false)
+          if (high !== 0 && high - sequence >= dedupeWindow) assert.equal(judged, 'stale')
+          else assert.equal(judged, seen.has(sequence) ? 'duplicate' : 'fresh')
+          if (judged === 'fresh') seen.add(sequence)
+          high = Math.max(high, sequence)
+        }
+      },
+    ),
   )
 })
 
