@@ -10,6 +10,12 @@ import type { PikeChannel } from './channel.ts'
 export class Channels {
   #first: PikeChannel | undefined
   #more: (PikeChannel | null | undefined)[] | undefined
+  readonly #counts: { channels: number }
+
+  /** @param counts counts the open ones of all connections. */
+  constructor(counts: { channels: number }) {
+    this.#counts = counts
+  }
 
   /** null: it was open on this connection, so what still comes for it is no mistake. */
   get(number: number): PikeChannel | null | undefined {
@@ -17,6 +23,7 @@ export class Channels {
   }
 
   set(channel: PikeChannel): void {
+    this.#counts.channels++
     if (channel.number === 0) {
       this.#first = channel
       return
@@ -27,6 +34,7 @@ export class Channels {
 
   /** It is over, or was refused: what is under way for it will be passed over. */
   drop(number: number): void {
+    if (this.get(number)) this.#counts.channels--
     if (number === 0) {
       this.#first = undefined
       return
@@ -40,6 +48,7 @@ export class Channels {
     this.each((channel) => all.push(channel))
     this.#first = undefined
     this.#more = undefined
+    this.#counts.channels -= all.length
     return all
   }
 

@@ -2,10 +2,12 @@ import type { Reason } from '../../src/contract/index.ts'
 import type { PikeChannel } from './channel.ts'
 import type { AuthFrame, CloseFrame, Frame, HelloFrame } from './frames.ts'
 
-/** What a frame can do to an open connection. */
+/** Where a connection stands; the picture is above `PikeProtocol`. */
+export type State = 'hello' | 'opening' | 'open' | 'draining' | 'closed'
+
+/** What a frame can do to a connection. */
 export interface Intake {
-  /** False while the gateway goes away. */
-  readonly takesUplinks: boolean
+  readonly state: State
   /** BATCH was agreed on. */
   readonly batches: boolean
   /** @returns undefined when there is none; where that is the client's mistake, it has been told. */
@@ -17,15 +19,35 @@ export interface Intake {
   fail(reason: Reason, text?: string): void
 }
 
-/** One frame of a client on an open connection. */
+/** One frame of a client, in whatever state the connection is. */
 export function takeFrame(frame: Frame, raw: Uint8Array, to: Intake): void {
+  switch (to.state) {
+    case 'hello':
+      if (frame.type === 'hello') to.hello(frame, raw)
+      else to.fail('protocol-error', 'a connection begins with HELLO')
+      return
+    case 'opening':
+      if (frame.type === 'auth') to.auth(frame)
+      else if (frame.type === 'close') to.closed(frame)
+      else to.fail('protocol-error', `${frame.type} before WELCOME`)
+      return
+    case 'open':
+    case 'draining':
+      takeOpen(frame, raw, to)
+      return
+    case 'closed':
+      return
+  }
+}
+
+function takeOpen(frame: Frame, raw: Uint8Array, to: Intake): void {
   switch (frame.type) {
     case 'event':
     case 'batch':
     case 'reply': {
       const channel = to.channelFor(frame.channelNumber, frame.type)
       // While going away they stay in the client's outbox, and go where it goes next.
-      if (channel === undefined || !to.takesUplinks) return
+      if (channel === undefined || to.state === 'draining') return
       if (frame.type === 'event') channel.event(frame)
       else if (frame.type === 'reply') channel.reply(frame)
       else if (to.batches) channel.batch(frame)

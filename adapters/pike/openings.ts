@@ -1,7 +1,8 @@
-import type { Attached, DeviceKey, LinkId, Session } from '../../src/contract/index.ts'
+import type { Attached, LinkId, Session } from '../../src/contract/index.ts'
 import { defaultApp, deviceKey } from '../../src/contract/index.ts'
 import { Opening, type OpeningHost, type Proved } from './auth.ts'
 import { type ChannelHost, PikeChannel } from './channel.ts'
+import type { Channels } from './channels.ts'
 import type { AuthFrame, HelloFrame } from './frames.ts'
 import type { Gate, Refused } from './gate.ts'
 import { helloOf } from './welcome.ts'
@@ -9,9 +10,8 @@ import { helloOf } from './welcome.ts'
 /** What the openings of a connection ask of it. */
 export interface OpeningsHost extends OpeningHost, ChannelHost {
   readonly gate: Gate
-  readonly channelCount: number
+  readonly channels: Channels
   makeLinkId(): LinkId
-  hasDevice(key: DeviceKey): boolean
   welcome(hello: HelloFrame, channel: PikeChannel, session: Session, proof: Uint8Array): void
   refuse(channelNumber: number, why: Refused): void
 }
@@ -90,7 +90,7 @@ export class Openings {
       this.#refuse(opening, proved)
       return
     }
-    if (this.#host.channelCount >= core.limits.connectionMaxChannels) {
+    if (this.#host.channels.count >= core.limits.connectionMaxChannels) {
       this.#refuse(opening, { kind: 'refused', reason: 'overloaded', text: 'too many channels' })
       return
     }
@@ -119,7 +119,7 @@ export class Openings {
     if (hello.channelNumber === 0 || hello.nonce.length > 0) {
       return opening.authenticate(this.#host.gate.core, app, hello, raw)
     }
-    return this.#host.hasDevice(deviceKey(app, hello.device))
+    return this.#host.channels.hasDevice(deviceKey(app, hello.device))
       ? { kind: 'proved', proof: noProof }
       : { kind: 'refused', reason: 'unauthorized' }
   }

@@ -1,22 +1,21 @@
-import type { DeviceKey, Limits, LinkId, Reason, Session } from '../../src/contract/index.ts'
+import type { Limits, LinkId, Reason, Session } from '../../src/contract/index.ts'
 import { reasons } from '../../src/contract/index.ts'
 import type { Opening } from './auth.ts'
 import type { PikeChannel } from './channel.ts'
 import { Channels } from './channels.ts'
-import { type DecodeError, FrameDecoder, FrameEncoder } from './codec.ts'
+import { type DecodeError, FrameDecoder } from './codec.ts'
 import type { AuthFrame, CloseFrame, Frame, HelloFrame } from './frames.ts'
 import { capability, frameType } from './frames.ts'
 import type { Gate, Overdue, Refused } from './gate.ts'
-import { type Intake, takeFrame } from './intake.ts'
+import { type Intake, type State, takeFrame } from './intake.ts'
 import { Openings, type OpeningsHost } from './openings.ts'
-import { closeFrame, codeOf } from './reasons.ts'
+import { codeOf } from './reasons.ts'
+import { Speaker } from './speaker.ts'
 import { refusalOf, welcomeOf } from './welcome.ts'
 import type { Wire } from './wire.ts'
 
 /** Names a client may teach us: 64 bytes each at most. */
 export const bindingsMax = 64
-/** Names we teach a client, however many it could remember. */
-const taughtMax = 256
 
 /**
  * What one connection means: its handshake, its channels, its end. Holds no socket and no timer.
@@ -28,23 +27,23 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
   readonly gate: Gate
   readonly #wire: Wire
   readonly #decoder: FrameDecoder
-  readonly #encoder = new FrameEncoder()
-  #state: 'hello' | 'opening' | 'open' | 'draining' | 'closed' = 'hello'
+  readonly #speaker: Speaker
+  #state: State = 'hello'
   #handshakeBytes = 0
   #capabilities = 0
   #token: LinkId = ''
   #links = 0
   #uplinks = 0
   #held = false
-  #pongDue = false
-  peerFrameMaxBytes = 0
-  readonly #channels = new Channels()
+  readonly channels: Channels
   #openings: Openings | undefined
 
   /** Its time for the handshake runs from now. */
   constructor(gate: Gate, wire: Wire) {
     this.gate = gate
     this.#wire = wire
+    this.#speaker = new Speaker(gate, wire)
+    this.channels = new Channels(gate.counts)
     this.#decoder = new FrameDecoder({
       frameMaxBytes: gate.core.limits.handshakeMaxBytes,
       bindingsMax: 0,
@@ -64,12 +63,8 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
     return this.gate.core.limits
   }
 
-  get channelCount(): number {
-    return this.#channels.count
-  }
-
-  hasDevice(key: DeviceKey): boolean {
-    return this.#channels.hasDevice(key)
+  get peerFrameMaxBytes(): number {
+    return this.#speaker.frameMaxBytes
   }
 
   /** A channel opened again on this connection is another link. */
@@ -98,27 +93,27 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
         return
       }
     } else {
-      this.#channels.each(touch)
+      this.channels.each(touch)
     }
-    const error = this.#decoder.push(chunk, (frame, raw) => this.#take(frame, raw))
-    if (!opening) this.#channels.each(flush)
+    const error = this.#decoder.push(chunk, (frame, raw) => {
+      this.gate.counts.framesInTotal++
+      takeFrame(frame, raw, this)
+    })
+    if (!opening) this.channels.each(flush)
     if (error !== undefined) this.#unreadable(error)
   }
 
   /** Called before each write: acknowledgements leave together. */
   beforeWrite(): void {
-    if (this.#pongDue) {
-      this.#pongDue = false
-      this.send({ type: 'pong', keepaliveS: undefined })
-    }
-    this.#channels.each((channel) => {
+    this.#speaker.sayPong()
+    this.channels.each((channel) => {
       const upTo = channel.dueAck()
       if (upTo > 0) this.send({ type: 'ack', channelNumber: channel.number, upTo })
     })
   }
 
   drained(): void {
-    this.#channels.each(drained)
+    this.channels.each(drained)
   }
 
   /** The other end is gone without a word. */
@@ -143,13 +138,11 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
   // What channels ask.
 
   send(frame: Frame): void {
-    if (this.#state === 'closed') return
-    this.gate.counts.framesOutTotal++
-    this.#wire.send(this.#encoder.encode(frame))
+    if (this.#state !== 'closed') this.#speaker.say(frame)
   }
 
   isFull(): boolean {
-    return this.#wire.waitingBytes >= this.limits.linkMaxBytes
+    return this.#speaker.isFull
   }
 
   countUplinks(change: number): void {
@@ -179,8 +172,8 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
     // What was kept is acknowledged still, lest it come again.
     if (!reasons[reason].reset) this.beforeWrite()
     channel.end()
-    this.#forget(channel.number)
-    if (reasons[reason].reset || this.#channels.count === 0) {
+    this.channels.drop(channel.number)
+    if (reasons[reason].reset || this.channels.count === 0) {
       this.fail(reason, undefined, retryAfterMs)
     } else {
       this.#closeChannel(channel.number, reason, undefined, retryAfterMs)
@@ -200,7 +193,7 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
       return
     }
     this.beforeWrite()
-    this.send(closeFrame(undefined, reason, text, retryAfterMs))
+    this.#speaker.sayClose(undefined, reason, text, retryAfterMs)
     this.#shut(false)
     this.#wire.end()
   }
@@ -208,11 +201,7 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
   // What openings ask.
 
   sendChallenge(channelNumber: number, kdf: 'hkdf' | 'scrypt', nonce: Uint8Array): Uint8Array {
-    const frame: AuthFrame = { type: 'auth', channelNumber, method: 'challenge', kdf, nonce }
-    this.gate.counts.framesOutTotal++
-    const bytes = this.#encoder.encode(frame)
-    this.#wire.send(bytes)
-    return bytes
+    return this.#speaker.say({ type: 'auth', channelNumber, method: 'challenge', kdf, nonce })
   }
 
   openingOverdue(opening: Opening): void {
@@ -240,49 +229,18 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
       this.#decoder.frameMaxBytes = this.limits.frameMaxBytes
       this.#decoder.bindingsMax = bound ? bindingsMax : 0
     }
-    this.#channels.set(channel)
-    this.gate.counts.channels++
-    this.send(
-      welcomeOf({
-        session,
-        number: channel.number,
-        capabilities: this.#capabilities,
-        proof,
-        limits: this.limits,
-        bindingsMax: bound ? bindingsMax : 0,
-        nowMs,
-        connection: channel.id,
-      }),
-    )
-    if (first && bound) this.#encoder.bindingsMax = Math.min(hello.bindingsMax, taughtMax)
+    this.channels.set(channel)
+    const names = bound ? bindingsMax : 0
+    const terms = { capabilities: this.#capabilities, bindingsMax: names, proof, nowMs }
+    this.send(welcomeOf(channel, session, this.limits, terms))
+    if (first && bound) this.#speaker.teachUpTo(hello.bindingsMax)
     channel.start(session, nowMs)
   }
 
   // What the client says.
 
-  #take(frame: Frame, raw: Uint8Array): void {
-    this.gate.counts.framesInTotal++
-    switch (this.#state) {
-      case 'hello':
-        if (frame.type === 'hello') this.hello(frame, raw)
-        else this.fail('protocol-error', 'a connection begins with HELLO')
-        break
-      case 'opening':
-        if (frame.type === 'auth') this.auth(frame)
-        else if (frame.type === 'close') this.closed(frame)
-        else this.fail('protocol-error', `${frame.type} before WELCOME`)
-        break
-      case 'open':
-      case 'draining':
-        takeFrame(frame, raw, this)
-        break
-      case 'closed':
-        break
-    }
-  }
-
-  get takesUplinks(): boolean {
-    return this.#state === 'open'
+  get state(): State {
+    return this.#state
   }
 
   get batches(): boolean {
@@ -290,12 +248,11 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
   }
 
   pinged(): void {
-    this.#pongDue = true
-    this.#wire.writeSoon()
+    this.#speaker.pongSoon()
   }
 
   channelFor(number: number, what: string): PikeChannel | undefined {
-    const channel = this.#channels.get(number)
+    const channel = this.channels.get(number)
     if (channel === undefined) {
       this.fail('protocol-error', `${what} on channel ${number}, which is not open`)
     }
@@ -306,7 +263,7 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
     // Refused meanwhile; the client has not heard of it yet.
     if (
       !this.#openings?.has(frame.channelNumber) &&
-      this.#channels.get(frame.channelNumber) === null
+      this.channels.get(frame.channelNumber) === null
     ) {
       return
     }
@@ -322,13 +279,13 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
       return
     }
     this.#openings?.giveUp(number)
-    const channel = this.#channels.get(number)
+    const channel = this.channels.get(number)
     if (!channel) return
     channel.flush()
     const session = channel.end()
-    this.#forget(number)
+    this.channels.drop(number)
     session?.detach(true)
-    if (this.#channels.count === 0) this.fail('normal')
+    if (this.channels.count === 0) this.fail('normal')
   }
 
   hello(frame: HelloFrame, raw: Uint8Array): void {
@@ -340,13 +297,13 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
       this.fail(refusal.reason, refusal.text)
       return
     }
-    if (!first && (this.#channels.get(number) || this.#openings?.has(number))) {
+    if (!first && (this.channels.get(number) || this.#openings?.has(number))) {
       this.fail('protocol-error', `channel ${number} is in use`)
       return
     }
     if (first) {
       this.#state = 'opening'
-      this.peerFrameMaxBytes = frame.frameMaxBytes || this.limits.frameMaxBytes
+      this.#speaker.frameMaxBytes = frame.frameMaxBytes || this.limits.frameMaxBytes
       this.#capabilities = frame.capabilities & (capability.batch | capability.bindings)
     }
     this.#openings ??= new Openings(this)
@@ -363,8 +320,8 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
     text: string | undefined,
     retryAfterMs: number | undefined,
   ): void {
-    this.send(closeFrame(number, reason, text, retryAfterMs))
-    if (!this.#channels.get(number)) this.#channels.drop(number)
+    this.#speaker.sayClose(number, reason, text, retryAfterMs)
+    this.channels.drop(number)
   }
 
   #unreadable({ reason, text }: DecodeError): void {
@@ -373,22 +330,15 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
     this.fail(opening && reason === 'too-large' ? 'handshake-timeout' : reason, text)
   }
 
-  #forget(number: number): void {
-    this.gate.counts.channels--
-    this.#channels.drop(number)
-  }
-
   /** Nothing is read or sent any more; every session hears of it. */
   #shut(graceful: boolean): void {
     if (this.#state === 'closed') return
-    this.#channels.each(flush)
+    this.channels.each(flush)
     this.#state = 'closed'
     this.#decoder.stop()
     this.gate.handshakes.remove(this)
     this.#openings?.giveUpAll()
-    const channels = this.#channels.clear()
-    this.gate.counts.channels -= channels.length
-    for (const channel of channels) channel.end()?.detach(graceful)
+    for (const channel of this.channels.clear()) channel.end()?.detach(graceful)
   }
 }
 

@@ -55,38 +55,37 @@ function keepaliveOf(frame: HelloFrame, limits: Limits): number | undefined {
   return Math.min(Math.max(limits.keepaliveDefaultMs, minMs), maxMs)
 }
 
-export interface WelcomeParts {
-  readonly session: Session
-  readonly number: number
+/** What WELCOME says besides what the session does. */
+export interface WelcomeTerms {
   readonly capabilities: number
-  readonly proof: Uint8Array
-  readonly limits: Limits
   readonly bindingsMax: number
+  readonly proof: Uint8Array
   readonly nowMs: number
-  readonly connection: LinkId
 }
 
-export function welcomeOf(parts: WelcomeParts): WelcomeFrame {
-  const { session, limits } = parts
-  return {
-    type: 'welcome',
-    channelNumber: parts.number,
-    capabilities: parts.capabilities,
-    proof: parts.proof,
-    resumed: session.resumed,
-    epoch: session.position.epoch,
-    offset: session.position.offset,
-    uplinkKept: session.uplinkKept,
-    // Rounded down: better a beat too early than one too late.
-    keepaliveS: Math.max(1, Math.floor(session.keepaliveMs / 1000)),
-    frameMaxBytes: limits.frameMaxBytes,
-    windowMax: session.windowMaxCommands,
-    uplinkWindowMax: limits.uplinkMaxPending,
-    bindingsMax: parts.bindingsMax,
-    timeMs: Math.floor(parts.nowMs),
-    connection: parts.connection,
-    reconnectBaseMs: 0,
-    reconnectMaxMs: 0,
-    extensions: [],
-  }
-}
+export const welcomeOf = (
+  channel: { readonly number: number; readonly id: LinkId },
+  session: Session,
+  limits: Limits,
+  { capabilities, bindingsMax, proof, nowMs }: WelcomeTerms,
+): WelcomeFrame => ({
+  type: 'welcome',
+  channelNumber: channel.number,
+  capabilities,
+  proof,
+  resumed: session.resumed,
+  epoch: session.position.epoch,
+  offset: session.position.offset,
+  uplinkKept: session.uplinkKept,
+  // Rounded down: better a beat too early than one too late.
+  keepaliveS: Math.max(1, Math.floor(session.keepaliveMs / 1000)),
+  frameMaxBytes: limits.frameMaxBytes,
+  windowMax: session.windowMaxCommands,
+  uplinkWindowMax: limits.uplinkMaxPending,
+  bindingsMax,
+  timeMs: Math.floor(nowMs),
+  connection: channel.id,
+  reconnectBaseMs: 0,
+  reconnectMaxMs: 0,
+  extensions: [],
+})

@@ -1,0 +1,63 @@
+import type { Reason } from '../../src/contract/index.ts'
+import { FrameEncoder } from './codec.ts'
+import type { Frame } from './frames.ts'
+import type { Gate } from './gate.ts'
+import { closeFrame } from './reasons.ts'
+import type { Wire } from './wire.ts'
+
+/** Names we teach a client, however many it could remember. */
+const taughtMax = 256
+
+/** What one connection says: frames to bytes, counted, on their way to the wire. */
+export class Speaker {
+  readonly #gate: Gate
+  readonly #wire: Wire
+  readonly #encoder = new FrameEncoder()
+  #pongDue = false
+  /** Longest frame the client takes. */
+  frameMaxBytes = 0
+
+  constructor(gate: Gate, wire: Wire) {
+    this.#gate = gate
+    this.#wire = wire
+  }
+
+  /** Names the client remembers; from WELCOME on. */
+  teachUpTo(names: number): void {
+    this.#encoder.bindingsMax = Math.min(names, taughtMax)
+  }
+
+  get isFull(): boolean {
+    return this.#wire.waitingBytes >= this.#gate.core.limits.linkMaxBytes
+  }
+
+  /** @returns its bytes. */
+  say(frame: Frame): Buffer {
+    this.#gate.counts.framesOutTotal++
+    const bytes = this.#encoder.encode(frame)
+    this.#wire.send(bytes)
+    return bytes
+  }
+
+  /** @param channelNumber undefined: the whole connection. */
+  sayClose(
+    channelNumber: number | undefined,
+    reason: Reason,
+    text: string | undefined,
+    retryAfterMs: number | undefined,
+  ): void {
+    this.say(closeFrame(channelNumber, reason, text, retryAfterMs))
+  }
+
+  /** One answer for all the questions of a turn. */
+  pongSoon(): void {
+    this.#pongDue = true
+    this.#wire.writeSoon()
+  }
+
+  sayPong(): void {
+    if (!this.#pongDue) return
+    this.#pongDue = false
+    this.say({ type: 'pong', keepaliveS: undefined })
+  }
+}
