@@ -1,0 +1,99 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { availableParallelism, loadavg } from 'node:os'
+
+/** What a process has used so far. */
+export interface Cpu {
+  readonly atMs: number
+  /** All threads, µs. */
+  readonly totalUs: number
+  /** The thread that runs JavaScript, µs. */
+  readonly mainUs: number
+}
+
+/** What it used between two looks. */
+export interface CpuUse {
+  /** Of one core; several threads can use more than 100. */
+  readonly percent: number
+  readonly totalUs: number
+  readonly mainUs: number
+}
+
+/** Linux counts in hundredths of a second. Source: proc(5), sysconf(_SC_CLK_TCK). */
+const tickUs = 10_000
+
+export function cpuOf(pid: number): Cpu {
+  return {
+    atMs: performance.now(),
+    totalUs: ticksOf(`/proc/${pid}/stat`) * tickUs,
+    mainUs: ticksOf(`/proc/${pid}/task/${pid}/stat`) * tickUs,
+  }
+}
+
+export const cpuBetween = (from: Cpu, to: Cpu): CpuUse => ({
+  percent: (to.totalUs - from.totalUs) / 10 / (to.atMs - from.atMs),
+  totalUs: to.totalUs - from.totalUs,
+  mainUs: to.mainUs - from.mainUs,
+})
+
+function ticksOf(file: string): number {
+  try {
+    // The name in parentheses may hold blanks; utime and stime are the 14th and 15th field.
+    const text = readFileSync(file, 'latin1')
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return Number(fields[11]) + Number(fields[12])
+  } catch {
+    return Number.NaN
+  }
+}
+
+/** Resident memory, bytes; NaN where the system does not say. */
+export function rssOf(pid: number): number {
+  try {
+    return (
+      Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]) * 1024
+    )
+  } catch {
+    return Number.NaN
+  }
+}
+
+/** Descriptors a process of ours may have open. */
+export function descriptorsMax(): number {
+  try {
+    const text = readFileSync('/proc/self/limits', 'latin1')
+    return Number(/^Max open files\s+(\d+)/m.exec(text)?.[1] ?? 1_024)
+  } catch {
+    return 1_024
+  }
+}
+
+const pinnable = (() => {
+  try {
+    execFileSync('taskset', ['-c', '0,1', 'true'], { stdio: 'ignore' })
+    return availableParallelism() >= 2
+  } catch {
+    return false
+  }
+})()
+
+export const cores = { server: 0, load: 1 } as const
+
+/** The command line that runs Node on one core, with all its threads; unpinned where we cannot. */
+export const pinnedNode = (core: number): readonly [string, ...string[]] =>
+  pinnable ? ['taskset', '-c', String(core), process.execPath] : [process.execPath]
+
+/** Above it the figures are not the program's alone. */
+const busyLoad = 0.7
+
+export function describeMachine(): string {
+  const pinning = pinnable
+    ? `servers pinned to core ${cores.server}, load to core ${cores.load}, the same for both sides`
+    : 'nothing pinned (no taskset, or one core): servers and load share cores'
+  const load = loadavg()[0]!
+  const busy =
+    load > busyLoad
+      ? '\nOthers are at work here: rates and times are worse than they could be; ratios, above all those by CPU, hold better.'
+      : ''
+  return `Node ${process.versions.node}, ${availableParallelism()} cores, ${pinning}; load average before: ${load.toFixed(1)}${busy}`
+}

@@ -1,0 +1,192 @@
+import { randomBytes, randomInt } from 'node:crypto'
+import { connect, type Socket } from 'node:net'
+import { FrameDecoder, FrameEncoder } from '../../adapters/pike/codec.ts'
+import { capability, type Frame, nonceBytes } from '../../adapters/pike/frames.ts'
+import { defaultApp } from '../../src/contract/index.ts'
+import { deriveKeys, makeProof } from '../../src/secrets/secrets.ts'
+
+/** Everything read by any device lies here for the length of one call, so that reading costs nothing. */
+const readBuffer = Buffer.allocUnsafe(65_536)
+
+export const deviceName = (index: number): string => `L${String(index).padStart(6, '0')}`
+/** 160 bits as hex would be random; for a bench it need only look like it. */
+export const deviceSecret = (index: number): string => `bench${'0'.repeat(27)}${index}`
+
+const bindingsMax = 64
+
+/**
+ * The least a device can be: it proves itself, takes commands and acknowledges them once a read, and
+ * sends events. Measured servers must be the limit, so it has no queue, no timer and no promise a message.
+ */
+export class BenchDevice {
+  readonly index: number
+  /** Called with the payload of each command; the bytes are gone afterwards. */
+  onCommand: ((device: BenchDevice, payload: Uint8Array) => void) | undefined
+  /** Called with the last sequence kept. */
+  onAck: ((device: BenchDevice, upTo: number) => void) | undefined
+  onLost: ((device: BenchDevice, why: string) => void) | undefined
+  sequence = 0
+  acknowledged = 0
+  readonly #encoder = new FrameEncoder()
+  readonly #decoder = new FrameDecoder({ frameMaxBytes: 65_536, bindingsMax: 0 })
+  readonly #onFrame = (frame: Frame, raw: Uint8Array): void => this.#take(frame, raw)
+  #socket: Socket | undefined
+  #hello: Buffer | undefined
+  #welcomed: (() => void) | undefined
+  #offset = 0
+  #offsetAcknowledged = 0
+
+  constructor(index: number) {
+    this.index = index
+  }
+
+  /** Resolves with WELCOME. */
+  connect(port: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#welcomed = resolve
+      const socket = connect({
+        host: '127.0.0.1',
+        port,
+        noDelay: true,
+        onread: {
+          buffer: readBuffer,
+          callback: (count, buffer) => {
+            this.#read(buffer as Buffer, count)
+            return true
+          },
+        },
+      })
+      this.#socket = socket
+      socket.once('connect', () => this.#sendHello())
+      const lost = (why: string): void => {
+        reject(new Error(`device ${this.index}: ${why}`))
+        this.onLost?.(this, why)
+      }
+      socket.on('error', (error) => lost(error.message))
+      socket.on('close', () => lost('closed'))
+    })
+  }
+
+  close(): void {
+    this.onLost = undefined
+    this.#socket?.destroy()
+  }
+
+  /** Writes of one turn go out together. */
+  sendEvents(name: string, payload: Uint8Array, count: number): void {
+    const socket = this.#socket!
+    socket.cork()
+    for (let i = 0; i < count; i++) {
+      const sequence = ++this.sequence
+      socket.write(
+        this.#encoder.encode({
+          type: 'event',
+          channelNumber: 0,
+          sequence,
+          name,
+          payload,
+          binary: false,
+        }),
+      )
+    }
+    socket.uncork()
+  }
+
+  #sendHello(): void {
+    this.#hello = this.#encoder.encode({
+      type: 'hello',
+      version: 1,
+      capabilities: capability.batch | capability.bindings,
+      channelNumber: 0,
+      app: '',
+      device: deviceName(this.index),
+      channel: 'main',
+      nonce: randomBytes(nonceBytes),
+      resume: undefined,
+      uplinkEpoch: randomInt(1, 2 ** 31),
+      keepaliveMinS: 0,
+      keepaliveMaxS: 0,
+      frameMaxBytes: 65_536,
+      windowMax: 16,
+      bindingsMax,
+      extensions: [],
+    })
+    this.#socket!.write(this.#hello)
+  }
+
+  #read(buffer: Buffer, count: number): void {
+    const error = this.#decoder.push(buffer.subarray(0, count), this.#onFrame)
+    if (error !== undefined) {
+      this.#socket!.destroy(new Error(error.text))
+      return
+    }
+    if (this.#offset > this.#offsetAcknowledged) {
+      this.#offsetAcknowledged = this.#offset
+      this.#socket!.write(
+        this.#encoder.encode({ type: 'ack', channelNumber: 0, upTo: this.#offset }),
+      )
+    }
+  }
+
+  #take(frame: Frame, raw: Uint8Array): void {
+    switch (frame.type) {
+      case 'command':
+        this.#offset = frame.offset
+        this.onCommand?.(this, frame.payload)
+        return
+      case 'ack':
+        this.acknowledged = frame.upTo
+        this.onAck?.(this, frame.upTo)
+        return
+      case 'ping':
+        this.#socket!.write(this.#encoder.encode({ type: 'pong', keepaliveS: undefined }))
+        return
+      case 'auth':
+        void this.#prove(frame.method === 'challenge' ? frame.kdf : 'hkdf', Buffer.from(raw))
+        return
+      case 'welcome': {
+        const bound = (frame.capabilities & capability.bindings) !== 0
+        this.#encoder.bindingsMax = bound ? frame.bindingsMax : 0
+        this.#decoder.bindingsMax = bound ? bindingsMax : 0
+        this.#offset = frame.offset
+        this.#offsetAcknowledged = frame.offset
+        this.#hello = undefined
+        this.#welcomed?.()
+        this.#welcomed = undefined
+        return
+      }
+      case 'close':
+        this.#socket!.destroy(new Error(`CLOSE ${frame.code} ${frame.text}`))
+        return
+      default:
+    }
+  }
+
+  async #prove(kdf: 'hkdf' | 'scrypt', challenge: Buffer): Promise<void> {
+    const secret = deviceSecret(this.index)
+    const keys = await deriveKeys(secret, defaultApp, deviceName(this.index), kdf)
+    const proof = makeProof(keys, Buffer.concat([this.#hello!, challenge]))
+    this.#socket!.write(
+      this.#encoder.encode({ type: 'auth', channelNumber: 0, method: 'proof', proof }),
+    )
+  }
+}
+
+/** Connects so many devices, from this one on, some at a time. */
+export async function connectDevices(
+  port: number,
+  from: number,
+  count: number,
+  prepare: (device: BenchDevice) => void,
+): Promise<BenchDevice[]> {
+  const devices = Array.from({ length: count }, (_, index) => new BenchDevice(from + index))
+  for (const device of devices) prepare(device)
+  let next = 0
+  const lane = async (): Promise<void> => {
+    for (let device = devices[next++]; device !== undefined; device = devices[next++]) {
+      await device.connect(port)
+    }
+  }
+  await Promise.all(Array.from({ length: 32 }, lane))
+  return devices
+}
