@@ -113,7 +113,7 @@ export class Appending {
     channel.count += 1
     channel.bytes += entry.bytes
     if (options.intend) channel.intended = Math.max(channel.intended, entry.offset)
-    this.#channels.push(channel, entry)
+    this.#channels.held.push(channel, entry)
     if (entry.payload !== undefined && isHeavy(payload)) entry.payload = new Uint8Array(payload)
     this.#channels.deadlines.lower(channel, this.#channels.dueAtMs(channel, entry))
   }

@@ -67,6 +67,4 @@ export interface Live {
   readonly open: OpenList
   /** The hub holds it open: payloads are worth keeping. */
   attached: boolean
-  /** Bytes of payloads held for it. */
-  cachedBytes: number
 }

@@ -6,45 +6,31 @@ import type { Entry } from './command-record.ts'
 import { decodeCommand } from './command-record.ts'
 import type { Database, Part } from './database.ts'
 import { Deadlines } from './deadlines.ts'
+import { Held } from './held.ts'
 import { channelKey, channelPrefix, commandKey, offsetOf, underAsBytes } from './keys.ts'
 import { OpenList } from './open-list.ts'
 import { decodeRecord, encodeRecord } from './record.ts'
 import type { Status } from './status.ts'
 import type { Store } from './store.ts'
 
-/**
- * Payload bytes held of channels the hub holds open, over all of them; beyond it payloads are read
- * from the store when they are sent.
- */
-export const payloadCacheMaxBytes = 32 * 1_048_576
-/** Open commands held of channels that nobody holds open; beyond it the oldest such channel goes. */
-const idleMaxCommands = 50_000
-/** The same for channels, most of which have no open command. */
-const idleMaxChannels = 10_000
 /** How much one step of the scan at start brings, at most. */
 const scanStep = 1_000
 const scanStepBytes = 262_144
 
+const never = Number.POSITIVE_INFINITY
+
 type Loaded = (live: boolean) => void
 
-/**
- * All channels that have a record: what is dirty, what is due, what is in memory.
- *
- *     in the store only ──load──▶ live, idle ──open──▶ live, attached
- *            ▲                        │  ▲                  │
- *            └──── idleMaxCommands ───┘  └──── release ─────┘
- */
+/** All channels that have a record: which are dirty, when which is due, how they get into memory. */
 export class Channels implements Part {
   readonly deadlines = new Deadlines()
+  readonly held = new Held()
   readonly #database: Database
   readonly #status: Status
   readonly #limits: Limits
   readonly #surprised: (error: unknown) => void
   readonly #all = new Map<ChannelId, Channel>()
   readonly #loading = new Map<Channel, Loaded[]>()
-  readonly #idle = new Set<Channel>()
-  #idleCommands = 0
-  #cachedBytes = 0
   #dirty: Channel[] = []
   #writing: Channel[] = []
   #tops: number[] = []
@@ -63,10 +49,6 @@ export class Channels implements Part {
 
   get count(): number {
     return this.#all.size
-  }
-
-  get cachedBytes(): number {
-    return this.#cachedBytes
   }
 
   get(id: ChannelId): Channel | undefined {
@@ -108,7 +90,7 @@ export class Channels implements Part {
    */
   withLive(channel: Channel, run: Loaded): void {
     if (channel.live !== undefined) {
-      this.#touch(channel)
+      this.held.touch(channel)
       run(true)
       return
     }
@@ -121,54 +103,6 @@ export class Channels implements Part {
       this.#loading.set(channel, [run])
       this.#load(channel).catch(this.#surprised)
     }
-  }
-
-  attach(channel: Channel): void {
-    const live = channel.live!
-    if (live.attached) return
-    live.attached = true
-    if (this.#idle.delete(channel)) this.#idleCommands -= live.open.size
-  }
-
-  release(channel: Channel): void {
-    const { live } = channel
-    if (live === undefined || !live.attached) return
-    live.attached = false
-    live.open.scan(0, (entry) => {
-      this.forgetPayload(channel, entry)
-      return true
-    })
-    this.#idle.add(channel)
-    this.#idleCommands += live.open.size
-    this.#trim(undefined)
-  }
-
-  /** A new open command, the newest of its channel. Its payload is held where it is worth it. */
-  push(channel: Channel, entry: Entry): void {
-    const { live } = channel
-    if (live === undefined) return
-    live.open.push(entry)
-    if (!live.attached) this.#idleCommands += 1
-    if (!live.attached || this.#cachedBytes + entry.bytes > payloadCacheMaxBytes) {
-      entry.payload = undefined
-    } else {
-      live.cachedBytes += entry.bytes
-      this.#cachedBytes += entry.bytes
-    }
-  }
-
-  /** It has ended. */
-  remove(channel: Channel, entry: Entry): void {
-    this.forgetPayload(channel, entry)
-    channel.live!.open.remove(entry.offset)
-    if (!channel.live!.attached) this.#idleCommands -= 1
-  }
-
-  forgetPayload(channel: Channel, entry: Entry): void {
-    if (entry.payload === undefined) return
-    entry.payload = undefined
-    channel.live!.cachedBytes -= entry.bytes
-    this.#cachedBytes -= entry.bytes
   }
 
   dueAtMs(channel: Channel, entry: Entry): number {
@@ -186,7 +120,7 @@ export class Channels implements Part {
   /** Set the bound of a channel to its true next deadline, if that can be told from memory. */
   bound(channel: Channel): void {
     if (channel.live === undefined) return
-    let dueMs = Number.POSITIVE_INFINITY
+    let dueMs = never
     channel.live.open.scan(0, (entry) => {
       dueMs = Math.min(dueMs, this.dueAtMs(channel, entry))
       return true
@@ -198,7 +132,7 @@ export class Channels implements Part {
   nextDueMs(nowMs: number): number {
     for (;;) {
       const { first } = this.deadlines
-      if (first === undefined) return Number.POSITIVE_INFINITY
+      if (first === undefined) return never
       const { dueAtMs: before } = first
       // A bound in the future may be early; one in the past would call for work there may not be.
       if (before > nowMs || first.live === undefined) return before
@@ -229,15 +163,13 @@ export class Channels implements Part {
     const channels = this.#writing
     for (let at = 0; at < channels.length; at++) channels[at]!.durableTop = this.#tops[at]!
     this.#writing = []
-    this.#trim(undefined)
+    this.held.trim()
   }
 
   drop(): void {
     this.#all.clear()
-    this.#idle.clear()
+    this.held.clear()
     this.deadlines.clear()
-    this.#idleCommands = 0
-    this.#cachedBytes = 0
     this.#dirty = []
     this.#writing = []
     const loading = [...this.#loading.values()]
@@ -267,7 +199,7 @@ export class Channels implements Part {
             channel.sentUpTo = Math.min(maybe, channel.top)
           }
           this.#all.set(channel.id, channel)
-          if (channel.count > 0) this.deadlines.move(channel, channel.dueAtMs)
+          this.deadlines.move(channel, channel.count > 0 ? channel.dueAtMs : never)
         }
       }
     } finally {
@@ -334,27 +266,7 @@ export class Channels implements Part {
   }
 
   #enliven(channel: Channel, open: OpenList): void {
-    channel.live = { open, attached: false, cachedBytes: 0 }
-    this.#idle.add(channel)
-    this.#idleCommands += open.size
+    this.held.hold(channel, open)
     this.bound(channel)
-    this.#trim(channel)
-  }
-
-  #touch(channel: Channel): void {
-    if (channel.live!.attached || this.#idle.size <= 1) return
-    this.#idle.delete(channel)
-    this.#idle.add(channel)
-  }
-
-  /** Let go of what nobody holds open, the longest unused first. */
-  #trim(keep: Channel | undefined): void {
-    for (const channel of this.#idle) {
-      if (this.#idleCommands <= idleMaxCommands && this.#idle.size <= idleMaxChannels) return
-      if (channel === keep) continue
-      this.#idle.delete(channel)
-      this.#idleCommands -= channel.live!.open.size
-      channel.live = undefined
-    }
   }
 }

@@ -28,7 +28,7 @@ export class Endings {
 
   /** The end of an open command, whose channel is in memory. */
   end(channel: Channel, entry: Entry, ending: Ending): void {
-    this.#channels.remove(channel, entry)
+    this.#channels.held.remove(channel, entry)
     this.#database.del(commandKey(channel.id, entry.offset))
     channel.count -= 1
     if (entry.deliveredAtMs === undefined) channel.bytes -= entry.bytes
@@ -60,7 +60,7 @@ export class Endings {
   /** The device's end has it; its reply is awaited, its payload no more. */
   delivered(channel: Channel, entry: Entry, atMs: number): void {
     if (entry.deliveredAtMs !== undefined) return
-    this.#channels.forgetPayload(channel, entry)
+    this.#channels.held.forgetPayload(entry)
     channel.bytes -= entry.bytes
     entry.bytes = 0
     entry.deliveredAtMs = atMs

@@ -16,7 +16,7 @@ import { Lookups } from './lookups.ts'
 import { LevelMailbox } from './mailbox.ts'
 import { LevelNames } from './names.ts'
 import type { Opened } from './opening.ts'
-import { timeKey } from './opening.ts'
+import { formatKey, timeKey } from './opening.ts'
 import { Space } from './space.ts'
 import { Status } from './status.ts'
 import type { Store } from './store.ts'
@@ -65,6 +65,8 @@ export class LevelEngine implements Engine {
   readonly #all: readonly Part[]
   readonly #watchers: ((state: EngineState, detail: string) => void)[] = []
   readonly #timers = new Map<string, Timer>()
+  /** What the store says of itself. */
+  readonly #self: Buffer
   #store: Store
   #storeBytes = 0
   #reopening: Promise<void> | undefined
@@ -75,6 +77,7 @@ export class LevelEngine implements Engine {
     const surprised = (error: unknown) => this.#surprised(error)
     this.#parts = parts
     this.#store = opened.store
+    this.#self = opened.self
     this.timeMarkMs = opened.timeMarkMs
     this.durability = parts.sync ? 'power' : 'process'
     const status = this.#status
@@ -144,7 +147,7 @@ export class LevelEngine implements Engine {
       commit_longest_seconds: longestSeconds,
       commit_pending: this.#database.pending,
       channels: this.#channels.count,
-      payload_cache_bytes: this.#channels.cachedBytes,
+      payload_cache_bytes: this.#channels.held.cachedBytes,
       recent_events: this.events.recentCount,
       store_bytes: this.#storeBytes,
       store_free_bytes: this.#space.free,
@@ -201,12 +204,17 @@ export class LevelEngine implements Engine {
     if (this.#isClosed()) return
     this.#store = this.#parts.makeStore(this.#parts.folder.store)
     try {
-      await this.#store.open()
+      // Never a new one in its place: what was accepted would be gone without a word.
+      await this.#store.open({ createIfMissing: false })
+      if (!isSame(await this.#store.get(formatKey), this.#self)) {
+        throw new Error('another store lies in its place')
+      }
       await this.#store.put('s/probe', randomBytes(probeBytes), { sync: true })
       await this.#store.del('s/probe', { sync: true })
       // As after an unclean start: whether the failed batch is there, nobody knows (rule 13).
       for (const part of this.#all) await part.load(this.#store, false)
     } catch (error) {
+      this.#parts.log('store.reopen', { error: textOf(error) })
       for (const part of this.#all) part.drop()
       if (this.#isClosed()) return
       const state = saysFull(error) ? 'full' : 'down'
@@ -270,3 +278,6 @@ export class LevelEngine implements Engine {
     this.#parts.log('store.surprise', { error: textOf(error) })
   }
 }
+
+const isSame = (found: Buffer | undefined, self: Buffer): boolean =>
+  found !== undefined && self.equals(found)

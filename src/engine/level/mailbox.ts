@@ -86,35 +86,12 @@ export class LevelMailbox implements Mailbox {
   }
 
   open(channelId: ChannelId): Promise<Head> {
-    return new Promise((resolve, reject) => {
-      if (!this.#status.ready) {
-        reject(this.#status.unavailable())
-        return
-      }
-      const channel = this.#channels.use(channelId)
-      this.#channels.withLive(channel, (live) => {
-        if (!live) {
-          reject(this.#status.unavailable())
-          return
-        }
-        this.#channels.attach(channel)
-        this.#channels.begin(channel)
-        if (this.#channels.isDurable(channel)) {
-          resolve(headOf(channel))
-          return
-        }
-        // What an older session of the channel still writes is settled first (rule 15).
-        this.#database.after((outcome) => {
-          if (outcome === 'kept') resolve(headOf(channel))
-          else reject(this.#status.unavailable())
-        })
-      })
-    })
+    return new Promise((resolve, reject) => this.#open(channelId, resolve, reject))
   }
 
   release(channelId: ChannelId): void {
     const channel = this.#channels.get(channelId)
-    if (channel !== undefined) this.#channels.release(channel)
+    if (channel !== undefined) this.#channels.held.release(channel)
   }
 
   read(
@@ -203,6 +180,33 @@ export class LevelMailbox implements Mailbox {
     if (!this.#status.ready) throw this.#status.unavailable()
     if (this.#database.pending > 0) await this.#database.kept()
     return this.#apps.get(app)?.counts() ?? { accepted: 0, open: 0, ended: {} }
+  }
+
+  #open(channelId: ChannelId, resolve: (head: Head) => void, reject: (error: Error) => void): void {
+    if (!this.#status.ready) {
+      reject(this.#status.unavailable())
+      return
+    }
+    const channel = this.#channels.use(channelId)
+    this.#channels.withLive(channel, (live) => {
+      if (!live) {
+        reject(this.#status.unavailable())
+        return
+      }
+      this.#channels.held.attach(channel)
+      this.#channels.begin(channel)
+      if (this.#channels.isDurable(channel)) {
+        resolve(headOf(channel))
+        return
+      }
+      // What an older session of the channel still writes is settled first (rule 15).
+      this.#database.after((outcome) => {
+        if (outcome !== 'kept') reject(this.#status.unavailable())
+        else if (channel.live !== undefined) resolve(headOf(channel))
+        // Released meanwhile, and out of memory already.
+        else this.#open(channelId, resolve, reject)
+      })
+    })
   }
 
   #settle(channel: Channel, settlement: Settlement): void {

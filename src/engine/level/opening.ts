@@ -24,6 +24,8 @@ export const timeKey = 's/time'
 
 export interface Opened {
   readonly store: Store
+  /** What it says of itself: its format and a name that no other has. */
+  readonly self: Buffer
   /** It was closed in order, here, and nothing was lost. */
   readonly clean: boolean
   readonly isNew: boolean
@@ -96,17 +98,18 @@ async function begin(
   const time = await store.get(timeKey)
   const clean = await takeCleanMark(folder, mark)
   const batch = store.batch().put(startsKey, String(starts), asText)
+  const createdAtMs = wallMs()
+  const self = kept ?? Buffer.from(JSON.stringify({ format, store: randomUUID(), createdAtMs }))
   if (isNew) {
-    const createdAtMs = wallMs()
     const app: AppRecord = { app: defaultApp, createdAtMs }
-    const self = { format, store: randomUUID(), createdAtMs }
-    batch.put(formatKey, JSON.stringify(self), asText)
+    batch.put(formatKey, self)
     batch.put(appKey(defaultApp), JSON.stringify(app), asText)
   }
   await batch.write({ sync: true })
   await markMade(folder)
   return {
     store,
+    self,
     clean,
     isNew,
     starts,

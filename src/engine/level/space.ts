@@ -2,7 +2,7 @@ import { statfs } from 'node:fs/promises'
 import type { Clock } from '../../contract/index.ts'
 
 /** How often free space is asked for while commands are accepted. */
-const spaceCheckMs = 1_000
+const spaceCheckMs = 250
 
 /** Free bytes of the file system of a folder, as far as this user may have them. */
 export async function freeBytesOf(folder: string): Promise<number> {
@@ -35,7 +35,7 @@ export class Space {
     this.#freeBytes = freeBytes
   }
 
-  /** As of about a second ago. */
+  /** As of a moment ago. */
   get low(): boolean {
     const nowMs = this.#clock.nowMs()
     if (nowMs >= this.#checkAtMs) {

@@ -6,8 +6,11 @@ export type Store = Level<string, Buffer>
 export type Batch = ReturnType<Store['batch']>
 export type StoreIterator = ReturnType<typeof iterate>
 
-/** Bytes that LevelDB gathers in memory before it writes a table, and its cache of blocks. */
-const writeBufferBytes = 16 * 1_048_576
+/**
+ * Bytes that LevelDB gathers in memory before it writes a table, and its cache of blocks. The former
+ * is also what reopening a full store may have to write first, so it is well below the reserve.
+ */
+const writeBufferBytes = 8 * 1_048_576
 const blockCacheBytes = 32 * 1_048_576
 
 export const makeStore = (folder: string): Store =>

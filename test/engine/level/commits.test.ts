@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -133,6 +133,23 @@ test('a failed write refuses what is outstanding, and what it broke comes back b
   assert.notEqual(head.epochs.at(-1)?.epoch, kept.epoch, 'the tail may be lost, for all one knows')
   assert.deepEqual(await readNames(world, main), ['before'])
   assert.equal(await engine.names.app('x'), undefined)
+})
+
+test('a store whose files are gone does not come back empty', async (t) => {
+  const world = await running(t)
+  const { engine, clock, disk, folder } = world
+  await keep(world, main, { name: 'before' })
+  await breakage.break(engine, 'down')
+  await rename(join(folder, 'level'), join(folder, 'elsewhere'))
+  disk.failing = undefined
+  clock.advance(2_000)
+  await until(() => disk.opens === 2)
+  await until(() => clock.waiting().some(({ name }) => name === 'store.reopen'))
+  assert.equal(engine.state, 'down')
+  await rm(join(folder, 'level'), { recursive: true, force: true })
+  await rename(join(folder, 'elsewhere'), join(folder, 'level'))
+  await breakage.mend(engine)
+  assert.deepEqual(await readNames(world, main), ['before'])
 })
 
 test('an engine closed while its store is down ends, and leaves no clean mark', async (t) => {

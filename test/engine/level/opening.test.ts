@@ -18,7 +18,7 @@ import type { Engine } from '../../../src/contract/index.ts'
 import { StoreCannotOpen } from '../../../src/contract/index.ts'
 import { openLevelEngine } from '../../../src/engine/level/index.ts'
 import { makeStore } from '../../../src/engine/level/store.ts'
-import { keep, readNames } from '../../support/engine-words.ts'
+import { keep, readNames, settle } from '../../support/engine-words.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 
 const main = 'shop/locker/main'
@@ -239,4 +239,26 @@ test('waiting commands are there after a start, for who asks', async (t) => {
   })
   assert.deepEqual(await readNames({ engine: again, clock }, main), names)
   await again.close()
+})
+
+test('a channel that was empty at a start has deadlines again', async (t) => {
+  const folder = await home(t)
+  const time = new ManualClock()
+  const first = await openLevelEngine({ folder, clock: time })
+  const { offset } = await keep({ engine: first, clock: time }, main)
+  const changes = [{ kind: 'ended', offset, status: 'delivered', atMs: time.nowMs() }] as const
+  await settle({ engine: first, clock: time }, main, { changes })
+  await first.close()
+  const engine = await openLevelEngine({ folder, clock: time })
+  time.advance(30_000)
+  assert.equal(engine.mailbox.nextDueMs(), Number.POSITIVE_INFINITY)
+  const kept = await keep({ engine, clock: time }, main)
+  assert.equal(engine.mailbox.nextDueMs(), kept.expiresAtMs)
+  time.advance(60_000)
+  const due = await engine.mailbox.due(time.nowMs(), 10)
+  assert.deepEqual(
+    due.map((command) => command.id),
+    [kept.id],
+  )
+  await engine.close()
 })

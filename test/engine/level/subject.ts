@@ -19,8 +19,13 @@ export class Disk {
   failing: keyof typeof texts | undefined
   /** Batches that reached it, failed ones too. */
   batches = 0
+  /** Times a store was made on it. */
+  opens = 0
 
-  readonly makeStore = (path: string): Store => new FailingLevel(path, this)
+  readonly makeStore = (path: string): Store => {
+    this.opens += 1
+    return new FailingLevel(path, this)
+  }
 
   check(): void {
     if (this.failing !== undefined) throw new Error(texts[this.failing])
