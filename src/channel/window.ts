@@ -1,9 +1,12 @@
 import type { Offset, OpenCommand } from '../contract/index.ts'
 
-interface Out {
+export interface Out {
   readonly command: OpenCommand
   readonly sentAtMs: number
   readonly repeated: boolean
+}
+
+interface Place extends Out {
   /** Acknowledged, but what that changes is not kept yet. */
   settling: boolean
 }
@@ -22,7 +25,7 @@ export class Window {
   readonly maxCommands: number
   readonly #maxBytes: number
   /** In order of offset, since commands are sent in order. */
-  readonly #out = new Map<Offset, Out>()
+  readonly #out = new Map<Offset, Place>()
   #bytes = 0
 
   constructor(maxCommands: number, maxBytes: number) {
@@ -45,20 +48,20 @@ export class Window {
     this.#bytes += command.payload.length
   }
 
-  get(offset: Offset): Readonly<Out> | undefined {
+  get(offset: Offset): Out | undefined {
     return this.#out.get(offset)
   }
 
   /** What the device's end now has, each once; they stay out until `retire`. */
-  acknowledge(offset: Offset): Readonly<Out> | undefined {
+  acknowledge(offset: Offset): Out | undefined {
     const out = this.#out.get(offset)
     if (out === undefined || out.settling) return undefined
     out.settling = true
     return out
   }
 
-  acknowledgeUpTo(offset: Offset): Readonly<Out>[] {
-    const now: Out[] = []
+  acknowledgeUpTo(offset: Offset): Out[] {
+    const now: Place[] = []
     for (const [at, out] of this.#out) {
       if (at > offset) break
       if (out.settling) continue

@@ -97,7 +97,7 @@ export class Attachment implements Session, Sleeper {
   }
 
   get keepaliveMs() {
-    return this.#channel.keepaliveMs
+    return this.#channel.liveness.keepaliveMs
   }
 
   get windowMaxCommands() {
@@ -105,14 +105,14 @@ export class Attachment implements Session, Sleeper {
   }
 
   get deadlineMs(): number {
-    return this.#channel.deadlineMs
+    return this.#over ? Number.POSITIVE_INFINITY : this.#channel.liveness.deadlineMs
   }
 
   // What the device does.
 
   start(): void {
     if (this.#over) return
-    this.#channel.start()
+    this.#channel.pump.start()
     this.#perform()
   }
 
@@ -197,13 +197,13 @@ export class Attachment implements Session, Sleeper {
 
   touch(): void {
     if (this.#over) return
-    this.#channel.touch(this.#now)
+    this.#channel.liveness.touch(this.#now)
     if (this.#suspect) this.#suspicion(false)
   }
 
   drained(): void {
     if (this.#over) return
-    this.#channel.drained()
+    this.#channel.pump.drained()
     this.#perform()
   }
 
@@ -216,7 +216,7 @@ export class Attachment implements Session, Sleeper {
   /** There is durable mail up to here. */
   hint(top: Offset, intended: boolean): void {
     if (this.#over) return
-    this.#channel.hint(top, intended)
+    this.#channel.pump.hint(top, intended)
     this.#perform()
   }
 
@@ -229,13 +229,13 @@ export class Attachment implements Session, Sleeper {
 
   patrol(): void {
     if (this.#over) return
-    this.#channel.patrol()
+    this.#channel.pump.patrol()
     this.#perform()
   }
 
   wake(nowMs: number): void {
     if (this.#over) return
-    this.#channel.tick(nowMs)
+    this.#channel.liveness.tick(nowMs)
     this.#perform()
   }
 
@@ -253,7 +253,7 @@ export class Attachment implements Session, Sleeper {
   #end(why: Reason | 'lost'): void {
     if (this.#over) return
     this.#over = true
-    this.#channel.end()
+    this.#channel.pump.stop()
     this.#channel.effects.length = 0
     this.#host.detached(this, why)
   }
@@ -310,7 +310,7 @@ export class Attachment implements Session, Sleeper {
   }
 
   #keep(settlement: Settlement, settled: (outcome: 'kept' | 'unavailable') => void): void {
-    const intendUpTo = this.#over ? undefined : this.#channel.intendAhead
+    const intendUpTo = this.#over ? undefined : this.#channel.pump.intendAhead
     this.#host.mailbox.settle(this.channel, { ...settlement, intendUpTo }, (outcome) => {
       settled(outcome)
       if (outcome === 'kept') this.#kept(settlement.changes, intendUpTo)
@@ -319,7 +319,7 @@ export class Attachment implements Session, Sleeper {
 
   #kept(changes: readonly Change[], intendUpTo: Offset | undefined): void {
     if (this.#over) return
-    this.#channel.settled(changes, intendUpTo)
+    this.#channel.pump.settled(changes, intendUpTo)
     this.#perform()
   }
 
@@ -339,7 +339,7 @@ export class Attachment implements Session, Sleeper {
         case 'intend':
           this.#host.mailbox.intend(this.channel, effect.upTo).then((kept) => {
             if (!kept || this.#over) return
-            this.#channel.intended(effect.upTo)
+            this.#channel.pump.intended(effect.upTo)
             this.#perform()
           })
           break
@@ -353,7 +353,7 @@ export class Attachment implements Session, Sleeper {
         case 'probe':
           if (!this.link.probe()) break // this protocol cannot ask: keep-alive decides (rule 21)
           this.#host.counts.probes++
-          this.#channel.probing(this.#now)
+          this.#channel.liveness.probing(this.#now)
           this.#suspicion(true)
           break
         case 'close':
@@ -370,25 +370,25 @@ export class Attachment implements Session, Sleeper {
     const nowMs = this.#now
     const answer = this.link.deliver({ command, repeated })
     if (answer === 'too-large') {
-      this.#channel.tooLarge(command, nowMs)
+      this.#channel.pump.tooLarge(command, nowMs)
       return
     }
     this.#host.mailbox.sent(this.channel, command.offset, nowMs)
     this.#host.counts.delivered++
     if (repeated) this.#host.counts.repeated++
-    if (answer === 'full') this.#channel.linkFull()
+    if (answer === 'full') this.#channel.pump.linkFull()
   }
 
   #read(after: Offset, max: number): void {
     const found = this.#host.mailbox.read(this.channel, after, max)
     if (!(found instanceof Promise)) {
-      this.#channel.offer(found, this.#now)
+      this.#channel.pump.offer(found, this.#now)
       return
     }
     found.then(
       (commands) => {
         if (this.#over) return
-        this.#channel.offer(commands, this.#now)
+        this.#channel.pump.offer(commands, this.#now)
         this.#perform()
       },
       () => {}, // the engine is down and ends this session

@@ -27,7 +27,7 @@ export async function explain(
     status,
     session: session(attachment),
     head: head?.id,
-    lastAcknowledgedAtMs: attachment?.live.acknowledgedAtMs,
+    lastAcknowledgedAtMs: attachment?.live.liveness.acknowledgedAtMs,
     nextAtMs: dueAtMs(command, inDoubtGraceMs),
   }
 }
@@ -56,8 +56,8 @@ function waitingFor(
     const outForMs = command.sentAtMs === undefined ? undefined : nowMs - command.sentAtMs
     const since = outForMs === undefined ? '' : ` ${outForMs} ms ago`
     return {
-      code: attachment.live.suspect ? 'waiting.probe' : 'waiting.acknowledgement',
-      sentence: attachment.live.suspect
+      code: attachment.live.liveness.suspect ? 'waiting.probe' : 'waiting.acknowledgement',
+      sentence: attachment.live.liveness.suspect
         ? 'It was written to the link; the device is late and is being asked for a sign of life.'
         : `It was written to the link${since} and is not acknowledged yet.`,
     }
@@ -68,7 +68,7 @@ function waitingFor(
       sentence: 'Nothing is attached to this channel; it waits for the device to connect.',
     }
   }
-  switch (attachment.live.paused) {
+  switch (attachment.live.pump.paused) {
     case 'window-full':
       return {
         code: 'waiting.window-full',
@@ -99,7 +99,7 @@ function session(attachment: Attachment | undefined): Explanation['session'] {
     protocol: link.protocol,
     peer: link.peer,
     sinceMs: attachment.attachedAtMs,
-    heardAtMs: live.heardAtMs,
+    heardAtMs: live.liveness.heardAtMs,
     inFlight: live.inFlight,
     windowMaxCommands: live.windowMaxCommands,
   }

@@ -44,7 +44,7 @@ export class Presences {
     if (known === undefined) return unknown
     let heardAtMs = known.heardAtMs
     for (const attachment of known.attachments) {
-      heardAtMs = Math.max(heardAtMs, attachment.live.heardAtMs)
+      heardAtMs = Math.max(heardAtMs, attachment.live.liveness.heardAtMs)
     }
     const { state, sinceMs, protocol, reason } = known
     return { state, sinceMs, heardAtMs, protocol, reason }
@@ -73,7 +73,7 @@ export class Presences {
   detached(attachment: Attachment, why: string, nowMs: number): void {
     const known = this.#devices.get(deviceOf(attachment.channel))
     if (known === undefined || !known.attachments.delete(attachment)) return
-    known.heardAtMs = Math.max(known.heardAtMs, attachment.live.heardAtMs)
+    known.heardAtMs = Math.max(known.heardAtMs, attachment.live.liveness.heardAtMs)
     if (known.attachments.size > 0) return
     this.#online--
     this.#turn(known, attachment, 'offline', why, nowMs)
@@ -83,7 +83,7 @@ export class Presences {
   suspicion(attachment: Attachment, nowMs: number): void {
     const known = this.#devices.get(deviceOf(attachment.channel))
     if (known === undefined || known.attachments.size === 0) return
-    const suspect = [...known.attachments].every((one) => one.live.suspect)
+    const suspect = [...known.attachments].every((one) => one.live.liveness.suspect)
     this.#turn(known, attachment, suspect ? 'suspect' : 'online', undefined, nowMs)
   }
 

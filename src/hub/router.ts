@@ -99,7 +99,7 @@ export class Router {
       maxBytes: this.#limits.mailboxMaxBytes,
       overflow: settings?.overflow ?? 'reject',
       idempotency: request.idempotency,
-      intend: attachment?.live.idle ?? false,
+      intend: attachment?.live.pump.idle ?? false,
       // `now` never waits for a link: none at accept is its outcome, at once (rule 5).
       ended:
         request.delivery === 'now' && attachment === undefined

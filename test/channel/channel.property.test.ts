@@ -101,12 +101,12 @@ class Run {
     }
     this.channel = new Channel('default/d/main', this.mail.head(), arrival, limits, this.mail.nowMs)
     this.perform()
-    this.channel.start()
+    this.channel.pump.start()
     this.perform()
   }
 
   detach(): void {
-    this.channel?.end()
+    this.channel?.pump.stop()
     this.channel = undefined
     for (const answer of this.pending.splice(0)) answer() // what was on its way is still kept
   }
@@ -120,18 +120,18 @@ class Run {
         // Changes take effect in the order they are made; only the answer is late.
         const { settlement } = effect
         this.mail.settle(settlement)
-        this.later(channel, () => channel.settled(settlement.changes, settlement.intendUpTo))
+        this.later(channel, () => channel.pump.settled(settlement.changes, settlement.intendUpTo))
       } else if (effect.kind === 'intend') {
         this.later(channel, () => {
           this.mail.intended = Math.max(this.mail.intended, effect.upTo)
-          channel.intended(effect.upTo)
+          channel.pump.intended(effect.upTo)
         })
       } else if (effect.kind === 'read') {
         this.later(channel, () => {
           const found = this.mail
             .list()
             .filter((one) => one.offset > effect.after && one.deliveredAtMs === undefined)
-          channel.offer(found.slice(0, effect.max), this.mail.nowMs)
+          channel.pump.offer(found.slice(0, effect.max), this.mail.nowMs)
         })
       }
     }
@@ -223,9 +223,9 @@ function take(run: Run, one: Step): void {
   switch (one.do) {
     case 'append': {
       mail.append(one.ttlMs, one.now, one.reply)
-      const intend = channel?.idle ?? false
+      const intend = channel?.pump.idle ?? false
       if (intend) mail.intended = Math.max(mail.intended, mail.top)
-      channel?.hint(mail.top, intend)
+      channel?.pump.hint(mail.top, intend)
       break
     }
     case 'attach': {
@@ -240,7 +240,7 @@ function take(run: Run, one: Step): void {
       break
     case 'crash': // the store's answers are lost with the process, what it was told to keep is not
       run.pending = []
-      run.channel?.end()
+      run.channel?.pump.stop()
       run.channel = undefined
       mail.sentUpTo = Math.max(mail.sentUpTo, mail.intended)
       break
@@ -292,7 +292,7 @@ test('whatever happened, a device that comes and acknowledges gets all that is s
         const last = run.writtenInSession.at(-1)
         if (last !== undefined) run.channel.acknowledgeUpTo(last, run.mail.nowMs)
         run.perform()
-        run.channel.patrol()
+        run.channel.pump.patrol()
         run.perform()
       }
       const left = run.mail

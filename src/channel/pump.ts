@@ -1,0 +1,192 @@
+import type { Change, Head, Offset, OpenCommand } from '../contract/index.ts'
+import type { Effect, Pause } from './effects.ts'
+import { ended } from './lifecycle.ts'
+import type { Window } from './window.ts'
+
+/**
+ * The only way from mailbox to link: what is attached, hinted at and found by patrol takes the same
+ * one, so replay and live traffic cannot race.
+ *
+ *     durable in the mailbox                                 on the link
+ *   | taken                     | not taken yet  |
+ *   | 1  2  3  4  5  6  7  8  9 | 10  12  13     |  ──▶  window ──▶ deliver
+ *                   takenUpTo ^            top ^
+ *
+ * Nothing that was read is held back: what has to wait is read again when its time has come, since
+ * it may end meanwhile, and then must never be written.
+ */
+export class Pump {
+  readonly #effects: Effect[]
+  readonly #window: Window
+  #takenUpTo: Offset
+  #top: Offset
+  /** Highest offset this session may speak of: sent in it, or resumed past. */
+  #spokenUpTo: Offset
+  /** Nothing above is written before an intent to do so is kept (rule 4). */
+  #intended: Offset
+  /** The read under way: how much it asked for, and the top as it was then. */
+  #reading: { readonly max: number; readonly top: Offset } | undefined
+  #intending = false
+  /** The next command does not fit into what is left of the window's bytes. */
+  #bytesFull = false
+  #linkFull = false
+  #running = false
+
+  /** @param start where delivery starts. */
+  constructor(effects: Effect[], window: Window, head: Head, start: Offset) {
+    this.#effects = effects
+    this.#window = window
+    this.#takenUpTo = start
+    this.#spokenUpTo = start
+    this.#top = head.top
+    this.#intended = head.intended
+  }
+
+  /** The device knows it is attached; commands may follow. */
+  start(): void {
+    this.#running = true
+    this.#read()
+  }
+
+  stop(): void {
+    this.#running = false
+  }
+
+  /** There is durable mail up to here; `intended`: with the intent to send it kept beside it. */
+  hint(top: Offset, intended: boolean): void {
+    if (top > this.#top) this.#top = top
+    if (intended && top > this.#intended) this.#intended = top
+    this.#read()
+  }
+
+  /** Look once more, in case a hint was lost. */
+  patrol(): void {
+    if (this.#takenUpTo === this.#top) this.#top = this.#takenUpTo + 1
+    this.#read()
+  }
+
+  /** What a `read` found. */
+  offer(found: readonly OpenCommand[], nowMs: number): void {
+    const read = this.#reading
+    this.#reading = undefined
+    if (read === undefined || !this.#running) return
+    for (const command of found) {
+      if (!this.#take(command, nowMs)) return
+      this.#takenUpTo = command.offset
+    }
+    // Fewer than asked for: everything up to the top of then has been looked at.
+    if (found.length < read.max) this.#takenUpTo = Math.max(this.#takenUpTo, read.top)
+    this.#read()
+  }
+
+  /** An `intend` was kept; when it could not be, the engine is down and ends this session. */
+  intended(upTo: Offset): void {
+    this.#intending = false
+    if (upTo > this.#intended) this.#intended = upTo
+    this.#read()
+  }
+
+  /** The link takes no more until `drained`. */
+  linkFull(): void {
+    this.#linkFull = true
+  }
+
+  drained(): void {
+    this.#linkFull = false
+    this.#read()
+  }
+
+  /** The link can never carry this one; it was not written (rule 7). */
+  tooLarge(command: OpenCommand, nowMs: number): void {
+    // An older, roomier link may have carried it: then nobody can say it was never written.
+    const change = command.maybeSent
+      ? ended(command, 'in-doubt', 'too-large', nowMs)
+      : ended(command, 'undeliverable', 'too-large', nowMs)
+    this.settle([change])
+    this.retire([command.offset])
+  }
+
+  /** These hold no place in the window any more. */
+  retire(offsets: Iterable<Offset>): void {
+    for (const offset of offsets) this.#window.retire(offset)
+    this.#bytesFull = false
+    this.#read()
+  }
+
+  /** Changes are kept, and with them an intent. */
+  settled(changes: readonly Change[], intendUpTo: Offset | undefined): void {
+    if (intendUpTo !== undefined && intendUpTo > this.#intended) this.#intended = intendUpTo
+    this.retire(changes.map(({ offset }) => offset))
+  }
+
+  /** Have these changes kept, and the intent carried along at no cost. */
+  settle(changes: readonly Change[]): void {
+    this.#effects.push({ kind: 'settle', settlement: { changes, intendUpTo: this.intendAhead } })
+  }
+
+  /** How far the next batch of this channel may carry the intent. */
+  get intendAhead(): Offset {
+    return Math.min(this.#top, this.#spokenUpTo + this.#window.maxCommands)
+  }
+
+  /** May this session speak of a command at all (rule 12)? */
+  spoken(offset: Offset): boolean {
+    return offset <= this.#spokenUpTo
+  }
+
+  /** Everything durable has been taken, and there is room: the next command can go at once. */
+  get idle(): boolean {
+    return this.paused === 'caught-up' && !this.#windowFull
+  }
+
+  get paused(): Pause | undefined {
+    if (!this.#running) return 'no-link'
+    if (this.#linkFull) return 'link-full'
+    if (this.#intending) return 'keeping-intent'
+    if (this.#takenUpTo >= this.#top) return 'caught-up'
+    return this.#windowFull ? 'window-full' : undefined
+  }
+
+  get #windowFull(): boolean {
+    return this.#bytesFull || this.#window.size >= this.#window.maxCommands
+  }
+
+  #read(): void {
+    if (this.#reading !== undefined || this.paused !== undefined) return
+    const max = this.#window.maxCommands - this.#window.size
+    this.#reading = { max, top: this.#top }
+    this.#effects.push({ kind: 'read', after: this.#takenUpTo, max })
+  }
+
+  /** Write a command, or settle that it never will be. False: not now. */
+  #take(command: OpenCommand, nowMs: number): boolean {
+    // May have been written before: after its deadline, or ever again if it is a `now`, it stays
+    // where it is until its time to be in doubt comes (rules 2, 3, 5).
+    if (command.maybeSent && (command.delivery === 'now' || nowMs >= command.expiresAtMs)) {
+      return true
+    }
+    if (nowMs >= command.expiresAtMs) {
+      this.settle([ended(command, 'expired', 'ttl-passed', nowMs)])
+      return true
+    }
+    if (this.#linkFull) return false
+    if (!this.#window.room(command.payload.length)) {
+      this.#bytesFull = true
+      return false
+    }
+    if (command.offset > this.#intended) {
+      this.#intend(command.offset)
+      return false
+    }
+    this.#spokenUpTo = command.offset
+    this.#window.admit(command, command.maybeSent, nowMs)
+    this.#effects.push({ kind: 'deliver', command, repeated: command.maybeSent })
+    return true
+  }
+
+  #intend(offset: Offset): void {
+    this.#intending = true
+    const upTo = Math.max(offset, Math.min(this.#top, offset + this.#window.maxCommands))
+    this.#effects.push({ kind: 'intend', upTo })
+  }
+}
