@@ -12,7 +12,9 @@ const channels = ['main', 'urgent'] as const
 /** Events come in bursts of up to this many, so that some are always under way. */
 const burstMax = 4
 const burstPauseMs = [100, 900] as const
-const rebootPauseMs = [4_000, 15_000] as const
+const rebootPauseMs = [3_000, 10_000] as const
+/** Off for a moment, or long enough for commands to wait and to expire. */
+const offMs = { short: [0, 500], long: [1_000, 5_000] } as const
 
 /**
  * A device with an application that does what it is told, at its own pace, and writes down what it
@@ -117,14 +119,16 @@ export class CrashDevice {
 
   async #reboot(): Promise<void> {
     if (this.#calm) return
-    this.#later(rebootPauseMs, () => void this.#reboot())
     while (this.#busy > 0) await sleep(10)
     // From here to the stop nothing else runs: no command comes in between.
     if (this.#calm) return
     this.#generation++
     await this.#client?.stop()
-    await sleep(this.#random.int(0, 500))
-    if (!this.#ended) this.#boot()
+    const [min, max] = this.#random.chance(0.6) ? offMs.short : offMs.long
+    await sleep(this.#random.int(min, max))
+    if (this.#ended) return
+    this.#boot()
+    this.#later(rebootPauseMs, () => void this.#reboot())
   }
 
   #burst(): void {

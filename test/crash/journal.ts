@@ -42,14 +42,21 @@ export interface Ask {
 }
 
 /**
- * One request. `refused`: answered so that nothing may have been kept (4xx). `unavailable`: 503 or
+ * One request. `unreached`: nobody listened. `refused`: answered so that nothing may have been kept (4xx). `unavailable`: 503 or
  * 507, nothing promised, though a failed write may have reached the disk. `unclear`: no answer.
  * `other-body`: its key was used with another body on purpose.
  */
 export interface Attempt {
   readonly askedAtMs: number
   answeredAtMs: number | undefined
-  verdict: 'pending' | 'accepted' | 'refused' | 'unavailable' | 'unclear' | 'other-body'
+  verdict:
+    | 'pending'
+    | 'accepted'
+    | 'unreached'
+    | 'refused'
+    | 'unavailable'
+    | 'unclear'
+    | 'other-body'
   http: number | undefined
   accepted: Accepted | undefined
 }

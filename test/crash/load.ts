@@ -102,11 +102,11 @@ export class Load {
       channel: ask.channel,
       ...(ask.ttlMs === undefined ? {} : { ttl: ask.ttlMs / 1_000 }),
       ...(ask.expect === 'reply' ? { replyTimeout: 3 } : {}),
-      ...(ask.key === undefined && random.chance(0.04) ? { collapse: 'latest' } : {}),
+      ...(ask.key === undefined && random.chance(0.08) ? { collapse: 'latest' } : {}),
     }
     if (ask.key === undefined) {
       const attempt = await this.#attempt(ask, body, headers)
-      if (attempt.accepted !== undefined && random.chance(0.04)) {
+      if (attempt.accepted !== undefined && random.chance(0.06)) {
         await this.#cancel(attempt.accepted.id)
       }
       return
@@ -160,8 +160,8 @@ export class Load {
     } catch (error) {
       // Nobody listened: certainly nothing was taken.
       const code = (error as NodeJS.ErrnoException).code
-      const refused = code === 'ECONNREFUSED' || /is not running/.test((error as Error).message)
-      attempt.verdict = otherBody ? 'other-body' : refused ? 'refused' : 'unclear'
+      const unreached = code === 'ECONNREFUSED' || /is not running/.test((error as Error).message)
+      attempt.verdict = otherBody ? 'other-body' : unreached ? 'unreached' : 'unclear'
     }
     return attempt
   }
@@ -182,7 +182,7 @@ export class Load {
 
   async #cancel(id: string): Promise<void> {
     const { api, journal, random, era } = this.#options
-    await sleep(random.int(0, 300))
+    if (random.chance(0.5)) await sleep(random.int(0, 300))
     const eraThen = era()
     let http: number | undefined
     try {

@@ -103,7 +103,8 @@ export class Volume {
   }
 
   async remove(): Promise<void> {
-    await this.#unmount().catch(() => {})
+    await this.#unmount().catch(() => run('umount', ['-l', this.path]).catch(() => {}))
+    mounted.delete(this)
     await rm(this.home, { recursive: true, force: true })
   }
 

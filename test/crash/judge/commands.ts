@@ -85,7 +85,8 @@ export function handedOver(facts: Facts, findings: Findings, options: JudgeOptio
         findings.add('late', `${receipt.id} was handed over ${lateMs} ms after it had expired`)
       }
     }
-    if (ask.attempts.every((attempt) => attempt.verdict === 'refused')) {
+    const { attempts } = ask
+    if (attempts.every(({ verdict }) => verdict === 'refused' || verdict === 'unreached')) {
       findings.add('refused-yet-kept', `ask ${ask.n} was refused and handed over as ${receipt.id}`)
     }
   }

@@ -67,6 +67,7 @@ export function judge(journal: Journal, options: JudgeOptions): Verdict {
     let promised = false
     let unavailable = 0
     for (const attempt of ask.attempts) {
+      if (attempt.verdict === 'unreached') continue
       requests++
       if (attempt.verdict === 'unclear' || attempt.verdict === 'pending') unclear++
       if (attempt.verdict === 'refused') refused++

@@ -15,6 +15,11 @@ export function outcomesTrue(facts: Facts, findings: Findings, options: JudgeOpt
     for (const frame of frames) if (frame.what.kind === 'reply') say(id, frame.what.status)
   }
 
+  const late = new Set<string>()
+  for (const entry of facts.journal.log) {
+    if (entry.type === 'command.late' && entry.command !== undefined) late.add(entry.command)
+  }
+
   for (const [id, [end]] of facts.ended) {
     const status = end?.status
     if (end === undefined || status === undefined) continue
@@ -28,8 +33,13 @@ export function outcomesTrue(facts: Facts, findings: Findings, options: JudgeOpt
         findings.add('outcome-untrue', `${id} ended ${why}, yet it was written to a link`)
       }
     }
-    if (status === 'delivered' || status === 'unanswered') {
-      if (!received) findings.add('outcome-untrue', `${id} ended ${why}, the device never had it`)
+    if ((status === 'delivered' || status === 'unanswered') && !received) {
+      // The device's end has it and refused it: true as far as it goes, if the refusal is told too.
+      const refused = replied.get(id)?.has('rejected') === true
+      if (!refused) findings.add('outcome-untrue', `${id} ended ${why}, the device never had it`)
+      else if (options.final && !late.has(id)) {
+        findings.add('outcome-untrue', `${id} ended ${why}; the device refused it, untold`)
+      }
     }
     if (status === 'done' || status === 'failed') {
       if (!received) findings.add('outcome-untrue', `${id} ended ${why}, the device never had it`)
