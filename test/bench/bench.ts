@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { BareAnswers } from './bare.ts'
+import type { CommandsRun } from './commands-load.ts'
 import { type BenchGateway, startGateway } from './gateway.ts'
 import type { LoadAnswers } from './load.ts'
 import { cores } from './machine.ts'
@@ -91,6 +92,20 @@ export async function bareSide(
       if (folder !== undefined) removeFolder(folder)
     },
   }
+}
+
+/** So often that the compiler has seen all of it. */
+const warmupCommands = 30_000
+
+/** Both sides of a ratio are measured warm. */
+export async function warmUp(sides: readonly Side[]): Promise<Map<Side, CommandsRun>> {
+  const runs = new Map<Side, CommandsRun>()
+  for (const side of sides) {
+    progress(`warming up: ${side.name}`)
+    const asked = { seconds: 0.1, warmupSeconds: 0.1, warmupCommands, rate: undefined }
+    runs.set(side, await side.load.ask('commands', { ...asked, serverPid: side.pid }))
+  }
+  return runs
 }
 
 /** Sides take turns, and begin in turn, so that a slow minute of the machine meets all of them. */

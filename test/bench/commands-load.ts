@@ -5,7 +5,9 @@ import type { BenchDevice } from './pike-device.ts'
 
 export interface CommandsAsked {
   readonly seconds: number
+  /** The window opens after this, and after so many commands: code is slow until it has run often. */
   readonly warmupSeconds: number
+  readonly warmupCommands?: number
   /** Calls a second at fixed times whatever the answers do; undefined: as fast as answers come. */
   readonly rate: number | undefined
   /** Whose CPU is read. */
@@ -35,6 +37,7 @@ export interface CommandsRun {
 const payloadBytes = 100
 /** Commands of one run. At the bound no more are sent. */
 const commandsMax = 4_000_000
+const warmupMaxMs = 30_000
 const drainMaxMs = 30_000
 const answered = 1
 const received = 2
@@ -96,7 +99,13 @@ export class CommandsLoad {
     for (const connection of this.#connections) connection.close()
   }
 
-  async run({ seconds, warmupSeconds, rate, serverPid }: CommandsAsked): Promise<CommandsRun> {
+  async run({
+    seconds,
+    warmupSeconds,
+    warmupCommands = 0,
+    rate,
+    serverPid,
+  }: CommandsAsked): Promise<CommandsRun> {
     this.#reset()
     await this.connect(this.#port)
     this.#running = true
@@ -105,7 +114,9 @@ export class CommandsLoad {
     if (rate !== undefined) this.#pace(1000 / rate)
     else while (this.#idle.length > 0) this.#sendNext(this.#idle.pop()!)
 
+    const warmUntilMs = performance.now() + warmupMaxMs
     await sleep(warmupSeconds * 1000)
+    while (this.#accepted < warmupCommands && performance.now() < warmUntilMs) await sleep(20)
     const server: Cpu = cpuOf(serverPid)
     const load: Cpu = cpuOf(process.pid)
     const fromUs = sharedUs()

@@ -1,4 +1,4 @@
-import { bareSide, inTurns, ourSide, type Side } from './bench.ts'
+import { bareSide, inTurns, ourSide, type Side, warmUp } from './bench.ts'
 import type { CommandsRun } from './commands-load.ts'
 import { commitsBetween, commitsOf } from './cost.ts'
 import { fixed, median, medianOf, printTable, spread, whole } from './figures.ts'
@@ -16,6 +16,7 @@ export async function commandsPart(options: Options): Promise<number> {
   const bare = await bareSide(options, { backEnds, synced: false })
   const synced = await bareSide(options, { backEnds, synced: true })
   const sides: readonly Side[] = [ours, bare, synced]
+  const warm = await warmUp(sides)
   const before = await commitsOf(ours.gateway)
   const results = await inTurns(options.rounds, sides, (side) =>
     side.load.ask('commands', {
@@ -25,7 +26,7 @@ export async function commandsPart(options: Options): Promise<number> {
       serverPid: side.pid,
     }),
   )
-  const outcomes = await checkOutcomes(ours.gateway, results.get(ours)!)
+  const outcomes = await checkOutcomes(ours.gateway, [warm.get(ours)!, ...results.get(ours)!])
   const made = commitsBetween(before, await commitsOf(ours.gateway))
   for (const side of sides) await side.stop()
 
@@ -61,9 +62,10 @@ export async function commandsPart(options: Options): Promise<number> {
     ),
   )
   console.log(`\n${outcomes.text}`)
-  const perCommand = made.operations / outcomes.accepted
+  const measured = outcomes.accepted - warm.get(ours)!.accepted
+  const perCommand = made.operations / measured
   console.log(
-    `store: ${fixed(outcomes.accepted / made.commits, 1)} commands a commit, ${fixed(perCommand, 1)} operations a command, ${fixed((made.seconds * 1000) / made.commits, 2)} ms a commit on average`,
+    `store: ${fixed(measured / made.commits, 1)} commands a commit, ${fixed(perCommand, 1)} operations a command, ${fixed((made.seconds * 1000) / made.commits, 2)} ms a commit on average`,
   )
   const ofBare = median(byRate(bare))
   verdict('of the bare server', ofBare, targets.ofBare, targets.aimOfBare, 2)

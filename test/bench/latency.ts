@@ -1,4 +1,12 @@
-import { bareSide, makeFolder, type OurSide, ourSide, progress, type Side } from './bench.ts'
+import {
+  bareSide,
+  makeFolder,
+  type OurSide,
+  ourSide,
+  progress,
+  type Side,
+  warmUp,
+} from './bench.ts'
 import { checkOutcomes } from './commands.ts'
 import type { CommandsRun } from './commands-load.ts'
 import { averageBytes, commitsBetween, commitsOf, recordsOf, storeAlone } from './cost.ts'
@@ -26,6 +34,7 @@ export async function latencyPart(options: Options, saturated: number | undefine
   const bare = await bareSide(options, { backEnds: connections, synced: false })
   const synced = await bareSide(options, { backEnds: connections, synced: true })
   const sides: readonly Side[] = [ours, bare, synced]
+  before.push((await warmUp(sides)).get(ours)!)
   const runs = new Map<Side, CommandsRun[]>(sides.map((side) => [side, []]))
   const alone: StoreRun[] = []
   for (let round = 0; round < options.rounds; round++) {

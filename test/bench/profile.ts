@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { makeFolder, ourSide, removeFolder } from './bench.ts'
+import { makeFolder, ourSide, removeFolder, warmUp } from './bench.ts'
 import { fixed, printTable, whole } from './figures.ts'
 import type { Options } from './options.ts'
 
-const warmupSeconds = 4
+const warmupSeconds = 2
 const everyUs = 200
 const listed = 45
 
@@ -33,6 +33,7 @@ export async function profilePart(options: Options): Promise<void> {
   const nodeArgs = ['--cpu-prof', `--cpu-prof-dir=${folder}`, `--cpu-prof-interval=${everyUs}`]
   const ours = await ourSide(options, { backEnds: options.connections, nodeArgs })
   const { seconds } = options
+  await warmUp([ours])
   const run = await ours.load.ask('commands', {
     seconds,
     warmupSeconds,
