@@ -1,5 +1,4 @@
-import { mkdir } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type {
   Adapter,
   AppId,
@@ -14,7 +13,7 @@ import type {
 import { Hub } from '../hub/hub.ts'
 import { expiryHoldMs, jumpMs, SystemClock } from './clock.ts'
 import { type FirstKey, provideFirstKey } from './first-key.ts'
-import { syncFolder } from './folder.ts'
+import { makeFolder } from './folder.ts'
 import { eventLog, type Log } from './log.ts'
 import { Metrics, unaccounted } from './metrics.ts'
 import { StartFailure, startFailure } from './start-failure.ts'
@@ -98,7 +97,7 @@ export class Node {
   async #start(): Promise<Started> {
     const { limits, log, adapters } = this.#parts
     const dataDir = resolve(this.#parts.dataDir)
-    await makeFolder(dataDir)
+    await makeDataFolder(dataDir)
 
     const engine = await this.#parts.openEngine(dataDir, this.#clock)
     this.#running.push({ name: 'engine', stop: () => engine.close() })
@@ -199,29 +198,25 @@ async function countsOf(engine: Engine): Promise<ReadonlyMap<AppId, Counts>> {
   return counts
 }
 
-/**
- * 0700 when we make it. One that was there keeps its mode: it may be more than ours. New folders are
- * synced into theirs, so that a power cut does not take away what is synced inside.
- */
-async function makeFolder(dataDir: string): Promise<void> {
+/** 0700 when we make it. One that was there keeps its mode: it may be more than ours. */
+async function makeDataFolder(dataDir: string): Promise<void> {
   try {
-    const first = await mkdir(dataDir, { recursive: true, mode: 0o700 })
-    if (first === undefined) return
-    for (let made = dataDir; made.length >= first.length; made = dirname(made))
-      await syncFolder(dirname(made))
+    await makeFolder(dataDir, 0o700)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
-    const why =
-      code === 'EEXIST' || code === 'ENOTDIR'
-        ? 'something in its path is a file'
-        : code === 'EACCES' || code === 'EPERM'
-          ? 'permission denied'
-          : code === 'EROFS'
-            ? 'the file system is read-only'
-            : String(code)
+    const why = whyNoFolder[code ?? ''] ?? String(code)
     throw new StartFailure(
       `the data folder ${dataDir} cannot be made: ${why}; choose another with PIKE_DATA_DIR (--data-dir)`,
       { cause: error },
     )
   }
+}
+
+const whyNoFolder: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  ENOTDIR: 'something in its path is a file',
+  ENOENT: 'this place cannot hold folders',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'no space left',
 }

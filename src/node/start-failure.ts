@@ -23,23 +23,16 @@ export function startFailure(
     address?: string
     port?: number
   }
-  if (port !== undefined && (syscall === 'listen' || syscall === 'bind')) {
-    const setting = settingOf(port)
+  if (syscall === 'listen' || syscall === 'bind') {
+    const setting = port === undefined ? undefined : settingOf(port)
     const change = setting === undefined ? '' : `, or choose another port with ${setting}`
-    if (code === 'EADDRINUSE')
-      return new StartFailure(
-        `port ${port} on ${address} is taken by another program: stop that one${change}`,
-        { cause: error },
-      )
-    if (code === 'EACCES')
-      return new StartFailure(
-        `port ${port} on ${address} may not be used: ports below 1024 need privileges${change}`,
-        { cause: error },
-      )
-    return new StartFailure(
-      `cannot listen on ${address} port ${port} (${code}): is it an address of this machine? See PIKE_API_HOST and PIKE_DEVICE_HOST`,
-      { cause: error },
-    )
+    const why =
+      code === 'EADDRINUSE'
+        ? `port ${port} on ${address} is taken by another program: stop that one${change}`
+        : code === 'EACCES'
+          ? `port ${port} on ${address} may not be used: low ports need privileges; get them${change}`
+          : `cannot listen on ${address} (${code}): is it an address of this machine? See PIKE_API_HOST and PIKE_DEVICE_HOST`
+    return new StartFailure(why, { cause: error })
   }
   if (syscall === 'getaddrinfo')
     return new StartFailure(

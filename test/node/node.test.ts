@@ -123,6 +123,9 @@ test('what fails to start takes down what had started, and the line says what to
   taken.close()
 })
 
+const listenError = (code: string, more: object): Error =>
+  Object.assign(new Error(code), { code, syscall: 'listen', ...more })
+
 const refusals: readonly [name: string, error: Error, says: RegExp][] = [
   [
     'a store in use',
@@ -130,6 +133,21 @@ const refusals: readonly [name: string, error: Error, says: RegExp][] = [
     /^the store is in use; stop the other one$/,
   ],
   ['a full disk', new StoreUnavailable(true), /no space.*free some/],
+  [
+    'an address that is not ours',
+    listenError('EADDRNOTAVAIL', { address: '192.0.2.1' }),
+    /192\.0\.2\.1.*PIKE_API_HOST/,
+  ],
+  [
+    'a port that needs privileges',
+    listenError('EACCES', { address: '0.0.0.0', port: 80 }),
+    /port 80 .*privileges.*SETTING_OF_80/,
+  ],
+  [
+    'a host name nobody knows',
+    Object.assign(new Error('x'), { code: 'ENOTFOUND', syscall: 'getaddrinfo' }),
+    /not known.*PIKE_API_HOST/,
+  ],
   ['a broken disk', new StoreUnavailable(false), /cannot be written.*PIKE_DATA_DIR/],
 ]
 for (const [name, error, says] of refusals)
@@ -155,6 +173,13 @@ test('a data folder that cannot be made is said, and nothing is made', async () 
   const { node } = stage({ dataDir: join(file, 'data') })
   await assert.rejects(node.start(), /cannot be made.*is a file.*PIKE_DATA_DIR/)
   assert.ok(!existsSync(join(file, 'data')))
+  const inFile = stage({ dataDir: file })
+  await assert.rejects(inFile.node.start(), /cannot be made.*is a file/)
+})
+
+test('a place that can hold no folders is said, and does not hang', async () => {
+  const { node } = stage({ dataDir: '/proc/nowhere/data' })
+  await assert.rejects(node.start(), /the data folder \/proc\/nowhere\/data cannot be made/)
 })
 
 test('rule 34: a jump of more than an hour is logged and said to hold expiry', async () => {
