@@ -1,3 +1,5 @@
+const shortText = 32
+
 /** Writes one value after another into memory that is used again: copy or hand over before `reset`. */
 export class Writer {
   #bytes = Buffer.allocUnsafeSlow(4_096)
@@ -26,9 +28,24 @@ export class Writer {
   /** UTF-8 with its length before it. */
   text(value: string): void {
     this.#room(4 + value.length * 3)
-    const length = this.#bytes.write(value, this.#at + 4, 'utf8')
+    const start = this.#at + 4
+    const length =
+      value.length <= shortText && this.#ascii(value, start)
+        ? value.length
+        : this.#bytes.write(value, start, 'utf8')
     this.#bytes.writeUInt32LE(length, this.#at)
-    this.#at += 4 + length
+    this.#at = start + length
+  }
+
+  /** Short plain text is written here, cheaper than asking Node to. False: it is not plain. */
+  #ascii(value: string, start: number): boolean {
+    const bytes = this.#bytes
+    for (let at = 0; at < value.length; at++) {
+      const unit = value.charCodeAt(at)
+      if (unit > 0x7f) return false
+      bytes[start + at] = unit
+    }
+    return true
   }
 
   raw(value: Uint8Array): void {

@@ -1,23 +1,17 @@
-import type {
-  AppId,
-  EndedCommand,
-  EndStatus,
-  EventId,
-  KeptEvent,
-  NewEvent,
-  Reply,
-  Step,
-} from '../../contract/index.ts'
-import { channelId, commandId } from '../../contract/index.ts'
+import type { AppId, EndStatus, EventId, KeptEvent, NewEvent, Reply } from '../../contract/index.ts'
 import { Reader, writer } from './bytes.ts'
 import { noBytes } from './command-record.ts'
+import { readEnded, writeEnded } from './ended-record.ts'
 
 const version = 1
+/** The two kinds of which there are thousands a second have a form of their own. */
+const form = { json: 0, uplink: 1, ended: 2 } as const
+const has = { channel: 1, stamp: 2, maybeRepeat: 4, noRepeat: 8 } as const
 
 /**
- * An event as it is kept: what can be read from the key or the rest is left out.
+ * An event as it is kept; what the key says is left out.
  *
- *     | version u8 | atMs f64 | head: JSON with its length before it | payload |
+ *     | version u8 | atMs f64 | form u8 | what the form holds | payload |
  *
  * A view that changes with the next record; LevelDB copies it at once.
  */
@@ -25,62 +19,44 @@ export function encodeEvent(event: NewEvent): Buffer {
   const out = writer.reset()
   out.u8(version)
   out.f64(event.atMs)
-  out.text(JSON.stringify(headOf(event)))
-  out.raw(payloadOf(event) ?? noBytes)
+  if (event.kind === 'command.ended') {
+    out.u8(form.ended)
+    writeEnded(out, event.device, event.ended)
+    out.raw(event.ended.reply?.payload ?? noBytes)
+  } else if (event.kind === 'event') {
+    out.u8(form.uplink)
+    writeUplink(event)
+    out.raw(event.payload)
+  } else {
+    const { app: _app, atMs: _atMs, ...head } = event
+    const reply = 'reply' in head ? head.reply : undefined
+    out.u8(form.json)
+    out.text(JSON.stringify(reply === undefined ? head : { ...head, reply: bare(reply) }))
+    out.raw(reply?.payload ?? noBytes)
+  }
   return out.view()
 }
 
-function payloadOf(event: NewEvent): Uint8Array | undefined {
-  if (event.kind === 'event') return event.payload
-  if (event.kind === 'command.ended') return event.ended.reply?.payload
-  if (event.kind === 'reply' || event.kind === 'command.late') return event.reply?.payload
-  return undefined
-}
-
-const bare = (reply: Reply | undefined): BareReply | undefined =>
-  reply && { status: reply.status, reason: reply.reason, contentType: reply.contentType }
-
-function headOf(event: NewEvent): Head {
-  const { kind, device, channel } = event
-  if (kind === 'event') {
-    const { name, contentType, stamp, maybeRepeat } = event
-    return { kind, device, channel, name, contentType, stamp, maybeRepeat }
-  }
-  if (kind === 'command.ended') {
-    const { ended } = event
-    const { epoch, offset, name, delivery, expect, acceptedAtMs, expiresAtMs, askedBy } = ended
-    const { status, reason, timeline } = ended
-    return {
-      kind,
-      device,
-      channel,
-      ended: {
-        ...{ epoch, offset, name, delivery, expect, acceptedAtMs, expiresAtMs, askedBy },
-        ...{ status, reason, timeline, reply: bare(ended.reply) },
-      },
-    }
-  }
-  const { app: _app, atMs: _atMs, ...rest } = event
-  return 'reply' in rest ? { ...rest, reply: bare(rest.reply) } : rest
-}
-
 type BareReply = Omit<Reply, 'payload'>
-/** What lies in a head: JSON without what stands elsewhere. */
-type Head = Readonly<Record<string, unknown>>
 
-interface EndedHead {
-  readonly epoch: number
-  readonly offset: number
-  readonly name: string
-  readonly delivery: EndedCommand['delivery']
-  readonly expect: EndedCommand['expect']
-  readonly acceptedAtMs: number
-  readonly expiresAtMs: number
-  readonly askedBy: string
-  readonly status: EndStatus
-  readonly reason?: string
-  readonly timeline: readonly Step[]
-  readonly reply?: BareReply
+const bare = ({ status, reason, contentType }: Reply): BareReply =>
+  reason === undefined ? { status, contentType } : { status, reason, contentType }
+
+function writeUplink(event: NewEvent & { kind: 'event' }): void {
+  const { stamp, channel, maybeRepeat } = event
+  writer.u8(
+    (channel === undefined ? 0 : has.channel) |
+      (stamp === undefined ? 0 : has.stamp) |
+      (maybeRepeat === undefined ? 0 : maybeRepeat ? has.maybeRepeat : has.noRepeat),
+  )
+  writer.text(event.device)
+  if (channel !== undefined) writer.text(channel)
+  writer.text(event.name)
+  writer.text(event.contentType)
+  if (stamp !== undefined) {
+    writer.u32(stamp.epoch)
+    writer.f64(stamp.sequence)
+  }
 }
 
 /** When an event was, without reading the rest of it. */
@@ -91,24 +67,37 @@ export function decodeEvent(app: AppId, id: EventId, value: Buffer): KeptEvent {
   const from = new Reader(value)
   if (from.u8() !== version) throw new RangeError('an event of an unknown version')
   const atMs = from.f64()
-  const head = JSON.parse(from.text()) as { kind: string; device: string; channel?: string }
-  const payload = from.rest()
-  const event: Record<string, unknown> = { ...head, app, atMs, id }
-  if (head.kind === 'event') event.payload = payload
-  else if (head.kind === 'command.ended') {
-    const { ended } = head as typeof head & { ended: EndedHead }
-    event.ended = wholeEnded(channelId(app, head.device, head.channel!), ended, payload)
-  } else if (event.reply !== undefined) {
-    event.reply = { ...(event.reply as BareReply), payload }
+  const about = { app, id, atMs }
+  switch (from.u8()) {
+    case form.ended: {
+      const { device, channel, ended } = readEnded(from, app)
+      return { kind: 'command.ended', ...about, device, channel, ended }
+    }
+    case form.uplink:
+      return { ...about, ...readUplink(from) }
+    case form.json: {
+      const head = JSON.parse(from.text()) as { reply?: BareReply }
+      const payload = from.rest()
+      const reply = head.reply && { reply: { ...head.reply, payload } }
+      return { ...head, ...about, ...reply } as unknown as KeptEvent
+    }
+    default:
+      throw new RangeError('an event of an unknown form')
   }
-  return event as unknown as KeptEvent
 }
 
-function wholeEnded(channel: string, ended: EndedHead, payload: Uint8Array): EndedCommand {
-  const { reply, ...rest } = ended
-  const id = commandId(channel, ended.epoch, ended.offset)
-  const whole = { id, channel, ...rest }
-  return reply === undefined ? whole : { ...whole, reply: { ...reply, payload } }
+function readUplink(from: Reader) {
+  const flags = from.u8()
+  const device = from.text()
+  const channel = flags & has.channel ? { channel: from.text() } : undefined
+  const name = from.text()
+  const contentType = from.text()
+  const stamp =
+    flags & has.stamp ? { stamp: { epoch: from.u32(), sequence: from.f64() } } : undefined
+  const said = flags & (has.maybeRepeat | has.noRepeat)
+  const maybeRepeat = said ? { maybeRepeat: said === has.maybeRepeat } : undefined
+  const what = { kind: 'event' as const, device, name, contentType, payload: from.rest() }
+  return { ...what, ...channel, ...stamp, ...maybeRepeat }
 }
 
 /** Where the outcome of an ended command is, and enough to list it without looking there. */

@@ -1,0 +1,92 @@
+import type {
+  AppId,
+  ChannelName,
+  DeviceId,
+  EndedCommand,
+  EndStatus,
+  Step,
+} from '../../contract/index.ts'
+import { channelId, commandId } from '../../contract/index.ts'
+import type { Reader, Writer } from './bytes.ts'
+
+const has = { now: 1, reply: 2, reason: 4, answer: 8, answerReason: 16 } as const
+
+/** An ended command within its event; id and channel follow from the rest. Its reply's payload is last. */
+export function writeEnded(out: Writer, device: DeviceId, ended: EndedCommand): void {
+  const { reply, reason, timeline } = ended
+  out.u8(
+    (ended.delivery === 'now' ? has.now : 0) |
+      (ended.expect === 'reply' ? has.reply : 0) |
+      (reason === undefined ? 0 : has.reason) |
+      (reply === undefined ? 0 : has.answer) |
+      (reply?.reason === undefined ? 0 : has.answerReason),
+  )
+  out.text(device)
+  out.text(ended.channel.slice(ended.channel.lastIndexOf('/') + 1))
+  out.u32(ended.epoch)
+  out.f64(ended.offset)
+  out.text(ended.name)
+  out.f64(ended.acceptedAtMs)
+  out.f64(ended.expiresAtMs)
+  out.text(ended.askedBy)
+  out.text(ended.status)
+  if (reason !== undefined) out.text(reason)
+  out.u32(timeline.length)
+  for (const step of timeline) {
+    out.text(step.status)
+    out.f64(step.atMs)
+    out.u8(step.reason === undefined ? 0 : 1)
+    if (step.reason !== undefined) out.text(step.reason)
+  }
+  if (reply === undefined) return
+  out.text(reply.status)
+  out.text(reply.contentType)
+  if (reply.reason !== undefined) out.text(reply.reason)
+}
+
+/** The reply's payload is the rest of the bytes. */
+export function readEnded(
+  from: Reader,
+  app: AppId,
+): { device: DeviceId; channel: ChannelName; ended: EndedCommand } {
+  const flags = from.u8()
+  const device = from.text()
+  const channel = from.text()
+  const whole = channelId(app, device, channel)
+  const epoch = from.u32()
+  const offset = from.f64()
+  const ended: EndedCommand = {
+    id: commandId(whole, epoch, offset),
+    channel: whole,
+    epoch,
+    offset,
+    name: from.text(),
+    delivery: flags & has.now ? 'now' : 'queue',
+    expect: flags & has.reply ? 'reply' : 'ack',
+    acceptedAtMs: from.f64(),
+    expiresAtMs: from.f64(),
+    askedBy: from.text(),
+    status: from.text() as EndStatus,
+    ...(flags & has.reason ? { reason: from.text() } : undefined),
+    timeline: readTimeline(from),
+    ...(flags & has.answer ? { reply: readReply(from, flags) } : undefined),
+  }
+  return { device, channel, ended }
+}
+
+function readTimeline(from: Reader): readonly Step[] {
+  const timeline: Step[] = []
+  for (let left = from.u32(); left > 0; left--) {
+    const status = from.text() as Step['status']
+    const atMs = from.f64()
+    timeline.push(from.u8() === 0 ? { status, atMs } : { status, atMs, reason: from.text() })
+  }
+  return timeline
+}
+
+function readReply(from: Reader, flags: number): NonNullable<EndedCommand['reply']> {
+  const status = from.text() as NonNullable<EndedCommand['reply']>['status']
+  const contentType = from.text()
+  const reason = flags & has.answerReason ? { reason: from.text() } : undefined
+  return { status, contentType, ...reason, payload: from.rest() }
+}
