@@ -104,33 +104,45 @@ interface CleanMark {
   readonly files: readonly FileState[]
 }
 
-/** Is there a clean mark that belongs to the store as it lies here? Looked at before opening. */
-export async function readCleanMark(folder: Folder): Promise<string | undefined> {
+/**
+ * How the store was left, as far as the folder tells. 'unclean': nobody closed it. 'copied': it was
+ * closed, elsewhere. 'changed': it was closed, and its files are not those that were left: what was
+ * written last may be missing.
+ */
+export type Left = 'clean' | 'unclean' | 'copied' | 'changed'
+
+export interface ReadMark {
+  readonly text: string
+  readonly left: Left
+}
+
+/** What a clean mark says of the store as it lies here. Looked at before opening. */
+export async function readCleanMark(folder: Folder): Promise<ReadMark> {
   try {
     const text = await readFile(folder.clean, 'utf8')
     const mark = JSON.parse(text) as CleanMark
     const { ino, birthtimeNs } = await stat(folder.clean, { bigint: true })
-    const same =
-      mark.inode === String(ino) &&
-      mark.bornNs === String(birthtimeNs) &&
-      JSON.stringify(mark.files) === JSON.stringify(await filesOf(folder.store))
-    return same ? text : undefined
+    if (mark.inode !== String(ino) || mark.bornNs !== String(birthtimeNs)) {
+      return { text, left: 'copied' }
+    }
+    const same = JSON.stringify(mark.files) === JSON.stringify(await filesOf(folder.store))
+    return { text, left: same ? 'clean' : 'changed' }
   } catch {
-    return undefined
+    return { text: '', left: 'unclean' }
   }
 }
 
-/** Take it, once the store is locked. @returns whether it is still the one that was read. */
-export async function takeCleanMark(folder: Folder, read: string | undefined): Promise<boolean> {
-  let text: string
+/** Take it, once the store is locked. What was read before counts if it is still there. */
+export async function takeCleanMark(folder: Folder, read: ReadMark): Promise<Left> {
+  let text = ''
   try {
     text = await readFile(folder.clean, 'utf8')
   } catch {
-    text = ''
+    // There is none, or none that can be read.
   }
   await rm(folder.clean, { force: true })
   await syncFolder(folder.path)
-  return read !== undefined && text === read
+  return text === read.text ? read.left : 'unclean'
 }
 
 /** The last that happens to a store that is closed in order. */

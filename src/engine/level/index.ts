@@ -46,7 +46,9 @@ export async function openLevelEngine(options: LevelEngineOptions): Promise<Leve
     const engine = new LevelEngine(opened, {
       ...{ folder, clock, limits, log, sync, reserveBytes, makeStore, freeBytes },
     })
-    await engine.load(opened.clean)
+    const { left, starts } = opened
+    log('store.opened', { left, starts })
+    await engine.load(left === 'clean')
     return engine
   } catch (error) {
     await opened.store.close()

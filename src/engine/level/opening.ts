@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { AppRecord } from '../../contract/index.ts'
 import { defaultApp, StoreCannotOpen } from '../../contract/index.ts'
-import type { Folder } from './folder.ts'
+import type { Folder, Left, ReadMark } from './folder.ts'
 import {
   lookAt,
   makeFolder,
@@ -26,9 +26,8 @@ export interface Opened {
   readonly store: Store
   /** What it says of itself: its format and a name that no other has. */
   readonly self: Buffer
-  /** It was closed in order, here, and nothing was lost. */
-  readonly clean: boolean
-  readonly isNew: boolean
+  /** 'clean': it was closed in order, here, and nothing was lost since. */
+  readonly left: Left | 'new'
   /** Starts so far, this one included; durable. */
   readonly starts: number
   /** The last time mark, ms since 1970 (rule 34). */
@@ -87,7 +86,7 @@ async function openLevel(folder: Folder, makeStore: (path: string) => Store): Pr
 async function begin(
   folder: Folder,
   store: Store,
-  mark: string | undefined,
+  mark: ReadMark,
   wallMs: () => number,
 ): Promise<Opened> {
   const kept = await store.get(formatKey)
@@ -96,7 +95,7 @@ async function begin(
   else mustBeKnown(folder, kept)
   const starts = Number((await store.get(startsKey))?.toString() ?? 0) + 1
   const time = await store.get(timeKey)
-  const clean = await takeCleanMark(folder, mark)
+  const left = await takeCleanMark(folder, mark)
   const batch = store.batch().put(startsKey, String(starts), asText)
   const createdAtMs = wallMs()
   const self = kept ?? Buffer.from(JSON.stringify({ format, store: randomUUID(), createdAtMs }))
@@ -110,8 +109,7 @@ async function begin(
   return {
     store,
     self,
-    clean,
-    isNew,
+    left: isNew ? 'new' : left,
     starts,
     timeMarkMs: time === undefined ? undefined : Number(time.toString()),
   }

@@ -216,7 +216,10 @@ test('answers by idempotency key are forgotten by whole days', async (t) => {
 
 test('a listener or an answer that throws stops nobody else', async (t) => {
   const surprises: object[] = []
-  const world = await running(t, { log: (event, fields) => surprises.push({ event, ...fields }) })
+  const log = (event: string, fields: object) => {
+    if (event === 'store.surprise') surprises.push(fields)
+  }
+  const world = await running(t, { log })
   const { engine } = world
   engine.events.listen(() => {
     throw new Error('listener')
@@ -227,10 +230,7 @@ test('a listener or an answer that throws stops nobody else', async (t) => {
   const event = { kind: 'presence', app: 'shop', device: 'd', atMs: 1, state: 'online' } as const
   assert.equal(await logEvents(world, [event]), 'kept')
   await keep(world, main)
-  assert.deepEqual(surprises, [
-    { event: 'store.surprise', error: 'listener' },
-    { event: 'store.surprise', error: 'answer' },
-  ])
+  assert.deepEqual(surprises, [{ error: 'listener' }, { error: 'answer' }])
 })
 
 test('events are read alike from memory and from the store', async (t) => {

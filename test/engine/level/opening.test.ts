@@ -186,6 +186,28 @@ test('rule 13: a clean mark of an earlier end is worth nothing after a crash', a
   assert.ok((await readdir(folder)).includes('level.clean'))
 })
 
+test('how a store was left is said at its start', async (t) => {
+  const path = await home(t)
+  const folder = join(path, 'one')
+  const said: unknown[] = []
+  const start = async (from: string) => {
+    const log = (event: string, fields: object) => {
+      if (event === 'store.opened') said.push((fields as { left: string }).left)
+    }
+    return openLevelEngine({ folder: from, clock, log })
+  }
+  const first = await start(folder)
+  await first.flushed()
+  await cp(folder, join(path, 'killed'), { recursive: true })
+  await first.close()
+  await cp(folder, join(path, 'copied'), { recursive: true })
+  for (const name of ['killed', 'copied', 'one']) await (await start(join(path, name))).close()
+  const log = (await readdir(join(folder, 'level'))).find((name) => name.endsWith('.log'))!
+  await rm(join(folder, 'level', log))
+  await (await start(folder)).close()
+  assert.deepEqual(said, ['new', 'unclean', 'copied', 'clean', 'changed'])
+})
+
 test('rule 34: whoever makes the clock learns the last time mark first', async (t) => {
   const folder = await home(t)
   const marks: (number | undefined)[] = []
