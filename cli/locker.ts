@@ -1,5 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { join } from 'node:path'
+import type { ConnectionOptions } from 'node:tls'
 import { Command, InvalidArgumentError } from 'commander'
 import { fileStorage, type LockerLog, runLocker, type StopReason } from '../devices/index.ts'
 import { isIdentifier } from '../src/contract/index.ts'
@@ -139,10 +141,12 @@ function defaultPort(options: Options): number {
   )
 }
 
-function trust({ tlsCa }: Options): true | { ca: Buffer } {
-  if (tlsCa === undefined) return true
+function trust({ tlsCa, host }: Options): ConnectionOptions {
+  // RFC 6066 §3: a server name is never an address; the certificate is still checked against it.
+  const name = isIP(host) === 0 ? {} : { servername: '' }
+  if (tlsCa === undefined) return name
   try {
-    return { ca: readFileSync(tlsCa) }
+    return { ...name, ca: readFileSync(tlsCa) }
   } catch (error) {
     throw new Failure(`--tls-ca ${tlsCa} cannot be read: ${(error as Error).message}`)
   }
