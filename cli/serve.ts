@@ -44,15 +44,19 @@ Settings may also come from the environment or a file; "pike config" shows the r
       sayReady(started)
     })
 
+/** One Ctrl-C may arrive twice: from the terminal, and handed on by npm or a wrapper. */
+const sameSignalMs = 500
+
 /** The first signal stops in order, the second at once; either way it is over within 5 s. */
 function stopOnSignals(node: Node, log: Log): void {
-  let stopping = false
+  let stoppingSinceMs: number | undefined
   const heard = (signal: NodeJS.Signals): void => {
-    if (stopping) {
+    if (stoppingSinceMs !== undefined) {
+      if (performance.now() < stoppingSinceMs + sameSignalMs) return
       log.warn({ event: 'gateway.stopped', signal, politely: false }, 'stopped at once')
       process.exit(130)
     }
-    stopping = true
+    stoppingSinceMs = performance.now()
     log.info({ event: 'gateway.stopping', signal }, 'no new calls; finishing what is under way')
     setTimeout(() => {
       // What was accepted is synced already; the next start treats it like a crash.

@@ -89,6 +89,14 @@ describe('a gateway as an operator starts and stops it', () => {
     await again.stop()
   })
 
+  test('one Ctrl-C that arrives twice still stops in order', async () => {
+    const gateway = await startGateway({ dataDir, env: { PIKE_LOG_LEVEL: 'info' } })
+    process.kill(gateway.pid, 'SIGINT')
+    process.kill(gateway.pid, 'SIGTERM')
+    assert.deepEqual(await gateway.exited, { code: 0, signal: null })
+    assert.match(gateway.stderr, /"politely":true/)
+  })
+
   test('SIGTERM does not wait for calls that are held or streams that are open', async () => {
     const gateway = await startGateway({ dataDir })
     await gateway.api('PUT', '/v1/devices/SZ-1', {})
