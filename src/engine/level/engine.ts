@@ -214,7 +214,7 @@ export class LevelEngine implements Engine {
       // As after an unclean start: whether the failed batch is there, nobody knows (rule 13).
       for (const part of this.#all) await part.load(this.#store, false)
     } catch (error) {
-      this.#parts.log('store.reopen', { error: textOf(error) })
+      this.#parts.log('store.reopen-failed', { error: textOf(error) })
       for (const part of this.#all) part.drop()
       if (this.#isClosed()) return
       const state = saysFull(error) ? 'full' : 'down'

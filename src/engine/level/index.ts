@@ -48,6 +48,7 @@ export async function openLevelEngine(options: LevelEngineOptions): Promise<Leve
     })
     const { left, starts } = opened
     log('store.opened', { left, starts })
+    if (left === 'changed') log('store.tail-maybe-lost', { folder: folder.store })
     await engine.load(left === 'clean')
     return engine
   } catch (error) {
