@@ -61,8 +61,8 @@ export class Pump {
 
   /** Look once more, in case a hint was lost. */
   patrol(): void {
-    if (this.#takenUpTo === this.#top) this.#top = this.#takenUpTo + 1
-    this.#read()
+    if (this.idle && this.#reading === undefined) this.#ask()
+    else this.#read()
   }
 
   /** What a `read` found. */
@@ -71,6 +71,7 @@ export class Pump {
     this.#reading = undefined
     if (read === undefined || !this.#running) return
     for (const command of found) {
+      if (command.offset > this.#top) this.#top = command.offset
       if (!this.#take(command, nowMs)) return
       this.#takenUpTo = command.offset
     }
@@ -152,7 +153,10 @@ export class Pump {
   }
 
   #read(): void {
-    if (this.#reading !== undefined || this.paused !== undefined) return
+    if (this.#reading === undefined && this.paused === undefined) this.#ask()
+  }
+
+  #ask(): void {
     const max = this.#window.maxCommands - this.#window.size
     this.#reading = { max, top: this.#top }
     this.#effects.push({ kind: 'read', after: this.#takenUpTo, max })

@@ -170,7 +170,8 @@ class Run {
 }
 
 type Step =
-  | { do: 'append'; ttlMs: number; now: boolean; reply: boolean }
+  | { do: 'append'; ttlMs: number; now: boolean; reply: boolean; hinted: boolean }
+  | { do: 'patrol' }
   | { do: 'attach'; position: 'none' | 'last' | 'behind' }
   | { do: 'detach' }
   | { do: 'crash' }
@@ -188,6 +189,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       ttlMs: fc.constantFrom(50, 500, 1e6),
       now: fc.boolean(),
       reply: fc.boolean(),
+      hinted: fc.boolean(),
     }),
   },
   {
@@ -198,6 +200,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.constant({ do: 'detach' as const }) },
+  { weight: 1, arbitrary: fc.constant({ do: 'patrol' as const }) },
   { weight: 1, arbitrary: fc.constant({ do: 'crash' as const }) },
   { weight: 6, arbitrary: fc.constant({ do: 'answer' as const }) },
   {
@@ -225,7 +228,7 @@ function take(run: Run, one: Step): void {
       mail.append(one.ttlMs, one.now, one.reply)
       const intend = channel?.pump.idle ?? false
       if (intend) mail.intended = Math.max(mail.intended, mail.top)
-      channel?.pump.hint(mail.top, intend)
+      if (one.hinted) channel?.pump.hint(mail.top, intend)
       break
     }
     case 'attach': {
@@ -235,6 +238,9 @@ function take(run: Run, one: Step): void {
       )
       break
     }
+    case 'patrol':
+      channel?.pump.patrol()
+      break
     case 'detach':
       run.detach()
       break
@@ -286,7 +292,7 @@ test('whatever happened, a device that comes and acknowledges gets all that is s
     fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
       const run = new Run()
       for (const one of steps) take(run, one)
-      run.attach(undefined)
+      if (run.channel === undefined) run.attach(undefined)
       for (let i = 0; i < 400 && run.channel !== undefined; i++) {
         run.settleAll()
         const last = run.writtenInSession.at(-1)

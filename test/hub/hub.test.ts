@@ -65,6 +65,19 @@ test('a lost hint costs time, never a command: the patrol finds it', async () =>
   assert.deepEqual(link.names, ['unhinted'])
 })
 
+test('a command that comes after a patrol found nothing goes like any other', async () => {
+  const world = await withLocker()
+  const { link, session } = await world.attach()
+  for (let round = 1; round <= 3; round++) {
+    for (let passed = 0; passed < 45; passed++) await world.pass(1 * second)
+    session.touch()
+    await world.command({ name: `round ${round}` })
+    assert.equal(link.names.length, round)
+    session.acknowledgeUpTo(link.got.at(-1)!.command.offset)
+    await world.quiet()
+  }
+})
+
 test('explain says what a command waits for, in words and in a code', async () => {
   const world = await withLocker()
   const code = async (id: string) => {
