@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { run } from 'node:test'
-import { spec } from 'node:test/reporters'
+import { spec as Spec } from 'node:test/reporters'
 
 /**
  * Runs every test file, or those whose path contains one of the words given:
@@ -26,5 +26,5 @@ if (files.length === 0) {
   tests.on('test:fail', () => {
     process.exitCode = 1
   })
-  tests.compose(spec).pipe(process.stdout)
+  tests.compose(new Spec()).pipe(process.stdout)
 }

@@ -1,6 +1,7 @@
 import type {
   Downlink,
   Epoch,
+  KeptCommand,
   Limits,
   Link,
   LinkId,
@@ -111,10 +112,13 @@ export class PikeChannel implements Link {
 
   // What the core does.
 
-  deliver({ command, repeated }: Downlink): 'open' | 'full' | 'too-large' {
+  carries({ name, payload }: KeptCommand): boolean {
+    const size = commandHeadMaxBytes + Buffer.byteLength(name) + payload.length
+    return size <= this.#host.peerFrameMaxBytes
+  }
+
+  deliver({ command, repeated }: Downlink): 'open' | 'full' {
     if (this.#session === undefined) return 'full'
-    const size = commandHeadMaxBytes + Buffer.byteLength(command.name) + command.payload.length
-    if (size > this.#host.peerFrameMaxBytes) return 'too-large'
     if (command.epoch !== this.#saidEpoch) {
       this.#saidEpoch = command.epoch
       this.#host.send({ type: 'epoch', channelNumber: this.number, epoch: command.epoch })

@@ -5,7 +5,7 @@ import type { Offset, OpenCommand, Reason, Settlement } from '../contract/index.
  * channel as another call with its own time.
  */
 export type Effect =
-  /** Write a command to the link; its answer comes back as `linkFull` or `tooLarge`. */
+  /** Write a command to the link; when it takes no more, that comes back as `linkFull`. */
   | { readonly kind: 'deliver'; readonly command: OpenCommand; readonly repeated: boolean }
   /** Look for commands after an offset; the answer comes back as `offer`. */
   | { readonly kind: 'read'; readonly after: Offset; readonly max: number }

@@ -13,7 +13,8 @@ import type { Window } from './window.ts'
  *                   takenUpTo ^            top ^
  *
  * Nothing that was read is held back: what has to wait is read again when its time has come, since
- * it may end meanwhile, and then must never be written.
+ * it may end meanwhile, and then must never be written. And nothing is written past a command that
+ * was passed over before the end of that one is durable: the mailbox's `read` sees to it.
  */
 export class Pump {
   readonly #effects: Effect[]
@@ -65,14 +66,25 @@ export class Pump {
     else this.#read()
   }
 
-  /** What a `read` found. */
-  offer(found: readonly OpenCommand[], nowMs: number): void {
+  /** What a `read` found; `carries` is the link's word on what it can carry at all. */
+  offer(
+    found: readonly OpenCommand[],
+    carries: (command: OpenCommand) => boolean,
+    nowMs: number,
+  ): void {
     const read = this.#reading
     this.#reading = undefined
     if (read === undefined || !this.#running) return
     for (const command of found) {
       if (command.offset > this.#top) this.#top = command.offset
-      if (!this.#take(command, nowMs)) return
+      const never = unwritable(command, carries, nowMs)
+      if (never !== undefined) {
+        this.settle([never])
+        this.#takenUpTo = command.offset
+        this.#read()
+        return
+      }
+      if (!this.#write(command, nowMs)) return
       this.#takenUpTo = command.offset
     }
     // Fewer than asked for: everything up to the top of then has been looked at.
@@ -95,16 +107,6 @@ export class Pump {
   drained(): void {
     this.#linkFull = false
     this.#read()
-  }
-
-  /** The link can never carry this one; it was not written (rule 7). */
-  tooLarge(command: OpenCommand, nowMs: number): void {
-    // An older, roomier link may have carried it: then nobody can say it was never written.
-    const change = command.maybeSent
-      ? ended(command, 'in-doubt', 'too-large', nowMs)
-      : ended(command, 'undeliverable', 'too-large', nowMs)
-    this.settle([change])
-    this.retire([command.offset])
   }
 
   /** These hold no place in the window any more. */
@@ -162,17 +164,8 @@ export class Pump {
     this.#effects.push({ kind: 'read', after: this.#takenUpTo, max })
   }
 
-  /** Write a command, or settle that it never will be. False: not now. */
-  #take(command: OpenCommand, nowMs: number): boolean {
-    // May have been written before: after its deadline, or ever again if it is a `now`, it stays
-    // where it is until its time to be in doubt comes (rules 2, 3, 5).
-    if (command.maybeSent && (command.delivery === 'now' || nowMs >= command.expiresAtMs)) {
-      return true
-    }
-    if (nowMs >= command.expiresAtMs) {
-      this.settle([ended(command, 'expired', 'ttl-passed', nowMs)])
-      return true
-    }
+  /** False: not now. */
+  #write(command: OpenCommand, nowMs: number): boolean {
     if (this.#linkFull) return false
     if (!this.#window.room(command.payload.length)) {
       this.#bytesFull = true
@@ -193,4 +186,29 @@ export class Pump {
     const upTo = Math.max(offset, Math.min(this.#top, offset + this.#window.maxCommands))
     this.#effects.push({ kind: 'intend', upTo })
   }
+}
+
+/**
+ * The end of a command that will not be written to this link: it is late, may not go twice, or does
+ * not fit. One that may have been written before is in doubt by this, and not only a while after its
+ * deadline: it must have ended before the device's position passes it.
+ */
+function unwritable(
+  command: OpenCommand,
+  carries: (command: OpenCommand) => boolean,
+  nowMs: number,
+): Change | undefined {
+  const { maybeSent } = command
+  if (nowMs >= command.expiresAtMs) {
+    return maybeSent
+      ? ended(command, 'in-doubt', 'maybe-sent', nowMs)
+      : ended(command, 'expired', 'ttl-passed', nowMs) // rules 2, 3
+  }
+  if (maybeSent && command.delivery === 'now') {
+    return ended(command, 'in-doubt', 'maybe-sent', nowMs) // rule 5
+  }
+  if (carries(command)) return undefined
+  return maybeSent
+    ? ended(command, 'in-doubt', 'too-large', nowMs)
+    : ended(command, 'undeliverable', 'too-large', nowMs) // rule 7
 }

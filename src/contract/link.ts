@@ -14,12 +14,10 @@ export interface Link {
   readonly protocol: string
   /** Remote address, for logs. */
   readonly peer: string
-  /**
-   * Write one command.
-   * 'open': taken. 'full': taken, but send no more until `Session.drained`. 'too-large': not taken,
-   * nothing was written, this link can never carry it.
-   */
-  deliver(downlink: Downlink): 'open' | 'full' | 'too-large'
+  /** Whether this link can carry a command at all; false: it is larger than the device takes. */
+  carries(command: KeptCommand): boolean
+  /** Write one command. 'open': taken. 'full': taken, but send no more until `Session.drained`. */
+  deliver(downlink: Downlink): 'open' | 'full'
   /** Ask for a sign of life; it arrives as `Session.touch`. False: this protocol cannot ask. */
   probe(): boolean
   /** Say why in the protocol's own words, then end. A second call does nothing. */

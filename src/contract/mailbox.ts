@@ -48,6 +48,10 @@ export interface Mailbox {
   /**
    * Durable, undelivered commands after an offset, in order, at most `max`. May answer at once.
    * Commands that end while the answer is on its way are not in it.
+   *
+   * It also waits for the ends of commands that no device has: expired, canceled, dropped and the
+   * like. Else a crash could bring such a command back behind a device that has meanwhile received
+   * a later one, and whose position would then claim it (rule 14).
    */
   read(
     channel: ChannelId,

@@ -369,26 +369,27 @@ export class Attachment implements Session, Sleeper {
   #deliver(command: OpenCommand, repeated: boolean): void {
     const nowMs = this.#now
     const answer = this.link.deliver({ command, repeated })
-    if (answer === 'too-large') {
-      this.#channel.pump.tooLarge(command, nowMs)
-      return
-    }
     this.#host.mailbox.sent(this.channel, command.offset, nowMs)
     this.#host.counts.delivered++
     if (repeated) this.#host.counts.repeated++
     if (answer === 'full') this.#channel.pump.linkFull()
   }
 
+  #offer(found: readonly OpenCommand[]): void {
+    const { link } = this
+    this.#channel.pump.offer(found, (command) => link.carries(command), this.#now)
+  }
+
   #read(after: Offset, max: number): void {
     const found = this.#host.mailbox.read(this.channel, after, max)
     if (!(found instanceof Promise)) {
-      this.#channel.pump.offer(found, this.#now)
+      this.#offer(found)
       return
     }
     found.then(
       (commands) => {
         if (this.#over) return
-        this.#channel.pump.offer(commands, this.#now)
+        this.#offer(commands)
         this.#perform()
       },
       () => {}, // the engine is down and ends this session

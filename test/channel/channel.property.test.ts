@@ -5,6 +5,9 @@ import { Channel } from '../../src/channel/index.ts'
 import type { Change, Head, OpenCommand, Settlement } from '../../src/contract/index.ts'
 import { limits } from '../../src/contract/index.ts'
 
+/** What this link can carry: every eleventh command is too large for it. */
+const carries = ({ offset }: OpenCommand): boolean => offset % 11 !== 0
+
 /**
  * A channel against the plainest mailbox there is, through thousands of orders of appends,
  * acknowledgements, late answers of the store, lost links and crashes, in virtual time.
@@ -15,6 +18,7 @@ import { limits } from '../../src/contract/index.ts'
 class Mail {
   open: OpenCommand[] = []
   ended = new Map<number, string>()
+  readonly written = new Set<number>()
   top = 0
   sentUpTo = 0
   intended = 0
@@ -67,11 +71,15 @@ class Mail {
     const at = this.open.findIndex(({ offset }) => offset === change.offset)
     if (at < 0) return
     if (change.kind === 'delivered') {
+      assert.ok(this.written.has(change.offset), 'delivered though it was never written')
       this.open[at] = { ...this.open[at]!, deliveredAtMs: change.atMs }
       return
     }
     const [gone] = this.open.splice(at, 1)
     const sent = gone!.offset <= this.sentUpTo
+    if (change.status === 'delivered') {
+      assert.ok(this.written.has(gone!.offset), 'delivered though it was never written')
+    }
     if (change.status === 'expired') assert.ok(!sent, 'expired though it may have been sent')
     assert.ok(!this.ended.has(change.offset), 'ended twice')
     this.ended.set(change.offset, change.status)
@@ -81,7 +89,6 @@ class Mail {
 /** The link's side: what it wrote, checked as it is written. */
 class Run {
   readonly mail = new Mail()
-  readonly everWritten = new Set<number>()
   channel: Channel | undefined
   writtenInSession: number[] = []
   acknowledgedUpTo = 0
@@ -131,7 +138,7 @@ class Run {
           const found = this.mail
             .list()
             .filter((one) => one.offset > effect.after && one.deliveredAtMs === undefined)
-          channel.pump.offer(found.slice(0, effect.max), this.mail.nowMs)
+          channel.pump.offer(found.slice(0, effect.max), carries, this.mail.nowMs)
         })
       }
     }
@@ -147,14 +154,15 @@ class Run {
   write(command: OpenCommand, channel: Channel): void {
     const { offset } = command
     const last = this.writtenInSession.at(-1) ?? 0
+    assert.ok(carries(command), 'written though the link cannot carry it')
     assert.ok(offset > last, `overtaken: ${offset} after ${last}`)
-    if (command.delivery === 'now') assert.ok(!this.everWritten.has(offset), 'a now written twice')
-    if (!this.everWritten.has(offset)) {
+    if (command.delivery === 'now') assert.ok(!this.mail.written.has(offset), 'a now written twice')
+    if (!this.mail.written.has(offset)) {
       assert.ok(this.mail.nowMs < command.expiresAtMs, 'first written after its expiry')
     }
     assert.ok(offset <= this.mail.intended, 'written past a kept intent')
     assert.ok(!this.mail.ended.has(offset), 'written after its end')
-    this.everWritten.add(offset)
+    this.mail.written.add(offset)
     this.writtenInSession.push(offset)
     this.mail.sentUpTo = Math.max(this.mail.sentUpTo, offset)
     assert.ok(channel.inFlight <= this.windowMax, 'more out than the window holds')

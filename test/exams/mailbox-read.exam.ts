@@ -20,6 +20,27 @@ export function mailboxReadExam(subject: EngineSubject): void {
     assert.deepEqual(await readNames(rig, 'shop/nobody/main'), [])
   })
 
+  test('nothing is read past a command whose end, unreceived, is not kept yet', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const { mailbox } = rig.engine
+    const [gone, next] = [await keep(rig, main, { name: 'gone' }), await keep(rig, main)]
+    await mailbox.open(main)
+    for (const end of ['expired', 'canceled', 'dropped'] as const) {
+      let kept = false
+      const settled = (): void => {
+        kept = true
+      }
+      const change = { kind: 'ended', offset: gone.offset, status: end, atMs: 0 } as const
+      mailbox.settle(main, { changes: [change] }, settled)
+      const found = await mailbox.read(main, gone.offset, 10)
+      assert.equal(kept, true, `read past ${end} before it was kept`)
+      assert.deepEqual(
+        found.map(({ offset }) => offset),
+        [next.offset],
+      )
+    }
+  })
+
   test('nothing is read before it is kept', async (t) => {
     const rig = await Rig.make(t, subject)
     await keep(rig, main, { name: 'a' })

@@ -187,9 +187,8 @@ test('rule 7: one poisonous command cannot block a channel', async () => {
 test('rule 7: too large for the link is undeliverable, unsent, and the next one goes', async () => {
   const world = await withLocker()
   const { link } = await world.attach()
-  link.takes = 'too-large'
-  const large = await world.command({ name: 'large' })
-  link.takes = 'open'
+  link.carriesMaxBytes = 100
+  const large = await world.command({ name: 'large', payload: new Uint8Array(101) })
   await world.command({ name: 'small' })
   const ended = await world.ended(large)
   assert.equal(ended.status, 'undeliverable')

@@ -31,15 +31,20 @@ export class MemoryLink implements Link {
   closed: { reason: Reason; retryAfterMs: number | undefined } | undefined
   probes = 0
   answersProbes = true
-  takes: 'open' | 'full' | 'too-large' = 'open'
+  takes: 'open' | 'full' = 'open'
+  carriesMaxBytes = Number.POSITIVE_INFINITY
   session: Session | undefined
 
   constructor(id: string) {
     this.id = id
   }
 
+  carries({ payload }: { readonly payload: Uint8Array }): boolean {
+    return payload.length <= this.carriesMaxBytes
+  }
+
   deliver(downlink: Downlink) {
-    if (this.takes !== 'too-large') this.got.push(downlink)
+    this.got.push(downlink)
     return this.takes
   }
 

@@ -33,6 +33,8 @@ export class Channel {
   oldestAtMs = 0
   /** The commit that holds its last change. */
   changedIn = 0
+  /** The commit that holds the last end of a command its device does not have. */
+  passedIn = 0
   /** Current epoch; 0 for none yet. */
   epoch: Epoch = 0
   /** Whether `epoch` may number new commands, or the tail may have been lost since (rule 13). */

@@ -1,4 +1,4 @@
-import type { ChannelId } from '../../contract/index.ts'
+import type { ChannelId, EndStatus } from '../../contract/index.ts'
 import { channelParts } from '../../contract/index.ts'
 import type { Apps } from './apps.ts'
 import type { Channel } from './channel.ts'
@@ -11,6 +11,9 @@ import type { Database } from './database.ts'
 import { encodePointer } from './event-record.ts'
 import type { LevelEvents } from './events.ts'
 import { commandKey, historyKey } from './keys.ts'
+
+/** Ends of commands that their device has, or had. */
+const reached = new Set<EndStatus>(['delivered', 'done', 'failed', 'rejected', 'unanswered'])
 
 /** What happens to a command once it is kept, each in one batch with all that belongs to it. */
 export class Endings {
@@ -35,6 +38,7 @@ export class Endings {
     const first = channel.live!.open.first
     channel.floor = first === undefined ? channel.top + 1 : first.offset
     channel.oldestAtMs = first === undefined ? 0 : first.acceptedAtMs
+    if (!reached.has(ending.status)) channel.passedIn = this.#database.commit
     this.#channels.changed(channel)
     this.publish(channel.id, entry, ending)
   }

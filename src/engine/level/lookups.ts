@@ -74,6 +74,10 @@ export class Lookups {
     after: Offset,
     max: number,
   ): readonly OpenCommand[] | Promise<readonly OpenCommand[]> {
+    // A device must not get past a command whose end a crash could take back (rule 14).
+    if (channel.passedIn > this.#database.durable) {
+      return this.#database.kept().then(() => this.read(channel.id, after, max))
+    }
     const entries: Entry[] = []
     let missing = false
     channel.live!.open.scan(after, (entry) => {

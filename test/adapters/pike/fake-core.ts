@@ -92,27 +92,32 @@ export class FakeSession implements Session {
   /** Push a command down the link. */
   deliver(offset: Offset, command: Partial<KeptCommand> = {}, repeated = false) {
     this.sentUpTo = Math.max(this.sentUpTo, offset)
-    const epoch = command.epoch ?? this.position.epoch
-    const downlink: Downlink = {
-      repeated,
-      command: {
-        name: 'open',
-        payload: Buffer.from('{"door":7}'),
-        contentType: 'application/json',
-        delivery: 'queue',
-        expect: 'ack',
-        acceptedAtMs: 0,
-        expiresAtMs: 0,
-        replyTimeoutMs: 60_000,
-        askedBy: 'test',
-        id: commandId(this.channel, epoch, offset),
-        channel: this.channel,
-        epoch,
-        offset,
-        ...command,
-      },
-    }
+    const downlink: Downlink = { repeated, command: this.#command(offset, command) }
     return this.link.deliver(downlink)
+  }
+
+  carries(offset: Offset, command: Partial<KeptCommand>): boolean {
+    return this.link.carries(this.#command(offset, command))
+  }
+
+  #command(offset: Offset, command: Partial<KeptCommand>): KeptCommand {
+    const epoch = command.epoch ?? this.position.epoch
+    return {
+      name: 'open',
+      payload: Buffer.from('{"door":7}'),
+      contentType: 'application/json',
+      delivery: 'queue',
+      expect: 'ack',
+      acceptedAtMs: 0,
+      expiresAtMs: 0,
+      replyTimeoutMs: 60_000,
+      askedBy: 'test',
+      id: commandId(this.channel, epoch, offset),
+      channel: this.channel,
+      epoch,
+      offset,
+      ...command,
+    }
   }
 
   #settleLater(settled: Settle): void {
