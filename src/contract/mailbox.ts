@@ -40,8 +40,12 @@ export interface Mailbox {
    * What the mailbox knows of a channel; makes nothing for one never used (all zero, no epochs).
    * Loads the channel's open commands into memory; `release` lets them go again.
    * Also makes the current epoch durable: after it, `epochs` holds one that appends will use.
+   * `renumber`: begin a new one even so, because a device stands beyond what this store has
+   * numbered in the current one. Then the store was put back without anybody noticing, and offsets
+   * numbered on in that epoch would be taken for repeats.
+   * @throws StoreUnavailable
    */
-  open(channel: ChannelId): Promise<Head>
+  open(channel: ChannelId, renumber?: boolean): Promise<Head>
   /** The hub holds no live state for this channel any more. */
   release(channel: ChannelId): void
 

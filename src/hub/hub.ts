@@ -15,6 +15,7 @@ import type {
   Explanation,
   Found,
   Gateway,
+  Head,
   Hello,
   Limits,
   Link,
@@ -143,7 +144,7 @@ export class Hub implements Core, Gateway, Host, Roads {
       const claim = await this.#engine.directory.claim(channel, link.id)
       // What the older session still had on its way settles first, so that "last kept" is true (rule 15).
       await this.#engine.flushed()
-      const head = await this.mailbox.open(channel)
+      const head = await this.#open(channel, hello)
       if (this.#arriving.get(channel) !== link) {
         return { kind: 'refused', reason: 'taken-over', retryAfterMs: this.limits.conflictHoldMs }
       }
@@ -298,6 +299,14 @@ export class Hub implements Core, Gateway, Host, Roads {
       waiters: this.#waiters.size,
       deadlines: this.deadlines.size,
     }
+  }
+
+  /** A device beyond the end of the current epoch: this store was put back, unnoticed (rule 13). */
+  async #open(channel: ChannelId, { resumeFrom }: Hello): Promise<Head> {
+    const head = await this.mailbox.open(channel)
+    const current = head.epochs.at(-1)
+    const beyond = resumeFrom?.epoch === current?.epoch && (resumeFrom?.offset ?? 0) > head.top
+    return beyond ? this.mailbox.open(channel, true) : head
   }
 
   async #find(app: AppId, id: CommandId): Promise<Found | undefined> {

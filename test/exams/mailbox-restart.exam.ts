@@ -9,6 +9,25 @@ import { append, keep, readNames, same, settle } from '../support/engine-words.t
 const main = 'shop/locker/main'
 
 export function mailboxRestartExam(subject: EngineSubject): void {
+  test('rule 13: a channel is numbered anew when it is asked to be, and stays so', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const { mailbox } = rig.engine
+    const before = await keep(rig, 'shop/locker/main')
+    const head = await mailbox.open('shop/locker/main', true)
+    const epoch = head.epochs.at(-1)!.epoch
+    assert.notEqual(epoch, before.epoch, 'the same epoch')
+    assert.deepEqual(
+      head.epochs.map((span) => span.last),
+      [before.offset, before.offset],
+    )
+    const after = await keep(rig, 'shop/locker/main')
+    assert.equal(after.epoch, epoch, 'not numbered in the new epoch')
+    assert.equal(after.offset, before.offset + 1, 'an offset was used twice')
+    const again = await mailbox.open('shop/locker/main')
+    assert.equal(again.epochs.at(-1)!.epoch, epoch, 'numbered anew without being asked')
+    assert.equal((await mailbox.find('shop/locker/main', before.epoch, 1))?.kind, 'open')
+  })
+
   test('rule 13: a clean restart goes on in the same epoch', async (t) => {
     const rig = await Rig.make(t, subject)
     const before = await keep(rig, main, { name: 'before' })

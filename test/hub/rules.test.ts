@@ -316,6 +316,23 @@ test('rule 13: an unknown position replays from the stored cursor, and both side
   assert.equal(told.length, 2)
 })
 
+test('rule 13: a device beyond the end of the current epoch begins a new one', async () => {
+  const world = await withLocker()
+  const first = await world.attach()
+  await world.command({ name: 'one' })
+  const { epoch } = first.link.got[0]!.command
+  first.session.detach(true)
+  const { session } = await world.attach({ resumeFrom: { epoch, offset: 50 } })
+  assert.equal(session.resumed, 'tail-lost')
+  assert.notEqual(session.position.epoch, epoch)
+  session.detach(true)
+  await world.pass(60 * second)
+  // Offset 50 of the old epoch will never be given again: what the device had stays unmistakable.
+  await world.command({ name: 'two' })
+  const again = await world.attach()
+  assert.equal(again.link.got.at(-1)!.command.epoch, session.position.epoch)
+})
+
 test('rule 14: replay starts at the larger of stored cursor and device position', async () => {
   const world = await withLocker()
   const first = await world.attach()

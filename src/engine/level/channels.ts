@@ -70,7 +70,9 @@ export class Channels implements Part {
     this.#database.changed()
   }
 
-  begin(channel: Channel): void {
+  /** The next offset is numbered in an epoch of this start; `anew`: in one that is new now. */
+  begin(channel: Channel, anew = false): void {
+    if (anew) channel.current = false
     if (channel.begin(randomEpoch)) this.changed(channel)
   }
 

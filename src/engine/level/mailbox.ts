@@ -85,8 +85,8 @@ export class LevelMailbox implements Mailbox {
     })
   }
 
-  open(channelId: ChannelId): Promise<Head> {
-    return new Promise((resolve, reject) => this.#open(channelId, resolve, reject))
+  open(channelId: ChannelId, renumber = false): Promise<Head> {
+    return new Promise((resolve, reject) => this.#open(channelId, renumber, resolve, reject))
   }
 
   release(channelId: ChannelId): void {
@@ -182,7 +182,12 @@ export class LevelMailbox implements Mailbox {
     return this.#apps.get(app)?.counts() ?? { accepted: 0, open: 0, ended: {} }
   }
 
-  #open(channelId: ChannelId, resolve: (head: Head) => void, reject: (error: Error) => void): void {
+  #open(
+    channelId: ChannelId,
+    renumber: boolean,
+    resolve: (head: Head) => void,
+    reject: (error: Error) => void,
+  ): void {
     if (!this.#status.ready) {
       reject(this.#status.unavailable())
       return
@@ -194,7 +199,7 @@ export class LevelMailbox implements Mailbox {
         return
       }
       this.#channels.held.attach(channel)
-      this.#channels.begin(channel)
+      this.#channels.begin(channel, renumber)
       if (this.#channels.isDurable(channel)) {
         resolve(headOf(channel))
         return
@@ -204,7 +209,7 @@ export class LevelMailbox implements Mailbox {
         if (outcome !== 'kept') reject(this.#status.unavailable())
         else if (channel.live !== undefined) resolve(headOf(channel))
         // Released meanwhile, and out of memory already.
-        else this.#open(channelId, resolve, reject)
+        else this.#open(channelId, false, resolve, reject)
       })
     })
   }

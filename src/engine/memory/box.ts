@@ -20,6 +20,7 @@ import type { MemoryEvents } from './events.ts'
 
 export const makeBox = (): Box => ({
   epochs: [],
+  renumbered: undefined,
   top: 0,
   intended: 0,
   sentUpTo: 0,

@@ -42,6 +42,8 @@ export interface MemoryDisk {
 /** The record of one channel. */
 export interface Box {
   epochs: EpochSpan[]
+  /** An epoch of its own, in place of an era it was not to go on in. */
+  renumbered: { readonly era: Epoch; readonly epoch: Epoch } | undefined
   top: Offset
   intended: Offset
   /** Exact while an engine runs and after a clean close; a crash leaves only `intended`. */
@@ -121,6 +123,12 @@ export function startOn(disk: MemoryDisk): void {
 }
 
 export const currentEra = (disk: MemoryDisk): Epoch => disk.eras.at(-1)!
+
+/** In which new commands of a channel are numbered. */
+export function epochOf(box: Box, disk: MemoryDisk): Epoch {
+  const era = currentEra(disk)
+  return box.renumbered?.era === era ? box.renumbered.epoch : era
+}
 
 /** Nothing at or below it is undelivered. */
 export function cursorOf(box: Box): Offset {

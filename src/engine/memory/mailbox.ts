@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import type {
   Appended,
   AppendOptions,
@@ -25,7 +26,7 @@ import { channelParts, commandId, deviceOf, dueAtMs } from '../../contract/index
 import { depthOf, End, historyOf, makeBox, makeRoom, openCommand } from './box.ts'
 import type { Commits } from './commits.ts'
 import type { Box, MemoryDisk } from './disk.ts'
-import { beginEpoch, currentEra, cursorOf, numberNext } from './disk.ts'
+import { beginEpoch, currentEra, cursorOf, epochOf, numberNext } from './disk.ts'
 import type { MemoryEvents } from './events.ts'
 
 export class MemoryMailbox implements Mailbox {
@@ -66,12 +67,16 @@ export class MemoryMailbox implements Mailbox {
     })
   }
 
-  open(channel: ChannelId): Promise<Head> {
+  open(channel: ChannelId, renumber = false): Promise<Head> {
     return new Promise((resolve) => {
       const look = () => resolve(headOf(this.#disk.boxes.get(channel) ?? makeBox()))
       this.#commits.keep(() => {
         // A link names the epoch in which its device will be numbered, so it is kept by now.
-        beginEpoch(this.#box(channel), currentEra(this.#disk))
+        const box = this.#box(channel)
+        if (renumber) {
+          box.renumbered = { era: currentEra(this.#disk), epoch: randomInt(1, 2 ** 32) }
+        }
+        beginEpoch(box, epochOf(box, this.#disk))
         return look
       }, look)
     })
@@ -221,7 +226,7 @@ export class MemoryMailbox implements Mailbox {
     for (const { open, status, reason } of leaving) {
       this.#end.end(channel, box, open, { status, reason, atMs: nowMs })
     }
-    const epoch = currentEra(this.#disk)
+    const epoch = epochOf(box, this.#disk)
     const offset = numberNext(box, epoch)
     const id = commandId(channel, epoch, offset)
     const kept = { ...command, id, channel, epoch, offset }
