@@ -22,7 +22,7 @@ export interface CommandBody {
   readonly reason?: string
   readonly expiresAt?: string
   readonly reply?: Reply
-  readonly timeline?: readonly { status: string; at: string; reason?: string }[]
+  readonly timeline?: readonly { status: string; at: string; reason?: string; late?: true }[]
 }
 
 export interface ExplanationBody {

@@ -17,6 +17,8 @@ export function printOutcome(command: CommandBody): void {
   for (const step of command.timeline ?? []) {
     const afterMs = Date.parse(step.at) - Date.parse(first!.at)
     const why = step.reason === undefined ? '' : `  ${step.reason}`
-    print(`${`  ${clockTime(step.at)}  +${afterMs} ms`.padEnd(28)}${step.status}${why}`)
+    print(
+      `${`  ${clockTime(step.at)}  +${afterMs} ms`.padEnd(28)}${step.status}${why}${step.late ? '  late' : ''}`,
+    )
   }
 }

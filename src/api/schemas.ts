@@ -30,7 +30,14 @@ export const Status = Type.Enum(['queued', 'sent', ...endStatuses], {
 })
 
 export const ReplyStatus = Type.Enum(['done', 'failed', 'rejected'])
-export const Step = Type.Object({ status: Status, at: Time, reason: Type.Optional(Type.String()) })
+export const Step = Type.Object({
+  status: Status,
+  at: Time,
+  reason: Type.Optional(Type.String()),
+  late: Type.Optional(
+    Type.Literal(true, { description: 'proof that came after the end; the outcome stays' }),
+  ),
+})
 export const payloadFields = {
   payload: Type.Optional(Type.Unknown({ description: 'where it is JSON' })),
   payloadBase64: Type.Optional(Type.String({ description: 'where it is not' })),

@@ -75,7 +75,12 @@ export const acceptedView = (status: CommandStatus) => {
   }
 }
 
-export const stepView = ({ status, atMs, reason }: Step) => ({ status, at: time(atMs), reason })
+export const stepView = ({ status, atMs, reason, late }: Step) => ({
+  status,
+  at: time(atMs),
+  reason,
+  late,
+})
 
 export const replyMembers = (reply: Reply): string =>
   `"status":"${reply.status}"${reply.reason === undefined ? '' : `,"reason":${JSON.stringify(reply.reason)}`}${payloadMember(reply.payload, reply.contentType)}`

@@ -20,6 +20,12 @@ import { Pump } from './pump.ts'
 import { currentEpoch, resume } from './resume.ts'
 import { type Out, Window } from './window.ts'
 
+/** A command that was proven to have arrived after it had ended. */
+export interface LateProof {
+  readonly offset: Offset
+  readonly id: CommandId
+}
+
 /**
  * The live state of one channel while something is attached to it.
  *
@@ -77,7 +83,7 @@ export class Channel {
    * The device's end has this one (rule 12). Answers with what had ended in doubt before: the proof
    * comes late, changes nothing, but is told. 'unknown': neither sent nor resumed past.
    */
-  acknowledge(offset: Offset, nowMs: number): readonly CommandId[] | 'unknown' {
+  acknowledge(offset: Offset, nowMs: number): readonly LateProof[] | 'unknown' {
     if (!this.pump.spoken(offset)) return 'unknown'
     const out = this.#window.acknowledge(offset)
     this.#settleAcknowledged(out === undefined ? [] : [out], nowMs)
@@ -85,7 +91,7 @@ export class Channel {
   }
 
   /** It has this one and all before it. */
-  acknowledgeUpTo(offset: Offset, nowMs: number): readonly CommandId[] | 'unknown' {
+  acknowledgeUpTo(offset: Offset, nowMs: number): readonly LateProof[] | 'unknown' {
     if (!this.pump.spoken(offset)) return 'unknown'
     this.#settleAcknowledged(this.#window.acknowledgeUpTo(offset), nowMs)
     return this.#lateProof(0, offset)
@@ -137,16 +143,16 @@ export class Channel {
     if (changes.length > 0) this.pump.settle(changes)
   }
 
-  #lateProof(from: Offset, upTo: Offset): readonly CommandId[] {
+  #lateProof(from: Offset, upTo: Offset): readonly LateProof[] {
     if (this.#doubted.size === 0) return nothing
-    const late: CommandId[] = []
+    const late: LateProof[] = []
     for (const [offset, id] of this.#doubted) {
       if (offset < from || offset > upTo) continue
-      late.push(id)
+      late.push({ offset, id })
       this.#doubted.delete(offset)
     }
     return late
   }
 }
 
-const nothing: readonly CommandId[] = []
+const nothing: readonly LateProof[] = []

@@ -75,6 +75,8 @@ export interface Step {
   readonly status: OpenStatus | EndStatus
   readonly atMs: number
   readonly reason?: string
+  /** Proof that came after the end; the outcome does not change (rule 8). */
+  readonly late?: true
 }
 
 /** What a device answered. `reason` is a short word, e.g. `late`, `jammed`. */
@@ -109,7 +111,10 @@ export interface EndedCommand {
   readonly askedBy: KeyName
   readonly status: EndStatus
   readonly reason?: string
-  /** From `queued` to the end, in order of time. */
+  /**
+   * From `queued` to the end, in order of time. As `find` and `history` read it, late steps follow
+   * the end, in the order they came; its outcome event never has them.
+   */
   readonly timeline: readonly Step[]
   readonly reply?: Reply
 }

@@ -7,6 +7,8 @@ export const limits = {
   mailboxMaxCommands: 1_000,
   /** Payload bytes of one channel's undelivered commands. At the bound: as above. */
   mailboxMaxBytes: 1_048_576,
+  /** Late proof kept in one ended command's timeline. Further proof is only in the events. */
+  lateStepsMax: 4,
   /** Payload of one command or event. Above: `413`, or the protocol's own word for it. */
   payloadMaxBytes: 48 * 1024,
   /** Length of a command's or event's name, bytes of UTF-8. Above: `400`, or protocol error. */

@@ -73,8 +73,8 @@ export interface Mailbox {
   sent(channel: ChannelId, upTo: Offset, atMs: number): void
 
   /**
-   * Change what is kept of a channel, all in one batch: ends, deliveries, and the uplinks they came
-   * with. A change of a command that is not open any more is passed over.
+   * Change what is kept of a channel, all in one batch: ends, deliveries, late proof, and the uplinks
+   * they came with. A change of a command that is not open any more is passed over.
    */
   settle(channel: ChannelId, settlement: Settlement, settled: (outcome: Settled) => void): void
 
@@ -167,6 +167,11 @@ export type Change =
 
 export interface Settlement {
   readonly changes: readonly Change[]
+  /**
+   * Proof that came after the end of these; kept beside their history, at most `lateStepsMax` each.
+   * Of what has not ended by then, these changes included, or is forgotten, it is passed over.
+   */
+  readonly late?: readonly { readonly offset: Offset; readonly step: Step }[]
   /** Kept in the log before the outcome events of the changes. */
   readonly events?: readonly NewEvent[]
   /** The channel's dedupe state after these uplinks. */

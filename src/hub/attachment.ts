@@ -1,10 +1,9 @@
-import type { Channel } from '../channel/index.ts'
+import type { Channel, LateProof } from '../channel/index.ts'
 import { replied } from '../channel/index.ts'
 import type {
   Change,
   Claim,
   Clock,
-  CommandId,
   DeviceReply,
   Found,
   Limits,
@@ -287,8 +286,11 @@ export class Attachment implements Session, Sleeper {
     const uplinks = stamp === undefined || this.#over ? undefined : this.#channel.keptUplinks
     if (found.kind === 'ended') {
       // Outcomes never change (rule 8).
-      const late: NewEvent = { ...about, kind: 'command.late', proof: 'reply', reply: answer }
-      this.#keep({ changes: [], events: [late], uplinks }, settled)
+      const event: NewEvent = { ...about, kind: 'command.late', proof: 'reply', reply: answer }
+      const late = [
+        { offset: reply.offset, step: { status, reason, late: true, atMs: nowMs } },
+      ] as const
+      this.#keep({ changes: [], late, events: [event], uplinks }, settled)
       return
     }
     // Command's end, reply event and cursor are one batch (rule 16).
@@ -298,14 +300,21 @@ export class Attachment implements Session, Sleeper {
     this.#keep({ changes: [change], events: [event], uplinks }, settled)
   }
 
-  #acknowledged(late: readonly CommandId[] | 'unknown'): 'ok' | 'unknown' {
+  #acknowledged(proofs: readonly LateProof[] | 'unknown'): 'ok' | 'unknown' {
     this.#perform()
-    if (late === 'unknown') return 'unknown'
-    if (late.length === 0) return 'ok'
+    if (proofs === 'unknown') return 'unknown'
+    if (proofs.length === 0) return 'ok'
     const { app, device, channel } = channelParts(this.channel)
-    const about = { app, device, channel, atMs: this.#now, kind: 'command.late' as const }
-    const events = late.map((command) => ({ ...about, command, proof: 'acknowledged' as const }))
-    this.#keep({ changes: [], events }, ignore)
+    const atMs = this.#now
+    const about = { app, device, channel, atMs, kind: 'command.late' as const }
+    const step = { status: 'delivered', late: true, atMs } as const
+    const events = proofs.map(({ id }) => ({
+      ...about,
+      command: id,
+      proof: 'acknowledged' as const,
+    }))
+    const late = proofs.map(({ offset }) => ({ offset, step }))
+    this.#keep({ changes: [], late, events }, ignore)
     return 'ok'
   }
 

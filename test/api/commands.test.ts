@@ -138,6 +138,34 @@ test('a reply comes back with its payload: JSON as it was, bytes as base64, fals
   }
 })
 
+test('rule 8: late proof follows the end in the timeline, and the outcome stays', async () => {
+  const { body } = await world.send({ name: 'open', expect: 'reply' })
+  await world.gateway.end('default', body.id, 'in-doubt')
+  const step = {
+    status: 'failed',
+    reason: 'jammed',
+    late: true,
+    atMs: world.clock.nowMs(),
+  } as const
+  await new Promise((settled) =>
+    world.engine.mailbox.settle(
+      'default/SZ-0042/main',
+      { changes: [], late: [{ offset: body.offset, step }] },
+      settled,
+    ),
+  )
+  const at = new Date(step.atMs).toISOString()
+  const got = await world.call('GET', `/v1/commands/${body.id}`)
+  assert.equal(got.body.status, 'in-doubt')
+  assert.deepEqual(got.body.timeline, [
+    { status: 'queued', at },
+    { status: 'in-doubt', at },
+    { status: 'failed', at, reason: 'jammed', late: true },
+  ])
+  const page = await world.call('GET', '/v1/devices/SZ-0042/commands?status=in-doubt')
+  assert.deepEqual(page.body.items[0].timeline, got.body.timeline)
+})
+
 test('Prefer: wait holds the call until the command has ended', async () => {
   const asked = world.send({ name: 'open' }, { headers: { prefer: 'respond-async, wait=10' } })
   while (world.gateway.waiting === 0) await new Promise(setImmediate)

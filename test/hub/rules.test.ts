@@ -223,7 +223,34 @@ test('rule 8: an outcome never changes; later proof is told', async () => {
   assert.equal(await world.status(id), 'in-doubt')
   const [late] = await world.events('command.late')
   assert.equal(late?.kind === 'command.late' && late.command, id)
-  assert.equal((await world.events('command.ended')).length, 1)
+  assert.deepEqual(await lateSteps(world, id), ['done()'])
+  const [outcome, ...others] = await world.events('command.ended')
+  assert.deepEqual(others, [])
+  assert.equal(
+    outcome?.kind === 'command.ended' && outcome.ended.timeline.at(-1)?.status,
+    'in-doubt',
+  )
+})
+
+test('rule 8: a late acknowledgement is told too, and then a late reply', async () => {
+  const world = await withLocker()
+  const { link, session } = await world.attach()
+  const ids = [
+    await world.command({ expect: 'reply', ttlMs: 1 * second }),
+    await world.command({ ttlMs: 1 * second }),
+  ]
+  await world.pass(11 * second)
+  assert.deepEqual(await statuses(world, ids), ['in-doubt', 'in-doubt'])
+  assert.equal(session.acknowledgeUpTo(link.got[1]!.command.offset), 'ok')
+  await world.quiet()
+  session.reply(replyTo(link.got[0]!, 'failed', { reason: 'jammed' }), settling())
+  await world.quiet()
+  const after = await world.restart()
+  assert.deepEqual(await lateSteps(after, ids[0]!), ['delivered()', 'failed(jammed)'])
+  assert.deepEqual(await lateSteps(after, ids[1]!), ['delivered()'])
+  assert.deepEqual(await statuses(after, ids), ['in-doubt', 'in-doubt'])
+  assert.equal((await after.events('command.late')).length, 3)
+  assert.equal((await after.events('command.ended')).length, 2)
 })
 
 test('rule 9: every command records who asked', async () => {
@@ -489,6 +516,15 @@ test('rule 30: an id reaches only into the app of whoever asks', async () => {
   assert.equal((await world.hub.cancel('other', id)).kind, 'unknown')
   assert.equal(await world.hub.explain('other', id), undefined)
 })
+
+/** What follows the end in a command's timeline. */
+async function lateSteps(world: World, id: string): Promise<readonly string[]> {
+  const { timeline, status } = await world.ended(id)
+  const end = timeline.findIndex((step) => step.status === status)
+  const after = timeline.slice(end + 1)
+  assert.ok(after.every((step) => step.late === true) && !timeline[end]!.late)
+  return after.map(({ status, reason = '' }) => `${status}(${reason})`)
+}
 
 const statuses = (world: World, ids: readonly string[]) =>
   Promise.all(ids.map((id) => world.status(id)))

@@ -107,6 +107,10 @@ export class Reader {
     return value
   }
 
+  get isOver(): boolean {
+    return this.#at >= this.#bytes.length
+  }
+
   rest(): Buffer {
     return this.#bytes.subarray(this.#at)
   }

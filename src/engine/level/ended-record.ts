@@ -9,6 +9,7 @@ import type {
 import { channelId, commandId } from '../../contract/index.ts'
 import type { Reader, Writer } from './bytes.ts'
 
+const stepHas = { reason: 1, late: 2 } as const
 const has = { now: 1, reply: 2, reason: 4, answer: 8, answerReason: 16 } as const
 
 /** An ended command within its event; id and channel follow from the rest. Its reply's payload is last. */
@@ -31,13 +32,7 @@ export function writeEnded(out: Writer, device: DeviceId, ended: EndedCommand): 
   out.text(ended.askedBy)
   out.text(ended.status)
   if (reason !== undefined) out.text(reason)
-  out.u32(timeline.length)
-  for (const step of timeline) {
-    out.text(step.status)
-    out.f64(step.atMs)
-    out.u8(step.reason === undefined ? 0 : 1)
-    if (step.reason !== undefined) out.text(step.reason)
-  }
+  writeTimeline(out, timeline)
   if (reply === undefined) return
   out.text(reply.status)
   out.text(reply.contentType)
@@ -74,12 +69,24 @@ export function readEnded(
   return { device, channel, ended }
 }
 
-function readTimeline(from: Reader): readonly Step[] {
+export function writeTimeline(out: Writer, timeline: readonly Step[]): void {
+  out.u32(timeline.length)
+  for (const step of timeline) {
+    out.text(step.status)
+    out.f64(step.atMs)
+    out.u8((step.reason === undefined ? 0 : stepHas.reason) | (step.late ? stepHas.late : 0))
+    if (step.reason !== undefined) out.text(step.reason)
+  }
+}
+
+export function readTimeline(from: Reader): readonly Step[] {
   const timeline: Step[] = []
   for (let left = from.u32(); left > 0; left--) {
     const status = from.text() as Step['status']
     const atMs = from.f64()
-    timeline.push(from.u8() === 0 ? { status, atMs } : { status, atMs, reason: from.text() })
+    const flags = from.u8()
+    const step = flags & stepHas.reason ? { status, atMs, reason: from.text() } : { status, atMs }
+    timeline.push(flags & stepHas.late ? { ...step, late: true } : step)
   }
   return timeline
 }

@@ -12,6 +12,7 @@ import { LevelEvents } from './events.ts'
 import type { Folder } from './folder.ts'
 import { leaveCleanMark, storeBytesOf } from './folder.ts'
 import { Idempotency } from './idempotency.ts'
+import { Late } from './late.ts'
 import { Lookups } from './lookups.ts'
 import { LevelMailbox } from './mailbox.ts'
 import { LevelNames } from './names.ts'
@@ -92,13 +93,14 @@ export class LevelEngine implements Engine {
     const idempotency = new Idempotency(database, clock, limits.idempotencyMs)
     const names = new LevelNames(database, status, apps)
     const endings = new Endings(database, channels, apps, events)
+    const late = new Late(database, apps, events, limits.lateStepsMax, surprised)
     const refused = () => this.#refused()
     const appending = new Appending({
       ...{ database, clock, channels, apps, endings, idempotency, refused },
     })
     const lookups = new Lookups(database, status, channels, events, surprised)
     this.mailbox = new LevelMailbox({
-      ...{ database, status, channels, apps, events, appending, endings, lookups },
+      ...{ database, status, channels, apps, events, appending, endings, late, lookups },
       ...{ surprised, clock },
     })
     this.events = events
@@ -109,7 +111,7 @@ export class LevelEngine implements Engine {
     this.#channels = channels
     this.#idempotency = idempotency
     this.#space = new Space(folder.path, clock, parts.reserveBytes, parts.freeBytes)
-    this.#all = [channels, apps, events, idempotency, names]
+    this.#all = [late, channels, apps, events, idempotency, names]
     for (const part of this.#all) database.add(part)
   }
 

@@ -1,7 +1,16 @@
-import type { AppId, EndStatus, EventId, KeptEvent, NewEvent, Reply } from '../../contract/index.ts'
+import type {
+  AppId,
+  EndedCommand,
+  EndStatus,
+  EventId,
+  KeptEvent,
+  NewEvent,
+  Reply,
+  Step,
+} from '../../contract/index.ts'
 import { Reader, writer } from './bytes.ts'
 import { noBytes } from './command-record.ts'
-import { readEnded, writeEnded } from './ended-record.ts'
+import { readEnded, readTimeline, writeEnded, writeTimeline } from './ended-record.ts'
 
 const version = 1
 /** The two kinds of which there are thousands a second have a form of their own. */
@@ -105,6 +114,8 @@ export interface Pointer {
   readonly sequence: number
   readonly acceptedAtMs: number
   readonly status: EndStatus
+  /** Proof that came after the end: the outcome event never changes (rule 8). */
+  readonly late?: readonly Step[]
 }
 
 export function encodePointer(pointer: Pointer): Buffer {
@@ -112,14 +123,20 @@ export function encodePointer(pointer: Pointer): Buffer {
   out.f64(pointer.sequence)
   out.f64(pointer.acceptedAtMs)
   out.text(pointer.status)
+  if (pointer.late !== undefined) writeTimeline(out, pointer.late)
   return out.view()
 }
 
 export function decodePointer(value: Buffer): Pointer {
   const from = new Reader(value)
-  return {
+  const pointer = {
     sequence: from.f64(),
     acceptedAtMs: from.f64(),
     status: from.text() as EndStatus,
   }
+  return from.isOver ? pointer : { ...pointer, late: readTimeline(from) }
 }
+
+/** As it is read: with what came after its end. */
+export const withLate = (ended: EndedCommand, { late }: Pointer): EndedCommand =>
+  late === undefined ? ended : { ...ended, timeline: [...ended.timeline, ...late] }

@@ -1,16 +1,19 @@
 import type {
   AppId,
+  ChannelId,
   EventId,
   EventPage,
   EventQuery,
   Events,
   KeptEvent,
   NewEvent,
+  Offset,
   Settled,
 } from '../../contract/index.ts'
 import { channelId } from '../../contract/index.ts'
 import type { AppState, Apps } from './apps.ts'
 import type { Database, Part } from './database.ts'
+import type { Pointer } from './event-record.ts'
 import { decodeEvent, encodeEvent, eventAtMs } from './event-record.ts'
 import { eventKey, historyKey, sequenceOf } from './keys.ts'
 import { RecentEvents } from './recent.ts'
@@ -114,6 +117,19 @@ export class LevelEvents implements Events, Part {
     const value = await this.#database.store.get(eventKey(app, sequence))
     const id = this.#apps.get(app)?.idOf(sequence) ?? start
     return value === undefined ? undefined : this.#decoded(app, id, value)
+  }
+
+  /** The way to an end that is part of the commit that gathers now. */
+  endingOf(channel: ChannelId, offset: Offset): Pointer | undefined {
+    for (let at = this.#fresh.length - 1; at >= 0; at--) {
+      const event = this.#fresh[at]!
+      if (event.kind !== 'command.ended') continue
+      const { ended } = event
+      if (ended.offset !== offset || ended.channel !== channel) continue
+      const { acceptedAtMs, status } = ended
+      return { sequence: this.#freshSequences[at]!, acceptedAtMs, status }
+    }
+    return undefined
   }
 
   listen(heard: (events: readonly KeptEvent[]) => void): () => void {

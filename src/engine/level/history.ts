@@ -4,7 +4,7 @@ import type { Channel } from './channel.ts'
 import { decodeCommand } from './command-record.ts'
 import { openCommand } from './commands.ts'
 import type { Pointer } from './event-record.ts'
-import { decodePointer } from './event-record.ts'
+import { decodePointer, withLate } from './event-record.ts'
 import type { LevelEvents } from './events.ts'
 import { commandKey, historyKey, offsetOf } from './keys.ts'
 import type { Store, StoreIterator } from './store.ts'
@@ -126,7 +126,8 @@ class Lane {
     const { status, sequence } = candidate.pointer
     if (this.#status !== undefined && this.#status !== status) return undefined
     const event = await events.find(appOf(channel.id), sequence)
-    return event?.kind === 'command.ended' ? { kind: 'ended', command: event.ended } : undefined
+    if (event?.kind !== 'command.ended') return undefined
+    return { kind: 'ended', command: withLate(event.ended, candidate.pointer) }
   }
 
   async close(): Promise<void> {

@@ -12,7 +12,7 @@ import type {
  * have a fixed width, so that they sort.
  *
  *     m/<app>/<device>/<channel>/<offset>   open command                     command-record.ts
- *     h/<app>/<device>/<channel>/<offset>   ended command: where its outcome is  event-record.ts
+ *     h/<app>/<device>/<channel>/<offset>   ended command: where its outcome is, late proof  event-record.ts
  *     c/<app>/<device>/<channel>            record of a channel              record.ts
  *     e/<app>/<sequence>                    event                            event-record.ts
  *     n/<app>                               counters of an app, and its log  apps.ts

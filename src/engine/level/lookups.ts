@@ -15,7 +15,7 @@ import type { Entry } from './command-record.ts'
 import { decodeCommand } from './command-record.ts'
 import { openCommand } from './commands.ts'
 import type { Database } from './database.ts'
-import { decodePointer } from './event-record.ts'
+import { decodePointer, withLate } from './event-record.ts'
 import type { LevelEvents } from './events.ts'
 import { historyPage } from './history.ts'
 import { channelOfKey, channelsOf, commandKey, historyKey } from './keys.ts'
@@ -157,9 +157,10 @@ export class Lookups {
     const keys = [historyKey(id, offset), commandKey(id, offset)]
     const [pointer, command] = await this.#database.store.getMany(keys)
     if (pointer !== undefined) {
-      const event = await this.#events.find(appOf(id), decodePointer(pointer).sequence)
+      const way = decodePointer(pointer)
+      const event = await this.#events.find(appOf(id), way.sequence)
       if (event?.kind !== 'command.ended' || event.ended.epoch !== epoch) return undefined
-      return { kind: 'ended', command: event.ended }
+      return { kind: 'ended', command: withLate(event.ended, way) }
     }
     if (command === undefined) return undefined
     const stored = decodeCommand(offset, command)

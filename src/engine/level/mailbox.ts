@@ -28,6 +28,7 @@ import type { Database } from './database.ts'
 import type { Endings } from './endings.ts'
 import type { LevelEvents } from './events.ts'
 import { headOf } from './head.ts'
+import type { Late } from './late.ts'
 import type { Lookups } from './lookups.ts'
 import type { Status } from './status.ts'
 
@@ -39,6 +40,7 @@ export interface MailboxParts {
   readonly events: LevelEvents
   readonly appending: Appending
   readonly endings: Endings
+  readonly late: Late
   readonly lookups: Lookups
   readonly surprised: (error: unknown) => void
   readonly clock: Clock
@@ -53,6 +55,7 @@ export class LevelMailbox implements Mailbox {
   readonly #events: LevelEvents
   readonly #appending: Appending
   readonly #endings: Endings
+  readonly #late: Late
   readonly #lookups: Lookups
   readonly #surprised: (error: unknown) => void
   readonly #clock: Clock
@@ -65,6 +68,7 @@ export class LevelMailbox implements Mailbox {
     this.#events = parts.events
     this.#appending = parts.appending
     this.#endings = parts.endings
+    this.#late = parts.late
     this.#lookups = parts.lookups
     this.#surprised = parts.surprised
     this.#clock = parts.clock
@@ -129,9 +133,10 @@ export class LevelMailbox implements Mailbox {
       return
     }
     const channel = this.#channels.use(channelId)
+    const needsLive = settlement.changes.length > 0 || settlement.late !== undefined
     const later =
       this.#channels.isLoading(channel) ||
-      (channel.live === undefined && channel.count > 0 && settlement.changes.length > 0)
+      (channel.live === undefined && channel.count > 0 && needsLive)
     if (!later) {
       this.#settle(channel, settlement)
       this.#database.after(settled)
@@ -215,13 +220,19 @@ export class LevelMailbox implements Mailbox {
   }
 
   #settle(channel: Channel, settlement: Settlement): void {
-    const { events, changes, uplinks, attempts, intendUpTo } = settlement
+    const { events, changes, late, uplinks, attempts, intendUpTo } = settlement
     if (events !== undefined) for (const event of events) this.#events.keep(event)
     for (const change of changes) {
       const entry = channel.live?.open.get(change.offset)
       if (entry === undefined) continue
       if (change.kind === 'ended') this.#endings.end(channel, entry, change)
       else this.#endings.delivered(channel, entry, change.atMs)
+    }
+    if (late !== undefined) {
+      for (const { offset, step } of late) {
+        const isOpen = channel.live?.open.get(offset) !== undefined
+        if (!isOpen) this.#late.keep(channel.id, offset, step)
+      }
     }
     if (uplinks !== undefined && uplinks !== channel.uplinks) {
       channel.uplinks = uplinks

@@ -21,6 +21,7 @@ import type {
   OpenCommand,
   Settled,
   Settlement,
+  Step,
 } from '../../contract/index.ts'
 import { channelParts, commandId, deviceOf, dueAtMs } from '../../contract/index.ts'
 import { depthOf, End, historyOf, makeBox, makeRoom, openCommand } from './box.ts'
@@ -129,6 +130,7 @@ export class MemoryMailbox implements Mailbox {
         const box = this.#box(channel)
         for (const event of settlement.events ?? []) this.#events.keep(event)
         for (const change of settlement.changes) this.#change(channel, box, change)
+        for (const { offset, step } of settlement.late ?? []) this.#late(box, offset, step)
         box.uplinks = settlement.uplinks ?? box.uplinks
         box.attempts = settlement.attempts ?? box.attempts
         this.#intend(box, settlement.intendUpTo ?? 0)
@@ -261,6 +263,16 @@ export class MemoryMailbox implements Mailbox {
     open.deliveredAtMs ??= change.atMs
     const { replyTimeoutMs } = open.command
     this.#nextDueMs = Math.min(this.#nextDueMs, open.deliveredAtMs + replyTimeoutMs)
+  }
+
+  /** The command in the log stays as it is. */
+  #late(box: Box, offset: Offset, step: Step): void {
+    const ended = box.ended.get(offset)
+    if (ended === undefined) return
+    const { timeline } = ended.command
+    if (timeline.filter(({ late }) => late).length >= this.#limits.lateStepsMax) return
+    const command = { ...ended.command, timeline: [...timeline, step] }
+    box.ended.set(offset, { ...ended, command })
   }
 
   #intend(box: Box, upTo: Offset): void {

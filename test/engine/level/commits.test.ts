@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test'
 import test from 'node:test'
 import type { Appended, Engine, EngineState, Settled } from '../../../src/contract/index.ts'
 import { StoreUnavailable } from '../../../src/contract/index.ts'
+import { makeStore } from '../../../src/engine/level/store.ts'
 import { append, keep, logEvents, readNames, settle } from '../../support/engine-words.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { breakage, Disk, type OpenOptions, openOnDisk, until } from './subject.ts'
@@ -231,6 +232,30 @@ test('a listener or an answer that throws stops nobody else', async (t) => {
   assert.equal(await logEvents(world, [event]), 'kept')
   await keep(world, main)
   assert.deepEqual(surprises, [{ error: 'listener' }, { error: 'answer' }])
+})
+
+test('late proof of what is forgotten in the same commit leaves nothing behind', async (t) => {
+  const world = await running(t)
+  const { engine, clock, folder } = world
+  const { offset } = await keep(world, main)
+  const atMs = clock.nowMs()
+  const change = { kind: 'ended', offset, status: 'in-doubt', atMs } as const
+  await settle(world, main, { changes: [change] })
+  clock.advance(1_000)
+  let purging = true
+  const purged = engine.events.purge(clock.nowMs()).finally(() => {
+    purging = false
+  })
+  const late = [{ offset, step: { status: 'done', late: true, atMs } }] as const
+  await until(() => {
+    engine.mailbox.settle(main, { changes: [], late }, () => {})
+    return !purging
+  })
+  assert.equal(await purged, 1)
+  await engine.close()
+  const store = makeStore(join(folder, 'level'))
+  assert.deepEqual(await store.keys({ gte: 'h/', lt: 'h0' }).all(), [])
+  await store.close()
 })
 
 test('events are read alike from memory and from the store', async (t) => {

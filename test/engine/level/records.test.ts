@@ -136,7 +136,23 @@ test('the way to an outcome is read as it was written', () => {
   for (const status of endStatuses) {
     const pointer = { sequence: 2 ** 50, acceptedAtMs: 1_767_225_600_123, status }
     assert.deepEqual(decodePointer(Buffer.from(encodePointer(pointer))), pointer)
+    const late = [
+      { status: 'delivered' as const, atMs: 1_767_225_600_124, late: true as const },
+      { status: 'failed' as const, atMs: 2, reason: 'jämmed', late: true as const },
+    ]
+    const more = { ...pointer, late }
+    assert.deepEqual(decodePointer(Buffer.from(encodePointer(more))), more)
   }
+})
+
+test('the way to an outcome is read as it was written before there was late proof', () => {
+  const bytes = Buffer.alloc(8 + 8 + 4 + 'done'.length)
+  bytes.writeDoubleLE(77, 0)
+  bytes.writeDoubleLE(1_767_225_600_123, 8)
+  bytes.writeUInt32LE('done'.length, 16)
+  bytes.write('done', 20)
+  const pointer = { sequence: 77, acceptedAtMs: 1_767_225_600_123, status: 'done' }
+  assert.deepEqual(decodePointer(bytes), pointer)
 })
 
 test('keys of offsets sort as the offsets do, and stay with their channel', () => {
