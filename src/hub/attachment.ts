@@ -1,24 +1,20 @@
 import type { Channel, LateProof } from '../channel/index.ts'
-import { replied } from '../channel/index.ts'
 import type {
   Change,
   Claim,
   Clock,
   DeviceReply,
-  Found,
   Limits,
   Link,
   Mailbox,
-  NewEvent,
   Offset,
   OpenCommand,
   Reason,
   Session,
-  Settlement,
   Uplink,
 } from '../contract/index.ts'
-import { channelParts } from '../contract/index.ts'
 import type { Deadlines, Sleeper } from './deadlines.ts'
+import { Uplinks } from './uplinks.ts'
 
 /** What an attachment needs of the hub. */
 export interface Host {
@@ -56,11 +52,10 @@ export class Attachment implements Session, Sleeper {
 
   readonly #channel: Channel
   readonly #host: Host
+  readonly #uplinks: Uplinks
   #over = false
   #performing = false
   #suspect = false
-  /** Uplinks that wait for one whose command is being looked up, so that none overtakes another. */
-  #held: (() => void)[] | undefined
 
   constructor(host: Host, claim: Claim, link: Link, channel: Channel) {
     this.#host = host
@@ -68,6 +63,7 @@ export class Attachment implements Session, Sleeper {
     this.link = link
     this.#channel = channel
     this.attachedAtMs = host.clock.nowMs()
+    this.#uplinks = new Uplinks(host, channel, this)
     this.#perform()
   }
 
@@ -116,38 +112,7 @@ export class Attachment implements Session, Sleeper {
   }
 
   receive(uplinks: readonly Uplink[], settled: (outcome: 'kept' | 'unavailable') => void): void {
-    if (this.#held !== undefined) {
-      this.#held.push(() => this.receive(uplinks, settled))
-      return
-    }
-    if (this.#over) {
-      settled('unavailable')
-      return
-    }
-    const nowMs = this.#now
-    const { app, device, channel } = channelParts(this.channel)
-    const events: NewEvent[] = []
-    for (const uplink of uplinks) {
-      this.#host.counts.uplinks++
-      if (this.#channel.judge(uplink) !== 'fresh') {
-        this.#host.counts.duplicates++
-        continue
-      }
-      events.push({
-        kind: 'event',
-        app,
-        device,
-        channel,
-        atMs: nowMs,
-        name: uplink.name,
-        payload: uplink.payload,
-        contentType: uplink.contentType,
-        stamp: uplink.stamp,
-        maybeRepeat: uplink.maybeRepeat,
-      })
-    }
-    // Even where nothing is new the answer waits its turn: the first copy may still be on its way.
-    this.#keep({ changes: [], events, uplinks: this.#channel.keptUplinks }, settled)
+    this.#uplinks.receive(uplinks, settled)
   }
 
   acknowledge(offset: Offset): 'ok' | 'unknown' {
@@ -161,37 +126,7 @@ export class Attachment implements Session, Sleeper {
   }
 
   reply(reply: DeviceReply, settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void): void {
-    if (this.#held !== undefined) {
-      this.#held.push(() => this.reply(reply, settled))
-      return
-    }
-    // A reply is a fact whoever brings it (rule 19); but one with a stamp comes again in order on
-    // the newer session, and taking it here would make what lies before it look kept.
-    if (this.#over && reply.stamp !== undefined) {
-      settled('unavailable')
-      return
-    }
-    if (this.#channel.judge(reply) !== 'fresh') {
-      this.#host.counts.duplicates++
-      this.#keep({ changes: [] }, settled)
-      return
-    }
-    this.#host.counts.uplinks++
-    const out = this.#over ? undefined : this.#channel.outstanding(reply.offset)
-    if (out !== undefined && out.epoch === reply.epoch) {
-      this.#keepReply(reply, { kind: 'open', command: out }, settled)
-      return
-    }
-    const found = this.#host.mailbox.find(this.channel, reply.epoch, reply.offset)
-    if (!(found instanceof Promise)) {
-      this.#keepReply(reply, found, settled)
-      return
-    }
-    this.#held = []
-    found.then(
-      (one) => this.#release(() => this.#keepReply(reply, one, settled)),
-      () => this.#release(() => settled('unavailable')),
-    )
+    this.#uplinks.reply(reply, settled)
   }
 
   touch(): void {
@@ -262,71 +197,15 @@ export class Attachment implements Session, Sleeper {
     this.#host.suspicion(this)
   }
 
-  #release(first: () => void): void {
-    const held = this.#held ?? []
-    this.#held = undefined
-    first()
-    for (const next of held) next()
-  }
-
-  #keepReply(
-    reply: DeviceReply,
-    found: Found | undefined,
-    settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void,
-  ): void {
-    const nowMs = this.#now
-    if (found === undefined) {
-      this.#keep({ changes: [] }, (outcome) => settled(outcome === 'kept' ? 'unknown' : outcome))
-      return
-    }
-    const { app, device, channel } = channelParts(this.channel)
-    const about = { app, device, channel, atMs: nowMs, command: found.command.id }
-    const { status, reason, payload, contentType, stamp } = reply
-    const answer = { status, reason, payload, contentType }
-    const uplinks = stamp === undefined || this.#over ? undefined : this.#channel.keptUplinks
-    if (found.kind === 'ended') {
-      // Outcomes never change (rule 8).
-      const event: NewEvent = { ...about, kind: 'command.late', proof: 'reply', reply: answer }
-      const late = [
-        { offset: reply.offset, step: { status, reason, late: true, atMs: nowMs } },
-      ] as const
-      this.#keep({ changes: [], late, events: [event], uplinks }, settled)
-      return
-    }
-    // Command's end, reply event and cursor are one batch (rule 16).
-    const event: NewEvent = { ...about, kind: 'reply', reply: answer, stamp }
-    const change = replied(found.command, answer, nowMs)
-    if (!this.#over) this.#channel.replying(reply.offset, nowMs)
-    this.#keep({ changes: [change], events: [event], uplinks }, settled)
-  }
-
   #acknowledged(proofs: readonly LateProof[] | 'unknown'): 'ok' | 'unknown' {
     this.#perform()
     if (proofs === 'unknown') return 'unknown'
-    if (proofs.length === 0) return 'ok'
-    const { app, device, channel } = channelParts(this.channel)
-    const atMs = this.#now
-    const about = { app, device, channel, atMs, kind: 'command.late' as const }
-    const step = { status: 'delivered', late: true, atMs } as const
-    const events = proofs.map(({ id }) => ({
-      ...about,
-      command: id,
-      proof: 'acknowledged' as const,
-    }))
-    const late = proofs.map(({ offset }) => ({ offset, step }))
-    this.#keep({ changes: [], late, events }, ignore)
+    if (proofs.length > 0) this.#uplinks.lateProof(proofs)
     return 'ok'
   }
 
-  #keep(settlement: Settlement, settled: (outcome: 'kept' | 'unavailable') => void): void {
-    const intendUpTo = this.#over ? undefined : this.#channel.pump.intendAhead
-    this.#host.mailbox.settle(this.channel, { ...settlement, intendUpTo }, (outcome) => {
-      settled(outcome)
-      if (outcome === 'kept') this.#kept(settlement.changes, intendUpTo)
-    })
-  }
-
-  #kept(changes: readonly Change[], intendUpTo: Offset | undefined): void {
+  /** What a settlement of this channel changed is kept. */
+  kept(changes: readonly Change[], intendUpTo: Offset | undefined): void {
     if (this.#over) return
     this.#channel.pump.settled(changes, intendUpTo)
     this.#perform()
@@ -355,7 +234,7 @@ export class Attachment implements Session, Sleeper {
         case 'settle': {
           const { settlement } = effect
           this.#host.mailbox.settle(this.channel, settlement, (outcome) => {
-            if (outcome === 'kept') this.#kept(settlement.changes, settlement.intendUpTo)
+            if (outcome === 'kept') this.kept(settlement.changes, settlement.intendUpTo)
           })
           break
         }
@@ -405,5 +284,3 @@ export class Attachment implements Session, Sleeper {
     )
   }
 }
-
-const ignore = (): void => {}

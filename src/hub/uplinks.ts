@@ -1,0 +1,165 @@
+import type { Channel, LateProof } from '../channel/index.ts'
+import { replied } from '../channel/index.ts'
+import type {
+  Change,
+  DeviceReply,
+  Found,
+  NewEvent,
+  Offset,
+  Settlement,
+  Uplink,
+} from '../contract/index.ts'
+import { channelParts } from '../contract/index.ts'
+import type { Host } from './attachment.ts'
+
+/** The attachment these uplinks come through. */
+interface Through {
+  readonly isOver: boolean
+  kept(changes: readonly Change[], intendUpTo: Offset | undefined): void
+}
+
+/**
+ * What a device says, on its way into the log: events, replies, and proof that comes late.
+ *
+ * One after the other: while the command of a reply is looked up, what follows waits, since a batch
+ * that kept the later stamp would make the earlier look kept.
+ */
+export class Uplinks {
+  readonly #host: Host
+  readonly #channel: Channel
+  readonly #through: Through
+  /** What waits for a reply whose command is being looked up. */
+  #held: (() => void)[] | undefined
+
+  constructor(host: Host, channel: Channel, through: Through) {
+    this.#host = host
+    this.#channel = channel
+    this.#through = through
+  }
+
+  receive(uplinks: readonly Uplink[], settled: (outcome: 'kept' | 'unavailable') => void): void {
+    if (this.#held !== undefined) {
+      this.#held.push(() => this.receive(uplinks, settled))
+      return
+    }
+    if (this.#through.isOver) {
+      settled('unavailable')
+      return
+    }
+    const about = this.#about()
+    const events: NewEvent[] = []
+    for (const uplink of uplinks) {
+      this.#host.counts.uplinks++
+      if (this.#channel.judge(uplink) !== 'fresh') {
+        this.#host.counts.duplicates++
+        continue
+      }
+      const { name, payload, contentType, stamp, maybeRepeat } = uplink
+      events.push({ kind: 'event', ...about, name, payload, contentType, stamp, maybeRepeat })
+    }
+    // Even where nothing is new the answer waits its turn: the first copy may still be on its way.
+    this.#keep({ changes: [], events, uplinks: this.#channel.keptUplinks }, settled)
+  }
+
+  reply(reply: DeviceReply, settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void): void {
+    if (this.#held !== undefined) {
+      this.#held.push(() => this.reply(reply, settled))
+      return
+    }
+    const over = this.#through.isOver
+    // A reply is a fact whoever brings it (rule 19); but one with a stamp comes again in order on
+    // the newer session, and taking it here would make what lies before it look kept.
+    if (over && reply.stamp !== undefined) {
+      settled('unavailable')
+      return
+    }
+    if (this.#channel.judge(reply) !== 'fresh') {
+      this.#host.counts.duplicates++
+      this.#keep({ changes: [] }, settled)
+      return
+    }
+    this.#host.counts.uplinks++
+    const out = over ? undefined : this.#channel.outstanding(reply.offset)
+    if (out !== undefined && out.epoch === reply.epoch) {
+      this.#keepReply(reply, { kind: 'open', command: out }, settled)
+      return
+    }
+    const found = this.#host.mailbox.find(this.#channel.id, reply.epoch, reply.offset)
+    if (!(found instanceof Promise)) {
+      this.#keepReply(reply, found, settled)
+      return
+    }
+    this.#held = []
+    found.then(
+      (one) => this.#release(() => this.#keepReply(reply, one, settled)),
+      () => this.#release(() => settled('unavailable')),
+    )
+  }
+
+  /** The device acknowledged what had ended in doubt; nothing changes, but it is told (rule 8). */
+  lateProof(proofs: readonly LateProof[]): void {
+    const about = this.#about()
+    const step = { status: 'delivered', late: true, atMs: about.atMs } as const
+    const events = proofs.map(
+      ({ id }): NewEvent => ({
+        kind: 'command.late',
+        ...about,
+        command: id,
+        proof: 'acknowledged',
+      }),
+    )
+    const late = proofs.map(({ offset }) => ({ offset, step }))
+    this.#keep({ changes: [], late, events }, ignore)
+  }
+
+  #release(first: () => void): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    first()
+    for (const next of held) next()
+  }
+
+  #keepReply(
+    reply: DeviceReply,
+    found: Found | undefined,
+    settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void,
+  ): void {
+    if (found === undefined) {
+      this.#keep({ changes: [] }, (outcome) => settled(outcome === 'kept' ? 'unknown' : outcome))
+      return
+    }
+    const over = this.#through.isOver
+    const about = { ...this.#about(), command: found.command.id }
+    const { atMs } = about
+    const { status, reason, payload, contentType, stamp } = reply
+    const answer = { status, reason, payload, contentType }
+    const uplinks = stamp === undefined || over ? undefined : this.#channel.keptUplinks
+    if (found.kind === 'ended') {
+      // Outcomes never change (rule 8).
+      const event: NewEvent = { kind: 'command.late', ...about, proof: 'reply', reply: answer }
+      const late = [{ offset: reply.offset, step: { status, reason, late: true, atMs } }] as const
+      this.#keep({ changes: [], late, events: [event], uplinks }, settled)
+      return
+    }
+    // Command's end, reply event and cursor are one batch (rule 16).
+    const event: NewEvent = { kind: 'reply', ...about, reply: answer, stamp }
+    const change = replied(found.command, answer, atMs)
+    if (!over) this.#channel.replying(reply.offset, atMs)
+    this.#keep({ changes: [change], events: [event], uplinks }, settled)
+  }
+
+  #keep(settlement: Settlement, settled: (outcome: 'kept' | 'unavailable') => void): void {
+    const intendUpTo = this.#through.isOver ? undefined : this.#channel.pump.intendAhead
+    this.#host.mailbox.settle(this.#channel.id, { ...settlement, intendUpTo }, (outcome) => {
+      settled(outcome)
+      if (outcome === 'kept') this.#through.kept(settlement.changes, intendUpTo)
+    })
+  }
+
+  #about() {
+    const { app, device, channel } = channelParts(this.#channel.id)
+    return { app, device, channel, atMs: this.#host.clock.nowMs() }
+  }
+}
+
+const ignore = (): void => {}
