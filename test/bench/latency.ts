@@ -37,6 +37,7 @@ export async function latencyPart(options: Options, saturated: number | undefine
   before.push((await warmUp(sides)).get(ours)!)
   const runs = new Map<Side, CommandsRun[]>(sides.map((side) => [side, []]))
   const alone: StoreRun[] = []
+  const ourCommits: number[] = []
   for (let round = 0; round < options.rounds; round++) {
     let perCommand = 4
     for (const side of sides) {
@@ -51,6 +52,7 @@ export async function latencyPart(options: Options, saturated: number | undefine
       runs.get(side)!.push(run)
       if (side !== ours) continue
       const made = commitsBetween(commits, await commitsOf(ours.gateway))
+      ourCommits.push((made.commits * rate) / run.accepted)
       perCommand = made.operations / run.accepted
     }
     progress(`round ${round + 1} of ${options.rounds}: LevelDB alone`)
@@ -83,6 +85,8 @@ export async function latencyPart(options: Options, saturated: number | undefine
       'commit p50',
       'commit p99',
       'done/s',
+      'commits/s',
+      'CPU µs/command',
       'lost/repeated',
     ],
     [
@@ -97,6 +101,11 @@ export async function latencyPart(options: Options, saturated: number | undefine
           '',
           '',
           whole(medianOf(of, (run) => run.perSecond)),
+          side === ours ? whole(median(ourCommits)) : '',
+          fixed(
+            medianOf(of, (run) => run.server.totalUs / run.done),
+            1,
+          ),
           `${of.reduce((sum, run) => sum + run.lost, 0)}/${of.reduce((sum, run) => sum + run.repeated, 0)}`,
         ]
       }),
@@ -114,7 +123,9 @@ export async function latencyPart(options: Options, saturated: number | undefine
           alone.map((run) => run.commitMs.p99),
           ms,
         ),
-        `${whole(medianOf(alone, (run) => run.commitsPerSecond))} commits`,
+        '',
+        whole(medianOf(alone, (run) => run.commitsPerSecond)),
+        '',
         '',
       ],
     ],
