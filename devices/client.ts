@@ -38,7 +38,7 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
   readonly #lifecycle: Lifecycle
   readonly #heartbeat = new Heartbeat()
   readonly #downlink: Downlink
-  readonly #keys = new Map<DeviceKeys['kdf'], Promise<DeviceKeys>>()
+  #keys: Promise<DeviceKeys> | undefined
   #session: Session | undefined
   /** Ends when nothing of us is open any more. */
   #closed: Promise<unknown> = Promise.resolve()
@@ -275,18 +275,14 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
     } else this.#input({ kind: 'tick' })
   }
 
-  /** Once for each kdf, not for each connection: it is meant to be slow. */
+  /** Once, not for each connection: it is meant to be slow. */
   #deriveKeys(kdf: DeviceKeys['kdf']): Promise<DeviceKeys> {
     const { app = 'default', device, secret } = this.#options
     // A proof over keys that cost nothing to guess would give a weak secret away to whoever asks.
-    if (kdf === 'hkdf' && kdfFor(secret) === 'scrypt')
-      return Promise.reject(new Error('the server does not know this device by this secret'))
-    let keys = this.#keys.get(kdf)
-    if (keys === undefined) {
-      keys = deriveKeys(secret, app, device, kdf)
-      this.#keys.set(kdf, keys)
-    }
-    return keys
+    if (kdf !== kdfFor(secret))
+      return Promise.reject(new Error(`the server challenged with ${kdf}, which was not asked for`))
+    this.#keys ??= deriveKeys(secret, app, device, kdf)
+    return this.#keys
   }
 
   #answer(

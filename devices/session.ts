@@ -7,7 +7,7 @@ import {
   version,
   type WelcomeFrame,
 } from '../adapters/pike/frames.ts'
-import type { DeviceKeys } from '../src/secrets/secrets.ts'
+import { type DeviceKeys, kdfFor } from '../src/secrets/secrets.ts'
 import type { DeviceChannel } from './channel.ts'
 import { Connection } from './connection.ts'
 import type { Downlink } from './downlink.ts'
@@ -189,12 +189,15 @@ export class Session {
 
   #hello(channel: DeviceChannel): HelloFrame {
     const { options, limits } = this.#parts
-    const { app = 'default', device, keepalive } = options
+    const { app = 'default', device, secret, keepalive } = options
     const { inbox, outbox, name, number } = channel
     const hello: HelloFrame = {
       type: 'hello',
       version,
-      capabilities: capability.batch | capability.bindings,
+      capabilities:
+        capability.batch |
+        capability.bindings |
+        (kdfFor(secret) === 'scrypt' ? capability.stretched : 0),
       channelNumber: number,
       app: app === 'default' ? '' : app,
       device,

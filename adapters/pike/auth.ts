@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Core, Credential } from '../../src/contract/index.ts'
-import { checkProof, checkSecret, serverProof } from '../../src/secrets/secrets.ts'
+import { checkProof, checkSecret, kdfFor, serverProof } from '../../src/secrets/secrets.ts'
 import type { AuthFrame, HelloFrame } from './frames.ts'
-import { nonceBytes } from './frames.ts'
+import { capability, nonceBytes } from './frames.ts'
 import type { Overdue, Refused } from './gate.ts'
 
 /** What an opening asks of its connection. */
@@ -69,7 +69,7 @@ export class Opening implements Overdue {
 
   /**
    * An unknown device, a disabled one and a wrong secret take the same path and the same time, and
-   * get the same answer (rule 31).
+   * get the same answer (rule 31). So the kdf is what HELLO asks for, never what is stored.
    * @returns undefined when given up meanwhile.
    */
   async authenticate(
@@ -80,22 +80,26 @@ export class Opening implements Overdue {
   ): Promise<Proved | Refused | undefined> {
     const { device } = hello
     const { peer } = this.#host
-    const verifier = await core.verifier(app, device, peer)
+    const kdf = (hello.capabilities & capability.stretched) === 0 ? 'hkdf' : 'scrypt'
+    let verifier = await core.verifier(app, device, kdf, peer)
     if (this.#over) return undefined
     if (verifier.limited) {
       return { kind: 'refused', reason: 'rate-limited', retryAfterMs: rateLimitedRetryMs }
     }
-    const { credentials } = verifier
     let transcript: Uint8Array = noProof
     if (hello.nonce.length > 0 && this.#answer === undefined) {
       this.#challenged = true
-      const kdf = credentials[0]?.kdf ?? 'hkdf'
       const nonce = randomBytes(nonceBytes)
       const challenge = this.#host.sendChallenge(this.channelNumber, kdf, nonce)
       transcript = Buffer.concat([helloBytes, challenge])
     }
     const answer = await this.#awaitAnswer()
     if (answer === undefined) return undefined
+    // A bare secret says itself what it is.
+    if (answer.method === 'secret' && kdfFor(answer.secret) !== kdf) {
+      verifier = await core.verifier(app, device, kdfFor(answer.secret), peer)
+    }
+    const { credentials } = verifier
     const fits =
       answer.method === 'proof'
         ? checkProof(credentials, transcript, answer.proof)

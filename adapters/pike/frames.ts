@@ -40,8 +40,11 @@ export const batchMax = 256
 export const extensionsMax = 32
 export const endpointsMax = 16
 
-/** What either end can do. WELCOME carries the intersection; nothing else may be used. */
-export const capability = { batch: 1, bindings: 2 } as const
+/**
+ * What either end can do. WELCOME carries the intersection; nothing else may be used. `stretched` is
+ * the client's alone and never in WELCOME: its secret is weak, so the challenge is to say scrypt.
+ */
+export const capability = { batch: 1, bindings: 2, stretched: 4 } as const
 export const capabilityMax = 0xffff_ffff
 
 /** Words whose place in the list is their number on the wire. */
@@ -94,7 +97,7 @@ export interface Extension {
 
 /** Flags: the method in the lower three bits, and the channel flag. */
 export type AuthFrame =
-  /** 0, S→C. `kdf`: 0 hkdf, 1 scrypt. Nonce of 12 bytes. */
+  /** 0, S→C. `kdf`: 0 hkdf, 1 scrypt, as HELLO asked by `stretched`. Nonce of 12 bytes. */
   | {
       readonly type: 'auth'
       readonly channelNumber: number

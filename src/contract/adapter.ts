@@ -10,10 +10,14 @@ export interface Core {
   readonly limits: Limits
   /**
    * What a device may prove itself against. Never says who exists: an unknown or disabled device
-   * walks the same path with made-up keys and `admits` false (`rules.md` 31). `limited`: too many
-   * wrong secrets lately from this address or for this device; refuse without looking.
+   * walks the same path with made-up keys and `admits` false (`rules.md` 31), and so does one that
+   * has no secret of this kdf. `limited`: too many wrong secrets lately from this address or for
+   * this device; refuse without looking.
+   *
+   * @param kdf as the device's secret needs it: what the device says, or `kdfFor` of a bare secret.
+   * Never looked up: during a rotation both may be valid, and the answer would tell who exists.
    */
-  verifier(app: AppId, device: DeviceId, peer: string): Promise<Verifier>
+  verifier(app: AppId, device: DeviceId, kdf: Credential['kdf'], peer: string): Promise<Verifier>
   /** A proof failed: counts towards the limit. */
   wrongSecret(app: AppId, device: DeviceId, peer: string): void
   /** Trade a link for a session. The device must have proved itself. */
@@ -23,7 +27,7 @@ export interface Core {
 export interface Verifier {
   readonly admits: boolean
   readonly limited: boolean
-  /** At least one, the newest first. All are of one kdf. */
+  /** At least one, the newest first. All of the kdf asked for. */
   readonly credentials: readonly Credential[]
 }
 

@@ -8,6 +8,7 @@ import type {
   CommandId,
   CommandStatus,
   Core,
+  Credential,
   Depth,
   DeviceId,
   Engine,
@@ -121,8 +122,8 @@ export class Hub implements Core, Gateway, Host, Roads {
 
   // Core: what adapters may ask.
 
-  verifier(app: AppId, device: DeviceId, peer: string): Promise<Verifier> {
-    return this.#verifiers.verifier(app, device, peer)
+  verifier(app: AppId, device: DeviceId, kdf: Credential['kdf'], peer: string): Promise<Verifier> {
+    return this.#verifiers.verifier(app, device, kdf, peer)
   }
 
   wrongSecret(app: AppId, device: DeviceId, peer: string): void {

@@ -15,7 +15,7 @@ const countersMax = 10_000
 
 /**
  * What devices prove themselves against, without telling who exists: an unknown device gets keys
- * made up from its name, the same each time it asks (rule 31).
+ * made up from its name, the same each time it asks, and of the kdf it asks for (rule 31).
  */
 export class Verifiers {
   readonly #names: Names
@@ -30,14 +30,19 @@ export class Verifiers {
     this.#limits = limits
   }
 
-  async verifier(app: AppId, device: DeviceId, peer: string): Promise<Verifier> {
+  async verifier(
+    app: AppId,
+    device: DeviceId,
+    kdf: Credential['kdf'],
+    peer: string,
+  ): Promise<Verifier> {
     const limited = this.#isLimited(`@${peer}`) || this.#isLimited(deviceKey(app, device))
     const record = await this.#names.device(app, device)
-    const credentials = record?.credentials ?? []
+    const credentials = (record?.credentials ?? []).filter((one) => one.kdf === kdf)
     return {
       admits: record !== undefined && !record.disabled && credentials.length > 0,
       limited,
-      credentials: credentials.length > 0 ? credentials : [this.#makeUp(app, device)],
+      credentials: credentials.length > 0 ? credentials : [this.#makeUp(app, device, kdf)],
     }
   }
 
@@ -46,10 +51,10 @@ export class Verifiers {
     this.#count(deviceKey(app, device))
   }
 
-  #makeUp(app: AppId, device: DeviceId): Credential {
+  #makeUp(app: AppId, device: DeviceId, kdf: Credential['kdf']): Credential {
     const key = (what: string) =>
-      createHmac('sha256', this.#made).update(`${what} ${app}/${device}`).digest('base64')
-    return { kdf: 'hkdf', storedKey: key('stored'), serverKey: key('server') }
+      createHmac('sha256', this.#made).update(`${what} ${kdf} ${app}/${device}`).digest('base64')
+    return { kdf, storedKey: key('stored'), serverKey: key('server') }
   }
 
   #isLimited(who: string): boolean {

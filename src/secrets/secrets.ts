@@ -1,8 +1,7 @@
-import { createHash, createHmac, hkdf, randomBytes, scrypt, timingSafeEqual } from 'node:crypto'
+import { createHash, createHmac, hkdfSync, randomBytes, scrypt, timingSafeEqual } from 'node:crypto'
 import { promisify } from 'node:util'
 import type { AppId, Credential, DeviceId } from '../contract/index.ts'
 
-const hkdfAsync = promisify(hkdf)
 const scryptAsync = promisify<string, string, number, { N: number; r: number; p: number }, Buffer>(
   scrypt,
 )
@@ -27,7 +26,10 @@ export const kdfFor = (secret: string): Credential['kdf'] =>
     ? 'hkdf'
     : 'scrypt'
 
-/** Derive with the kdf the other end names. The salt is who the device is, so equal secrets differ. */
+/**
+ * Derive both ends' keys. The salt is who the device is, so equal secrets differ. Only scrypt, which
+ * is meant to be slow, is worth the way to another thread and back.
+ */
 export async function deriveKeys(
   secret: string,
   app: AppId,
@@ -37,7 +39,7 @@ export async function deriveKeys(
   const salt = `pike/1 ${app}/${device}`
   const root =
     kdf === 'hkdf'
-      ? Buffer.from(await hkdfAsync('sha256', secret, salt, 'pike/1 root', 32))
+      ? Buffer.from(hkdfSync('sha256', secret, salt, 'pike/1 root', 32))
       : await scryptAsync(secret, salt, 32, { N: 16_384, r: 8, p: 1 })
   const clientKey = hmac(root, 'client key')
   return {
@@ -86,7 +88,11 @@ export function checkProof(
   return fits
 }
 
-/** Check a bare secret, for protocols that send one. @returns the credential that fits. */
+/**
+ * Check a bare secret, for protocols that send one. The work depends on the secret alone, not on how
+ * many credentials there are and of which kdf (rule 31).
+ * @returns the credential that fits.
+ */
 export async function checkSecret(
   credentials: readonly Credential[],
   app: AppId,
@@ -94,8 +100,8 @@ export async function checkSecret(
   secret: string,
 ): Promise<Credential | undefined> {
   let fits: Credential | undefined
+  const keys = await deriveKeys(secret, app, device, kdfFor(secret))
   for (const credential of credentials) {
-    const keys = await deriveKeys(secret, app, device, credential.kdf)
     const storedKey = Buffer.from(credential.storedKey, 'base64')
     if (timingSafeEqual(keys.storedKey, storedKey) && fits === undefined) fits = credential
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { capability } from '../../adapters/pike/frames.ts'
 import { PikeClient } from '../../devices/client.ts'
 import type { Command } from '../../devices/command.ts'
 import type { Sent } from '../../devices/outbox.ts'
@@ -397,12 +398,28 @@ test('a server that cannot prove itself is left, and tried again after the delay
   await client.stop()
 })
 
-test('a weak secret is not proved by a weak derivation, whoever asks', async () => {
-  const { client, server } = rig({ secret: '1234' })
-  client.start()
-  await inState(client, 'waiting')
-  assert.equal(count(server, 'auth'), 0)
+test('a weak secret is proved by a slow derivation, and asks for it', async () => {
+  const server = new ModelServer('1234')
+  const { client } = await started({}, server)
+  for (const { capabilities } of server.live!.hellos)
+    assert.equal(capabilities & capability.stretched, capability.stretched)
   await client.stop()
+})
+
+test('a secret is not proved by a derivation that was not asked for, whoever asks', async () => {
+  for (const [secret, kdf] of [
+    ['1234', 'hkdf'],
+    [undefined, 'scrypt'],
+  ] as const) {
+    const server = new ModelServer(secret)
+    server.settings.kdf = kdf
+    const { client } = rig({}, server)
+    client.start()
+    await inState(client, 'waiting')
+    assert.match(client.state.kind === 'waiting' ? client.state.why : '', /not asked for/)
+    assert.equal(count(server, 'auth'), 0)
+    await client.stop()
+  }
 })
 
 test('refused for good: stopped with the code, until a restart', async () => {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Credential } from '../../src/contract/index.ts'
+import { makeCredential, makeSecret } from '../../src/secrets/secrets.ts'
 import { settling, uplink, World } from '../support/world.ts'
 
 const second = 1_000
@@ -169,22 +171,52 @@ test('a disabled device and an unknown channel are refused', async () => {
 
 test('rule 31: an unknown device is shown made-up keys, the same each time, and admitted never', async () => {
   const world = await withLocker()
-  const once = await world.hub.verifier('default', 'nobody', '10.0.0.1')
-  const twice = await world.hub.verifier('default', 'nobody', '10.0.0.1')
-  assert.equal(once.admits, false)
-  assert.equal(once.credentials.length, 1)
-  assert.deepEqual(once.credentials, twice.credentials)
+  for (const kdf of ['hkdf', 'scrypt'] as const) {
+    const once = await world.hub.verifier('default', 'nobody', kdf, '10.0.0.1')
+    const twice = await world.hub.verifier('default', 'nobody', kdf, '10.0.0.1')
+    assert.equal(once.admits, false)
+    assert.deepEqual(
+      once.credentials.map((credential) => credential.kdf),
+      [kdf],
+    )
+    assert.deepEqual(once.credentials, twice.credentials)
+  }
+})
+
+test('rule 31: keys are of the kdf asked for; a device without a secret of it is like an unknown one', async () => {
+  const world = await withLocker()
+  const record = (await world.engine.names.device('default', 'locker'))!
+  const weak = await makeCredential('correct horse', 'default', 'locker')
+  const strong = await makeCredential(makeSecret(), 'default', 'locker')
+  const shown = async (kdf: 'hkdf' | 'scrypt', ...credentials: Credential[]) => {
+    await world.engine.names.putDevice({ ...record, credentials })
+    return world.hub.verifier('default', 'locker', kdf, '10.0.0.1')
+  }
+  // A rotation: each of the two can be proved.
+  assert.deepEqual(await shown('hkdf', strong, weak), {
+    admits: true,
+    limited: false,
+    credentials: [strong],
+  })
+  assert.deepEqual((await shown('scrypt', strong, weak)).credentials, [weak])
+  const none = await shown('scrypt', strong)
+  assert.equal(none.admits, false)
+  assert.deepEqual(
+    none.credentials.map(({ kdf }) => kdf),
+    ['scrypt'],
+  )
+  assert.deepEqual((await shown('scrypt')).credentials, none.credentials)
 })
 
 test('wrong secrets are limited, by device and by address, for a minute', async () => {
   const world = await withLocker()
   for (let i = 0; i < 10; i++) world.hub.wrongSecret('default', 'locker', `10.0.0.${i}`)
   for (let i = 0; i < 10; i++) world.hub.wrongSecret('default', `other-${i}`, '10.9.9.9')
-  assert.equal((await world.hub.verifier('default', 'locker', '10.1.1.1')).limited, true)
-  assert.equal((await world.hub.verifier('default', 'fresh', '10.9.9.9')).limited, true)
-  assert.equal((await world.hub.verifier('default', 'fresh', '10.1.1.1')).limited, false)
+  assert.equal((await world.hub.verifier('default', 'locker', 'hkdf', '10.1.1.1')).limited, true)
+  assert.equal((await world.hub.verifier('default', 'fresh', 'hkdf', '10.9.9.9')).limited, true)
+  assert.equal((await world.hub.verifier('default', 'fresh', 'hkdf', '10.1.1.1')).limited, false)
   await world.pass(60 * second)
-  assert.equal((await world.hub.verifier('default', 'locker', '10.1.1.1')).limited, false)
+  assert.equal((await world.hub.verifier('default', 'locker', 'hkdf', '10.1.1.1')).limited, false)
 })
 
 test('uplinks that follow a reply whose command must be looked up do not overtake it', async () => {

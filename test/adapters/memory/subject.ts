@@ -1,5 +1,5 @@
 import type { Attached, Core, Downlink, Session } from '../../../src/contract/index.ts'
-import { checkSecret } from '../../../src/secrets/secrets.ts'
+import { checkSecret, kdfFor } from '../../../src/secrets/secrets.ts'
 import type {
   AdapterSubject,
   Door,
@@ -114,7 +114,7 @@ class MemoryDevice implements ExamDevice {
     this.#muted = false
     const { core } = this.#door
     const { app = 'default', device, secret } = this.#identity
-    const verifier = await core.verifier(app, device, 'memory')
+    const verifier = await core.verifier(app, device, kdfFor(secret), 'memory')
     const fits = await checkSecret(verifier.credentials, app, device, secret)
     if (!verifier.admits || fits === undefined) {
       core.wrongSecret(app, device, 'memory')

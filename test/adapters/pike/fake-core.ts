@@ -1,6 +1,7 @@
 import type {
   Attached,
   Core,
+  Credential,
   DeviceReply,
   Downlink,
   Hello,
@@ -13,10 +14,13 @@ import type {
   Verifier,
 } from '../../../src/contract/index.ts'
 import { channelId, commandId, limits } from '../../../src/contract/index.ts'
-import { makeCredential } from '../../../src/secrets/secrets.ts'
+import { kdfFor, makeCredential } from '../../../src/secrets/secrets.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 
 export const strongSecret = 'c2VjcmV0LW9mLWEtbG9ja2Vy'
+
+/** Secrets of nobody. */
+const madeUp = { hkdf: 'made-up-for-nobody-at-all', scrypt: 'nobody' } as const
 
 type Outcome = 'kept' | 'unavailable' | 'unknown'
 type Settle = (outcome: Outcome) => void
@@ -140,30 +144,41 @@ export class FakeCore implements Core {
   broken = false
   /** Called with each new session before the adapter gets it. */
   prepare: ((session: FakeSession) => void) | undefined
-  #devices = new Map<string, { secret: string; disabled: boolean }>()
+  #devices = new Map<string, { secrets: string[]; disabled: boolean }>()
 
   constructor(change: Partial<Limits> = {}) {
     this.limits = { ...limits, ...change }
     this.add('SZ-0042')
   }
 
-  add(device: string, { app = 'default', secret = strongSecret, disabled = false } = {}): void {
-    this.#devices.set(`${app}/${device}`, { secret, disabled })
+  /** `before`: valid still, as during a rotation. */
+  add(
+    device: string,
+    {
+      app = 'default',
+      secret = strongSecret,
+      before = [],
+      disabled = false,
+    }: { app?: string; secret?: string; before?: string[]; disabled?: boolean } = {},
+  ): void {
+    this.#devices.set(`${app}/${device}`, { secrets: [secret, ...before], disabled })
   }
 
-  async verifier(app: string, device: string, peer: string): Promise<Verifier> {
-    this.asked.push(`${app}/${device} from ${peer}`)
+  async verifier(
+    app: string,
+    device: string,
+    kdf: Credential['kdf'],
+    peer: string,
+  ): Promise<Verifier> {
+    this.asked.push(`${app}/${device} by ${kdf} from ${peer}`)
     if (this.broken) throw new Error('the store is away')
     const known = this.#devices.get(`${app}/${device}`)
-    const credential = await makeCredential(
-      known?.secret ?? 'made-up-for-nobody-at-all',
-      app,
-      device,
-    )
+    const fitting = (known?.secrets ?? []).filter((secret) => kdfFor(secret) === kdf)
+    const secrets = fitting.length > 0 ? fitting : [madeUp[kdf]]
     return {
-      admits: known !== undefined && !known.disabled,
+      admits: fitting.length > 0 && !known!.disabled,
       limited: this.limited,
-      credentials: [credential],
+      credentials: await Promise.all(secrets.map((secret) => makeCredential(secret, app, device))),
     }
   }
 

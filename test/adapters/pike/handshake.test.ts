@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { closeCode, type HelloFrame } from '../../../adapters/pike/frames.ts'
+import { capability, closeCode, type HelloFrame } from '../../../adapters/pike/frames.ts'
 import { reasons } from '../../../src/contract/index.ts'
 import { helloFrame, nonce } from './client.ts'
 import { FakeCore, strongSecret } from './fake-core.ts'
 import { MemoryWire, turn } from './memory-wire.ts'
+
+const stretched = capability.batch | capability.bindings | capability.stretched
 
 test('a device proves itself, and the server to it', async () => {
   const core = new FakeCore()
@@ -26,7 +28,7 @@ test('a device proves itself, and the server to it', async () => {
   assert.equal(welcome.connection, link.id)
   assert.equal(welcome.capabilities, 3)
   assert.equal(welcome.timeMs, core.clock.nowMs())
-  assert.equal(core.asked[0], 'default/SZ-0042 from 192.0.2.7')
+  assert.equal(core.asked[0], 'default/SZ-0042 by hkdf from 192.0.2.7')
   assert.equal(core.clock.waiting().length, 1, 'the sweep of the handshake, no timer of its own')
   core.clock.advance(60_000)
   assert.equal(wire.ended, undefined, 'the handshake is over')
@@ -36,8 +38,69 @@ test('a password of people goes by scrypt', async () => {
   const core = new FakeCore()
   core.add('tur-7', { secret: 'correct horse' })
   const wire = new MemoryWire(core)
-  await wire.client.open({ device: 'tur-7' }, { secret: 'correct horse' })
+  const welcome = await wire.client.open(
+    { device: 'tur-7', capabilities: stretched },
+    { secret: 'correct horse' },
+  )
   assert.equal(core.sessions.length, 1)
+  assert.equal(welcome.capabilities, 3, 'a capability of the client alone')
+})
+
+test('rule 31: in a rotation from a weak to a strong secret both are accepted', async () => {
+  const core = new FakeCore()
+  core.add('tur-7', { before: ['correct horse'] })
+  for (const [capabilities, secret] of [
+    [stretched, 'correct horse'],
+    [3, strongSecret],
+  ] as const) {
+    await new MemoryWire(core).client.open({ device: 'tur-7', capabilities }, { secret })
+    const bare = new MemoryWire(core, { secure: true })
+    bare.client.send(helloFrame({ device: 'tur-7', nonce: Buffer.alloc(0) }), {
+      ...secretFrame,
+      secret,
+    })
+    await bare.client.next('welcome')
+  }
+  assert.equal(core.sessions.length, 4)
+})
+
+test('rule 31: the challenge names the kdf that was asked for, whoever asks and exists', async () => {
+  for (const device of ['SZ-0042', 'tur-7', 'SZ-9999'])
+    for (const kdf of ['hkdf', 'scrypt'] as const) {
+      const core = new FakeCore()
+      core.add('tur-7', { secret: 'correct horse' })
+      const wire = new MemoryWire(core)
+      wire.client.send(helloFrame({ device, capabilities: kdf === 'scrypt' ? stretched : 3 }))
+      const challenge = await wire.client.next('auth')
+      assert.ok(challenge.method === 'challenge')
+      assert.equal(challenge.kdf, kdf)
+      wire.client.send(proofFrame)
+      const close = await wire.client.next('close')
+      assert.equal(close.code, closeCode.unauthorized)
+      assert.deepEqual(core.wrong, [`default/${device}`])
+    }
+})
+
+test('a secret is proved by its own kdf, not by the other one', async () => {
+  const core = new FakeCore()
+  core.add('tur-7', { secret: 'correct horse' })
+  const weak = new MemoryWire(core)
+  await assert.rejects(weak.client.open({ device: 'tur-7' }, { secret: 'correct horse' }))
+  const strong = new MemoryWire(core)
+  await assert.rejects(strong.client.open({ capabilities: stretched }))
+  assert.equal(core.sessions.length, 0)
+})
+
+test('each HELLO that is proved says its own kdf: one connection carries both kinds of secret', async () => {
+  const core = new FakeCore()
+  core.add('tur-7', { secret: 'correct horse' })
+  const wire = new MemoryWire(core)
+  await wire.client.open()
+  await wire.client.open(
+    { channelNumber: 1, device: 'tur-7', capabilities: stretched },
+    { secret: 'correct horse' },
+  )
+  assert.equal(core.sessions.length, 2)
 })
 
 test('rule 13: a position is handed to the core, and its answer to the device', async () => {
@@ -53,16 +116,18 @@ test('rule 13: a position is handed to the core, and its answer to the device', 
   assert.deepEqual([welcome.epoch, welcome.offset, welcome.uplinkKept], [99, 12, 17])
 })
 
-for (const [what, device, options] of [
-  ['a wrong secret', 'SZ-0042', { secret: 'another-secret-of-enough-length' }],
-  ['an unknown device', 'SZ-9999', {}],
-  ['a disabled device', 'SZ-0043', {}],
+for (const [what, device, options, capabilities] of [
+  ['a wrong secret', 'SZ-0042', { secret: 'another-secret-of-enough-length' }, 3],
+  ['an unknown device', 'SZ-9999', {}, 3],
+  ['an unknown device that asks for scrypt', 'SZ-9999', { secret: 'correct horse' }, 7],
+  ['a known device that asks for scrypt', 'SZ-0042', { secret: 'correct horse' }, 7],
+  ['a disabled device', 'SZ-0043', {}, 3],
 ] as const) {
   test(`rule 31: ${what} is refused as unauthorized, and counted`, async () => {
     const core = new FakeCore()
     core.add('SZ-0043', { disabled: true })
     const wire = new MemoryWire(core)
-    await assert.rejects(wire.client.open({ device }, options))
+    await assert.rejects(wire.client.open({ device, capabilities }, options))
     const close = await wire.client.next('close')
     assert.equal(close.code, closeCode.unauthorized)
     assert.equal(close.text, reasons.unauthorized.text)
@@ -266,7 +331,10 @@ function hello(change: Partial<HelloFrame>): (wire: MemoryWire) => void {
 test('unknown capabilities and optional extensions are passed over', async () => {
   const wire = new MemoryWire(new FakeCore())
   const extensions = [{ tag: 2, value: Buffer.from('fw 1.2') }]
-  const welcome = await wire.client.open({ capabilities: 0xffff, extensions })
+  const welcome = await wire.client.open({
+    capabilities: 0xffff & ~capability.stretched,
+    extensions,
+  })
   assert.equal(welcome.capabilities, 3)
 })
 
