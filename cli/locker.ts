@@ -1,5 +1,4 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { isIP } from 'node:net'
 import { join } from 'node:path'
 import type { ConnectionOptions } from 'node:tls'
 import { Command, InvalidArgumentError } from 'commander'
@@ -141,12 +140,10 @@ function defaultPort(options: Options): number {
   )
 }
 
-function trust({ tlsCa, host }: Options): ConnectionOptions {
-  // RFC 6066 §3: a server name is never an address; the certificate is still checked against it.
-  const name = isIP(host) === 0 ? {} : { servername: '' }
-  if (tlsCa === undefined) return name
+function trust({ tlsCa }: Options): ConnectionOptions {
+  if (tlsCa === undefined) return {}
   try {
-    return { ...name, ca: readFileSync(tlsCa) }
+    return { ca: readFileSync(tlsCa) }
   } catch (error) {
     throw new Failure(`--tls-ca ${tlsCa} cannot be read: ${(error as Error).message}`)
   }

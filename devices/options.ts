@@ -1,4 +1,4 @@
-import { connect as connectTcp } from 'node:net'
+import { connect as connectTcp, isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import type { Clock, Epoch, Position, Sequence } from '../src/contract/index.ts'
@@ -84,7 +84,9 @@ export function openSocket(options: PikeClientOptions): Duplex {
   if (options.connect !== undefined) return options.connect()
   if (tls === undefined || tls === false)
     return connectTcp({ host, port, noDelay: true, keepAlive: false })
-  const socket = connectTls({ servername: host, ...(tls === true ? {} : tls), host, port })
+  // RFC 6066 §3: a server name is never an address; the certificate is checked against it all the same.
+  const name = isIP(host) === 0 ? { servername: host } : {}
+  const socket = connectTls({ ...name, ...(tls === true ? {} : tls), host, port })
   socket.setNoDelay(true)
   return socket
 }

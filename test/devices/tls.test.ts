@@ -32,22 +32,33 @@ test('over TLS: a trusted gateway is used, one that nobody vouches for is not', 
   listener.listen(0, '127.0.0.1')
   await once(listener, 'listening')
   const { port } = listener.address() as AddressInfo
-  const make = (tls: true | { ca: string }): PikeClient =>
-    new PikeClient({ host: 'localhost', port, device: 'one', secret: model.secret, tls })
+  const make = (tls: true | { ca: string }, host = 'localhost'): PikeClient =>
+    new PikeClient({ host, port, device: 'one', secret: model.secret, tls })
   const trusting = make({ ca: certificate })
+  // Node warns, once a process, of an address as server name (DEP0123).
+  const byAddress = make({ ca: certificate }, '127.0.0.1')
+  const warnings: unknown[] = []
+  const warned = (warning: Error & { code?: string }): unknown => warnings.push(warning.code)
+  process.on('warning', warned)
   const wary = make(true)
   try {
     trusting.start()
     assert.equal((await trusting.send('beat', 1)).kind, 'kept')
     await trusting.stop()
+    byAddress.start()
+    assert.equal((await byAddress.send('beat', 2)).kind, 'kept')
+    await byAddress.stop()
+    assert.ok(!warnings.includes('DEP0123'))
     const why = await new Promise<string>((resolve) => {
       wary.once('waiting', (waiting) => resolve(waiting.why))
       wary.start()
     })
     assert.match(why, /certificate/)
-    assert.equal(model.received.filter(({ type }) => type === 'auth').length, 1)
+    assert.equal(model.received.filter(({ type }) => type === 'auth').length, 2)
   } finally {
+    process.off('warning', warned)
     await trusting.stop()
+    await byAddress.stop()
     await wary.stop()
     listener.close()
   }
