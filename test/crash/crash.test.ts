@@ -14,46 +14,48 @@ const short: Omit<RunOptions, 'faults' | 'rounds' | 'progress'> = {
   devices: 8,
   rate: 40,
   roundMs: [400, 1_000],
-  pauseMs: [1_000, 2_000],
+  pauseMs: [1_000, 1_500],
   volumeMb: 64,
 }
 
-test('killed, stopped, paused, starved of disk and of power: nothing the judge would mind', async (t) => {
-  const why = await Volume.unavailable()
-  const always: FaultKind[] = ['kill', 'stop', 'pause']
-  const faults: FaultKind[] = why === undefined ? [...always, 'disk', 'power'] : always
-  if (why !== undefined) t.diagnostic(`NOT TRIED: disk and power, because ${why}`)
-  const result = await runFaults({
-    ...short,
-    faults,
-    rounds: faults.length * 2,
-    progress: (text) => t.diagnostic(text),
-  })
-  t.diagnostic(table([result]))
-  assert.equal(result.findings.length, 0, findingLines(result.findings))
-  assert.equal(result.rounds, faults.length * 2)
-  // A run in which nothing happened would find nothing either.
-  assert.ok(result.figures.accepted > 100, `accepted ${result.figures.accepted}`)
-  assert.ok(result.figures.handedOver > 50, `handed over ${result.figures.handedOver}`)
-  assert.ok(result.figures.reportsAcknowledged > 50)
-  assert.ok(result.cuts > 5, `the network took ${result.cuts} connections`)
-})
-
 /** What each must be caught by; which of them comes first is chance. */
 const broken: readonly [Sabotage, rules: readonly string[]][] = [
-  ['answers-before-write', ['lost', 'event-lost', 'log-gone', 'log-changed', 'tail-lost']],
+  ['answers-before-write', ['lost']],
   ['forgets-stamp', ['event-twice', 'reply-twice']],
   ['reorders', ['reordered', 'wire-reordered', 'wire-repeat', 'outcome-untrue']],
 ]
 
-describe('a gateway broken on purpose is caught', { concurrency: 2 }, () => {
+// Side by side: most of their time is waiting, for a start or for the end of a doubt.
+describe('the gateway, hurt', { concurrency: 2 }, () => {
+  test('killed, stopped, paused, starved of disk and of power: nothing the judge would mind', async (t) => {
+    const why = await Volume.unavailable()
+    const always: FaultKind[] = ['kill', 'stop', 'pause']
+    const faults: FaultKind[] = why === undefined ? [...always, 'disk', 'power'] : always
+    if (why !== undefined) t.diagnostic(`NOT TRIED: disk and power, because ${why}`)
+    const result = await runFaults({
+      ...short,
+      faults,
+      rounds: faults.length,
+      progress: (text) => t.diagnostic(text),
+    })
+    t.diagnostic(table([result]))
+    assert.equal(result.findings.length, 0, findingLines(result.findings))
+    assert.equal(result.rounds, faults.length)
+    // A run in which nothing happened would find nothing either.
+    assert.ok(result.figures.accepted > 80, `accepted ${result.figures.accepted}`)
+    assert.ok(result.figures.handedOver > 50, `handed over ${result.figures.handedOver}`)
+    assert.ok(result.figures.reportsAcknowledged > 50)
+    assert.ok(result.cuts > 5, `the network took ${result.cuts} connections`)
+  })
+
   for (const [sabotage, rules] of broken) {
-    test(sabotage, async (t) => {
+    test(`broken on purpose (${sabotage}): caught`, async (t) => {
       const result = await runFaults({
         ...short,
         faults: ['kill'],
         rounds: 20,
         roundMs: [600, 1_500],
+        lifeMs: [100, 1_000],
         sabotage,
         hasty: true,
         progress: (text) => t.diagnostic(text),

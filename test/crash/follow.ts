@@ -19,7 +19,9 @@ export class Follower {
     this.#options = options
   }
 
+  /** Does nothing while it runs. */
   start(): void {
+    if (this.#running) return
     this.#running = true
     this.#loop = this.#follow()
   }

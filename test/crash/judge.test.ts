@@ -389,3 +389,22 @@ test('an unclear request may have been kept', () => {
   journal.log.push(entry({ id: 'a-9', command: idOf(4), name: 'open', status: 'delivered' }))
   assert.deepEqual(rulesOf(journal), [])
 })
+
+test('delivered, refused late by the device, and the refusal is told: true as far as it goes', () => {
+  const journal = goodHistory()
+  drop(journal.receipts, (receipt) => receipt.n === 1)
+  const reply = { device: 'd1', id: idOf(1), status: 'rejected', atMs: 1_600 }
+  journal.replies.push({ ...reply, acknowledgedAtMs: 1_700 })
+  assert.deepEqual(rulesOf(journal), ['outcome-untrue', 'reply-lost'])
+  journal.log.push(entry({ id: 'a-9', type: 'command.late', command: idOf(1), status: 'rejected' }))
+  assert.deepEqual(rulesOf(journal), [])
+})
+
+test('what nobody listened to was not asked', () => {
+  const journal = goodHistory()
+  const unreached = attempt({ verdict: 'unreached', http: undefined, answeredAtMs: undefined })
+  journal.asks.push({ ...journal.asks[0]!, n: 4, attempts: [unreached] })
+  assert.equal(judge(journal, { final: true, toleranceMs: 500 }).figures.requests, 3)
+  journal.receipts.push({ ...journal.receipts[0]!, id: idOf(4), offset: 4, n: 4 })
+  assert.ok(rulesOf(journal).includes('refused-yet-kept'))
+})

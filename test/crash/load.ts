@@ -26,7 +26,7 @@ export class Load {
   readonly #pending = new Set<Promise<void>>()
   #timer: NodeJS.Timeout | undefined
   #n = 0
-  #running = false
+  #abandoned = false
   /** Waiters on an accepted answer and on a 503 or 507, for those who inject faults. */
   #acceptedAtMs = 0
   #unavailableAtMs = 0
@@ -44,8 +44,9 @@ export class Load {
     return this.#unavailableAtMs >= sinceMs
   }
 
+  /** Does nothing while it runs. */
   start(): void {
-    this.#running = true
+    if (this.#timer !== undefined) return
     const { rate } = this.#options
     const tickMs = 20
     let owed = 0
@@ -59,9 +60,14 @@ export class Load {
     }, tickMs)
   }
 
+  /** No new ask, and nobody waits for what is under way. */
+  abandon(): void {
+    this.#abandoned = true
+    clearInterval(this.#timer)
+  }
+
   /** No new ask; what is under way is finished, keys are tried until they are answered. */
   async stop(): Promise<void> {
-    this.#running = false
     clearInterval(this.#timer)
     while (this.#pending.size > 0) await Promise.all(this.#pending)
   }
@@ -119,7 +125,7 @@ export class Load {
       if (attempts.some((attempt) => attempt.accepted !== undefined)) break
       // What is refused for good is refused for good.
       if (attempts.some((attempt) => attempt.http !== undefined && isFinal(attempt.http))) return
-      if (Date.now() > untilMs) return
+      if (Date.now() > untilMs || this.#abandoned) return
       await sleep(random.int(100, 500))
     }
     if (random.chance(0.2)) {
@@ -192,10 +198,6 @@ export class Load {
       // Unclear: it may or may not be canceled now.
     }
     journal.cancels.push({ id, http })
-  }
-
-  get running(): boolean {
-    return this.#running
   }
 }
 

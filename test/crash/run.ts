@@ -19,6 +19,7 @@ export interface RunOptions {
   readonly pauseMs: readonly [min: number, max: number]
   readonly volumeMb: number
   readonly sabotage?: Sabotage
+  readonly lifeMs?: readonly [min: number, max: number]
   /** End at the first finding, without waiting for what would still come. */
   readonly hasty?: boolean
   readonly keep?: boolean
@@ -52,6 +53,7 @@ export async function runFaults(options: RunOptions): Promise<RunResult> {
     rate: options.rate,
     volumeMb: needsVolume(faults) ? options.volumeMb : undefined,
     sabotage: options.sabotage,
+    lifeMs: options.lifeMs,
   })
   const random = world.random.fork()
   let verdict: Verdict = judge(world.journal, { final: false, toleranceMs })

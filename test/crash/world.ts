@@ -21,10 +21,11 @@ export interface WorldOptions {
   /** A file system of its own of this size, for disk and power; undefined: a plain folder. */
   readonly volumeMb: number | undefined
   readonly sabotage?: Sabotage
+  /** How long a device's connection lives before the network takes it. */
+  readonly lifeMs?: readonly [min: number, max: number]
 }
 
-/** How long a device's connection lives before the network takes it. */
-const lifeMs = [150, 4_000] as const
+const usualLifeMs = [150, 4_000] as const
 /** Nothing that is due may take longer than this once all is calm: 3 s of ttl, 10 s of doubt, 3 s
  * for a reply; a channel two clients fought for is held for 60 s on top. */
 const quiesceMaxMs = 100_000
@@ -61,7 +62,11 @@ export class World {
     this.api = new Api(this.#apiKey)
     const { journal, api } = this
     const era = (): number => (this.#deaf ? Number.NaN : this.#era)
-    this.tap = new Tap({ journal, random: this.random.fork(), lifeMs })
+    this.tap = new Tap({
+      journal,
+      random: this.random.fork(),
+      lifeMs: options.lifeMs ?? usualLifeMs,
+    })
     this.follower = new Follower({ journal, api, era })
     const names = Array.from({ length: options.devices }, (_, at) => `crash-${at + 1}`)
     for (const name of names) {
@@ -261,6 +266,7 @@ export class World {
     await this.tap.close()
     if (this.#server?.alive === true) await this.#server.kill()
     this.gone()
+    this.load.abandon()
     await this.load.stop()
     await this.follower.stop()
     if (this.volume !== undefined) {

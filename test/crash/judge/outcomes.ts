@@ -36,13 +36,13 @@ export function outcomesTrue(facts: Facts, findings: Findings, options: JudgeOpt
     if ((status === 'delivered' || status === 'unanswered') && !received) {
       // The device's end has it and refused it: true as far as it goes, if the refusal is told too.
       const refused = replied.get(id)?.has('rejected') === true
-      if (!refused) findings.add('outcome-untrue', `${id} ended ${why}, the device never had it`)
+      if (!refused) findings.add('outcome-untrue', `${id} ended ${why}, ${neverHad(facts, id)}`)
       else if (options.final && !late.has(id)) {
         findings.add('outcome-untrue', `${id} ended ${why}; the device refused it, untold`)
       }
     }
-    if (status === 'done' || status === 'failed') {
-      if (!received) findings.add('outcome-untrue', `${id} ended ${why}, the device never had it`)
+    if ((status === 'done' || status === 'failed') && !received) {
+      findings.add('outcome-untrue', `${id} ended ${why}, ${neverHad(facts, id)}`)
     }
     if (status === 'done' || status === 'failed' || status === 'rejected') {
       if (replied.get(id)?.has(status) !== true) {
@@ -71,6 +71,11 @@ export function outcomesTrue(facts: Facts, findings: Findings, options: JudgeOpt
       findings.add('outcome-disagrees', `${id} was answered as canceled and ended ${end.status}`)
     }
   }
+}
+
+function neverHad(facts: Facts, id: string): string {
+  const times = facts.written.get(id)?.length ?? 0
+  return `the device never had it (seen on its wire ${times === 0 ? 'never' : `${times} times`})`
 }
 
 /** A reply the gateway acknowledged is in the log once, and is the outcome or came after one. */
