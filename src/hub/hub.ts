@@ -1,9 +1,10 @@
-import { Channel, canceled, removed } from '../channel/index.ts'
+import { type Channel, canceled, removed } from '../channel/index.ts'
 import type {
   AppId,
   Attached,
   Canceled,
   ChannelId,
+  Claim,
   Clock,
   CommandId,
   CommandStatus,
@@ -16,7 +17,6 @@ import type {
   Explanation,
   Found,
   Gateway,
-  Head,
   Hello,
   Limits,
   Link,
@@ -26,15 +26,15 @@ import type {
   Submitted,
   Verifier,
 } from '../contract/index.ts'
-import { channelId, deviceKey, deviceOf, limits, locateCommand } from '../contract/index.ts'
+import { deviceKey, deviceOf, limits, locateCommand } from '../contract/index.ts'
+import { Arrivals, type House, unavailableRetryMs } from './arrivals.ts'
 import { Attachment, type Host, type HubCounts } from './attachment.ts'
 import { Deadlines } from './deadlines.ts'
 import { explain } from './explain.ts'
 import { Overdue } from './overdue.ts'
 import { Patrol } from './patrol.ts'
 import { Presences } from './presences.ts'
-import { hasChannel, openStatus, type Roads, Router } from './router.ts'
-import { Takeovers } from './takeovers.ts'
+import { openStatus, type Roads, Router } from './router.ts'
 import { Verifiers } from './verifiers.ts'
 import { Waiters } from './waiters.ts'
 
@@ -47,64 +47,59 @@ export interface HubOptions {
   readonly holdExpiryUntilMs?: number
 }
 
-/** While the store is away, devices are asked to come back after this. */
-const unavailableRetryMs = 2_000
-
 /**
  * All channels of one node: where devices attach and back ends ask.
  *
  * To adapters it is the `Core`, to the northbound API the `Gateway`. It holds what is live; what
  * must last is in the engine, and is loaded afresh whenever the engine has lost something.
  */
-export class Hub implements Core, Gateway, Host, Roads {
+export class Hub implements Core, Gateway, Host, House, Roads {
+  readonly engine: Engine
   readonly clock: Clock
   readonly limits: Limits
   readonly mailbox
   readonly deadlines: Deadlines
   readonly counts: HubCounts = { delivered: 0, repeated: 0, uplinks: 0, duplicates: 0, probes: 0 }
 
-  readonly #engine: Engine
   readonly #log: (event: string, fields: Record<string, unknown>) => void
   readonly #live = new Map<ChannelId, Attachment>()
-  /** The newest attach under way for a channel, by its link: an older one that is slower loses. */
-  readonly #arriving = new Map<ChannelId, Link>()
   readonly #router: Router
   readonly #waiters: Waiters
   readonly #overdue: Overdue
   readonly #patrol: Patrol
   readonly #presences: Presences
-  readonly #takeovers: Takeovers
+  readonly #arrivals: Arrivals
   readonly #verifiers: Verifiers
   #unlisten: (() => void) | undefined
   #state: 'new' | 'running' | 'stopped' = 'new'
 
   constructor(options: HubOptions) {
-    this.#engine = options.engine
+    this.engine = options.engine
     this.clock = options.clock
     this.limits = { ...limits, ...options.limits }
     this.#log = options.log ?? (() => {})
-    this.mailbox = this.#engine.mailbox
+    this.mailbox = this.engine.mailbox
     this.deadlines = new Deadlines(this.clock)
-    const { names, events } = this.#engine
+    const { names, events } = this.engine
     this.#router = new Router(names, this.mailbox, this.clock, this.limits, this)
     this.#waiters = new Waiters(this.clock, this.limits.waitersMax)
     this.#overdue = new Overdue(this.mailbox, this.clock, this.limits, (channel, offset, doubt) =>
       this.#live.get(channel)?.withdraw(offset, doubt),
     )
     this.#overdue.holdUntil(options.holdExpiryUntilMs ?? 0)
-    this.#takeovers = new Takeovers(this.limits)
+    this.#arrivals = new Arrivals(this)
     this.#presences = new Presences(events)
     this.#verifiers = new Verifiers(names, this.clock, this.limits)
     this.#patrol = new Patrol(this.clock, this.limits.patrolMs, this.#live, (nowMs) => {
-      this.#takeovers.sweep(nowMs)
+      this.#arrivals.sweep(nowMs)
       this.#overdue.arm()
     })
   }
 
   async start(): Promise<void> {
     this.#state = 'running'
-    this.#unlisten = this.#engine.events.listen((events) => this.#waiters.heard(events))
-    this.#engine.onState((state, detail) => this.#engineTurned(state, detail))
+    this.#unlisten = this.engine.events.listen((events) => this.#waiters.heard(events))
+    this.engine.onState((state, detail) => this.#engineTurned(state, detail))
     this.#patrol.start()
     this.#overdue.arm()
   }
@@ -117,7 +112,7 @@ export class Hub implements Core, Gateway, Host, Roads {
     this.#overdue.stop()
     this.deadlines.stop()
     this.#unlisten?.()
-    await this.#engine.flushed()
+    await this.engine.flushed()
   }
 
   // Core: what adapters may ask.
@@ -131,53 +126,35 @@ export class Hub implements Core, Gateway, Host, Roads {
     this.#log('device.wrong-secret', { app, device, peer })
   }
 
-  async attach(link: Link, hello: Hello): Promise<Attached> {
-    const channel = channelId(hello.app, hello.device, hello.channel)
-    const refused = await this.#mayAttach(channel, hello)
-    if (refused !== undefined) return refused
+  attach(link: Link, hello: Hello): Promise<Attached> {
+    return this.#arrivals.attach(link, hello)
+  }
 
-    const conflict = this.#fence(channel, link)
-    if (conflict !== undefined) return conflict
+  // House: what arrivals need.
 
-    // From here on the newest arrival owns the channel; a slower, older one finds itself replaced.
-    this.#arriving.set(channel, link)
-    try {
-      const claim = await this.#engine.directory.claim(channel, link.id)
-      // What the older session still had on its way settles first, so that "last kept" is true (rule 15).
-      await this.#engine.flushed()
-      const head = await this.#open(channel, hello)
-      if (this.#arriving.get(channel) !== link) {
-        return { kind: 'refused', reason: 'taken-over', retryAfterMs: this.limits.conflictHoldMs }
-      }
-      if (this.#state !== 'running' || this.#engine.state !== 'ready') return unavailable
-      const arrival = {
-        keepaliveMs: this.#keepaliveMs(hello.keepaliveMs),
-        windowMaxCommands: this.#windowMax(hello.windowMaxCommands),
-        resumeFrom: hello.resumeFrom,
-        uplinkEpoch: hello.uplinkEpoch,
-      }
-      const nowMs = this.clock.nowMs()
-      const live = new Channel(channel, head, arrival, this.limits, nowMs)
-      const session = new Attachment(this, claim, link, live)
-      this.#live.set(channel, session)
-      this.#presences.attached(session, nowMs)
-      return { kind: 'session', session }
-    } catch (error) {
-      this.#log('attach.failed', { channel, error: String(error) })
-      return unavailable
-    } finally {
-      if (this.#arriving.get(channel) === link) this.#arriving.delete(channel)
-    }
+  get running(): boolean {
+    return this.#state === 'running'
+  }
+
+  log(event: string, fields: Record<string, unknown>): void {
+    this.#log(event, fields)
+  }
+
+  settleIn(claim: Claim, link: Link, channel: Channel): Attachment {
+    const attachment = new Attachment(this, claim, link, channel)
+    this.#live.set(channel.id, attachment)
+    this.#presences.attached(attachment, this.clock.nowMs())
+    return attachment
   }
 
   // Host: what attachments tell.
 
   detached(attachment: Attachment, why: Reason | 'lost'): void {
     const { channel } = attachment
-    this.#engine.directory.release(attachment.claim)
+    this.engine.directory.release(attachment.claim)
     if (this.#live.get(channel) === attachment) {
       this.#live.delete(channel)
-      if (!this.#arriving.has(channel)) this.mailbox.release(channel)
+      if (!this.#arrivals.has(channel)) this.mailbox.release(channel)
     }
     this.#presences.detached(attachment, why, this.clock.nowMs())
     this.#overdue.arm() // what was sent and not acknowledged is due a little later than before
@@ -270,10 +247,11 @@ export class Hub implements Core, Gateway, Host, Roads {
   async removeDevice(app: AppId, device: DeviceId): Promise<boolean> {
     this.#closeDevice(app, device, 'device-removed')
     await this.#endAll(app, device)
-    const removed = await this.#engine.names.removeDevice(app, device)
+    const removed = await this.engine.names.removeDevice(app, device)
     // Whoever was in between: a session or a command that still saw the device.
     this.#closeDevice(app, device, 'device-removed')
     await this.#endAll(app, device)
+    this.#closeDevice(app, device, 'device-removed')
     this.#presences.forget(app, device)
     return removed
   }
@@ -284,7 +262,7 @@ export class Hub implements Core, Gateway, Host, Roads {
 
   ready(): { readonly ok: boolean; readonly why?: string } {
     if (this.#state !== 'running') return { ok: false, why: `the gateway is ${this.#state}` }
-    const { state } = this.#engine
+    const { state } = this.engine
     return state === 'ready' ? { ok: true } : { ok: false, why: `the store is ${state}` }
   }
 
@@ -302,52 +280,10 @@ export class Hub implements Core, Gateway, Host, Roads {
     }
   }
 
-  /** A device beyond the end of the current epoch: this store was put back, unnoticed (rule 13). */
-  async #open(channel: ChannelId, { resumeFrom }: Hello): Promise<Head> {
-    const head = await this.mailbox.open(channel)
-    const current = head.epochs.at(-1)
-    const beyond = resumeFrom?.epoch === current?.epoch && (resumeFrom?.offset ?? 0) > head.top
-    return beyond ? this.mailbox.open(channel, true) : head
-  }
-
   async #find(app: AppId, id: CommandId): Promise<Found | undefined> {
     const place = locateCommand(app, id)
     if (place === undefined) return undefined
     return this.mailbox.find(place.channel, place.epoch, place.offset)
-  }
-
-  async #mayAttach(channel: ChannelId, hello: Hello): Promise<Attached | undefined> {
-    if (this.#state !== 'running') {
-      return { kind: 'refused', reason: 'going-away' }
-    }
-    if (this.#engine.state !== 'ready') return unavailable
-    const device = await this.#engine.names.device(hello.app, hello.device)
-    if (device === undefined || device.disabled) {
-      return { kind: 'refused', reason: 'unauthorized' }
-    }
-    if (!hasChannel(device, hello.channel)) return { kind: 'refused', reason: 'unknown-channel' }
-    const heldMs = this.#takeovers.heldMs(channel, this.clock.nowMs())
-    if (heldMs > 0) return { kind: 'refused', reason: 'conflict', retryAfterMs: heldMs }
-    return undefined
-  }
-
-  /** One receiver a channel, the newest wins; unless they fight (rule 18). */
-  #fence(channel: ChannelId, link: Link): Attached | undefined {
-    const older = this.#live.get(channel)
-    if (older === undefined) return undefined
-    const nowMs = this.clock.nowMs()
-    const holdMs = this.limits.conflictHoldMs
-    if (!this.#takeovers.taken(channel, nowMs)) {
-      older.close('taken-over', holdMs)
-      return undefined
-    }
-    older.close('conflict', holdMs)
-    const [app, device, name] = channel.split('/') as [string, string, string]
-    this.#engine.events.append([
-      { kind: 'session.conflict', app, device, channel: name, atMs: nowMs, holdMs },
-    ])
-    this.#log('session.conflict', { channel, peers: [older.link.peer, link.peer] })
-    return { kind: 'refused', reason: 'conflict', retryAfterMs: holdMs }
   }
 
   #closeDevice(app: AppId, device: DeviceId, reason: Reason): void {
@@ -378,22 +314,4 @@ export class Hub implements Core, Gateway, Host, Roads {
       attachment.close('unavailable', unavailableRetryMs)
     }
   }
-
-  #keepaliveMs(askedMs: number | undefined): number {
-    const { keepaliveDefaultMs, keepaliveMinMs, keepaliveMaxMs } = this.limits
-    return Math.min(keepaliveMaxMs, Math.max(keepaliveMinMs, askedMs ?? keepaliveDefaultMs))
-  }
-
-  #windowMax(asked: number | undefined): number {
-    return Math.max(
-      1,
-      Math.min(this.limits.windowMaxCommands, asked ?? this.limits.windowMaxCommands),
-    )
-  }
-}
-
-const unavailable: Attached = {
-  kind: 'refused',
-  reason: 'unavailable',
-  retryAfterMs: unavailableRetryMs,
 }

@@ -1,0 +1,148 @@
+import { Channel } from '../channel/index.ts'
+import type {
+  Attached,
+  ChannelId,
+  Claim,
+  Clock,
+  Engine,
+  Head,
+  Hello,
+  Limits,
+  Link,
+} from '../contract/index.ts'
+import { channelId, channelParts } from '../contract/index.ts'
+import type { Attachment } from './attachment.ts'
+import { hasChannel } from './router.ts'
+import { Takeovers } from './takeovers.ts'
+
+/** While the store is away, devices are asked to come back after this. */
+export const unavailableRetryMs = 2_000
+
+/** What an arrival needs of the hub. */
+export interface House {
+  readonly engine: Engine
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly running: boolean
+  log(event: string, fields: Record<string, unknown>): void
+  attached(channel: ChannelId): Attachment | undefined
+  settleIn(claim: Claim, link: Link, channel: Channel): Attachment
+}
+
+/**
+ * A link's way to a session.
+ *
+ *     may it? ▶ fence the older ▶ claim ▶ what the older one had on its way settles ▶ open ▶ channel
+ *
+ * Each step may take a while, and a newer arrival may come meanwhile: the newest wins, whoever is
+ * quicker (rules 18, 19).
+ */
+export class Arrivals {
+  readonly #house: House
+  readonly #takeovers: Takeovers
+  /** The newest arrival under way for a channel, by its link. */
+  readonly #newest = new Map<ChannelId, Link>()
+
+  constructor(house: House) {
+    this.#house = house
+    this.#takeovers = new Takeovers(house.limits)
+  }
+
+  /** Is somebody on the way to this channel? */
+  has(channel: ChannelId): boolean {
+    return this.#newest.has(channel)
+  }
+
+  sweep(nowMs: number): void {
+    this.#takeovers.sweep(nowMs)
+  }
+
+  async attach(link: Link, hello: Hello): Promise<Attached> {
+    const channel = channelId(hello.app, hello.device, hello.channel)
+    const refused = (await this.#refusal(channel, hello)) ?? this.#fence(channel, link)
+    if (refused !== undefined) return refused
+    this.#newest.set(channel, link)
+    try {
+      return await this.#enter(channel, link, hello)
+    } catch (error) {
+      this.#house.log('attach.failed', { channel, error: String(error) })
+      return unavailable
+    } finally {
+      if (this.#newest.get(channel) === link) this.#newest.delete(channel)
+    }
+  }
+
+  async #enter(channel: ChannelId, link: Link, hello: Hello): Promise<Attached> {
+    const { engine, clock, limits } = this.#house
+    const claim = await engine.directory.claim(channel, link.id)
+    // What the older session still had on its way settles first: "last kept" must be true (rule 15).
+    await engine.flushed()
+    const refused = await this.#refusal(channel, hello) // it may have been removed meanwhile
+    if (refused !== undefined) return refused
+    const head = await this.#open(channel, hello)
+    if (this.#newest.get(channel) !== link) {
+      return { kind: 'refused', reason: 'taken-over', retryAfterMs: limits.conflictHoldMs }
+    }
+    if (!this.#house.running || engine.state !== 'ready') return unavailable
+    const arrival = {
+      keepaliveMs: keepaliveMs(limits, hello.keepaliveMs),
+      windowMaxCommands: windowMaxCommands(limits, hello.windowMaxCommands),
+      resumeFrom: hello.resumeFrom,
+      uplinkEpoch: hello.uplinkEpoch,
+    }
+    const live = new Channel(channel, head, arrival, limits, clock.nowMs())
+    return { kind: 'session', session: this.#house.settleIn(claim, link, live) }
+  }
+
+  /** A device beyond the end of the current epoch: this store was put back, unnoticed (rule 13). */
+  async #open(channel: ChannelId, { resumeFrom }: Hello): Promise<Head> {
+    const { mailbox } = this.#house.engine
+    const head = await mailbox.open(channel)
+    const current = head.epochs.at(-1)
+    const beyond = resumeFrom?.epoch === current?.epoch && (resumeFrom?.offset ?? 0) > head.top
+    return beyond ? mailbox.open(channel, true) : head
+  }
+
+  async #refusal(channel: ChannelId, hello: Hello): Promise<Attached | undefined> {
+    const { engine, clock } = this.#house
+    if (!this.#house.running) return { kind: 'refused', reason: 'going-away' }
+    if (engine.state !== 'ready') return unavailable
+    const device = await engine.names.device(hello.app, hello.device)
+    if (device === undefined || device.disabled) return { kind: 'refused', reason: 'unauthorized' }
+    if (!hasChannel(device, hello.channel)) return { kind: 'refused', reason: 'unknown-channel' }
+    const heldMs = this.#takeovers.heldMs(channel, clock.nowMs())
+    if (heldMs > 0) return { kind: 'refused', reason: 'conflict', retryAfterMs: heldMs }
+    return undefined
+  }
+
+  /** One receiver a channel, the newest wins; unless they fight (rule 18). */
+  #fence(channel: ChannelId, link: Link): Attached | undefined {
+    const older = this.#house.attached(channel)
+    if (older === undefined) return undefined
+    const nowMs = this.#house.clock.nowMs()
+    const holdMs = this.#house.limits.conflictHoldMs
+    if (!this.#takeovers.taken(channel, nowMs)) {
+      older.close('taken-over', holdMs)
+      return undefined
+    }
+    older.close('conflict', holdMs)
+    const about = { ...channelParts(channel), atMs: nowMs, holdMs }
+    this.#house.engine.events.append([{ kind: 'session.conflict', ...about }])
+    this.#house.log('session.conflict', { channel, peers: [older.link.peer, link.peer] })
+    return { kind: 'refused', reason: 'conflict', retryAfterMs: holdMs }
+  }
+}
+
+function keepaliveMs(limits: Limits, askedMs = limits.keepaliveDefaultMs): number {
+  return Math.min(limits.keepaliveMaxMs, Math.max(limits.keepaliveMinMs, askedMs))
+}
+
+function windowMaxCommands(limits: Limits, asked = limits.windowMaxCommands): number {
+  return Math.max(1, Math.min(limits.windowMaxCommands, asked))
+}
+
+const unavailable: Attached = {
+  kind: 'refused',
+  reason: 'unavailable',
+  retryAfterMs: unavailableRetryMs,
+}
