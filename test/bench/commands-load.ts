@@ -112,7 +112,7 @@ export class CommandsLoad {
     this.#paced = rate !== undefined
     this.#idle = [...this.#connections]
     if (rate !== undefined) this.#pace(1000 / rate)
-    else while (this.#idle.length > 0) this.#sendNext(this.#idle.pop()!)
+    else for (const connection of this.#idle.splice(0)) this.#sendNext(connection)
 
     const warmUntilMs = performance.now() + warmupMaxMs
     await sleep(warmupSeconds * 1000)
@@ -178,7 +178,8 @@ export class CommandsLoad {
       for (; dueMs <= nowMs && this.#made < commandsMax; dueMs += everyMs) {
         this.#atMs[this.#made++] = dueMs
       }
-      while (this.#sent < this.#made && this.#idle.length > 0) this.#sendNext(this.#idle.pop()!)
+      // In turn, so that none falls idle for so long that the server gives it up.
+      while (this.#sent < this.#made && this.#idle.length > 0) this.#sendNext(this.#idle.shift()!)
       if (this.#running) setImmediate(look)
       else this.#made = this.#sent
     }
@@ -209,7 +210,11 @@ export class CommandsLoad {
 
   #onAnswer(connection: HttpConnection, status: number): void {
     const number = connection.tag
-    if (number < 0) return
+    if (number < 0) {
+      // Given up by the server between two calls.
+      if (status === 0) this.#idle = this.#idle.filter((one) => one !== connection)
+      return
+    }
     connection.tag = -1
     this.#outstanding--
     this.#busy[this.#device[number]!] = 0
