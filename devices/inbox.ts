@@ -34,10 +34,10 @@ export class Inbox {
   #open = 0
   #queue: Received[] = []
   /** Acted on, stored, not acknowledged yet; in order. */
-  #owed: Offset[] = []
+  #owed: Position[] = []
   #owedSinceMs = 0
   /** Refused by a REPLY that is not written yet; no acknowledgement may overtake it. In order. */
-  #refused: Offset[] = []
+  #refused: Position[] = []
 
   /** @param positions as stored; the last is where the channel stands. */
   constructor(positions: Position[], windowMax: number) {
@@ -102,15 +102,24 @@ export class Inbox {
   }
 
   /** Stored: an acknowledgement is owed to the session it came in, if that is still this one. */
-  owe({ frame, session }: Received, nowMs: number): void {
+  owe({ epoch, frame, session }: Received, nowMs: number): void {
     if (session !== this.#session || session === 0) return
     if (this.#owed.length === 0) this.#owedSinceMs = nowMs
-    this.#owed.push(frame.offset)
+    this.#owed.push({ epoch, offset: frame.offset })
   }
 
   /** Its own REPLY will acknowledge it; until then nothing else may. */
-  refuse({ frame, session }: Received): void {
-    if (session === this.#session && session !== 0) this.#refused.push(frame.offset)
+  refuse({ epoch, frame, session }: Received): void {
+    if (session !== this.#session || session === 0) return
+    this.#refused.push({ epoch, offset: frame.offset })
+  }
+
+  /** That REPLY can never be written: all that is left to say is that the command came. */
+  unrefused(epoch: Epoch, offset: Offset, nowMs: number): void {
+    if (!take(this.#refused, epoch, offset)) return
+    if (this.#owed.length === 0) this.#owedSinceMs = nowMs
+    const behind = this.#owed.findIndex((one) => one.offset > offset)
+    this.#owed.splice(behind === -1 ? this.#owed.length : behind, 0, { epoch, offset })
   }
 
   /** When an acknowledgement must go, if nothing takes it along before. */
@@ -123,22 +132,19 @@ export class Inbox {
 
   /** How many of what is owed no refusal stands before. */
   get #payable(): number {
-    const limit = this.#refused[0]
+    const limit = this.#refused[0]?.offset
     if (limit === undefined) return this.#owed.length
     let count = 0
-    while (count < this.#owed.length && this.#owed[count]! < limit) count++
+    while (count < this.#owed.length && this.#owed[count]!.offset < limit) count++
     return count
   }
 
-  /** A reply goes out, which acknowledges its command. */
+  /**
+   * A reply goes out, which acknowledges its command. It may be one of an older session, and the
+   * epochs of this one may have moved on twice since its command came: only the position tells.
+   */
   replied(epoch: Epoch, offset: Offset): void {
-    if (epoch !== this.#epoch && epoch !== this.#firstEpoch) return
-    for (const list of [this.#owed, this.#refused]) {
-      const at = list.indexOf(offset)
-      if (at === -1) continue
-      list.splice(at, 1)
-      this.#open--
-    }
+    if (take(this.#owed, epoch, offset) || take(this.#refused, epoch, offset)) this.#open--
   }
 
   /** @returns what to acknowledge now, everything before it included; undefined: nothing is owed. */
@@ -146,11 +152,17 @@ export class Inbox {
     const count = this.#payable
     if (count === 0) return undefined
     this.#open -= count
-    return this.#owed.splice(0, count).at(-1)
+    return this.#owed.splice(0, count).at(-1)?.offset
   }
 
   /** May a reply leave its epoch out? Only where nobody could read it as another. */
   isPlain(epoch: Epoch): boolean {
     return epoch === this.#firstEpoch && epoch === this.#epoch
   }
+}
+
+function take(list: Position[], epoch: Epoch, offset: Offset): boolean {
+  const at = list.findIndex((one) => one.offset === offset && one.epoch === epoch)
+  if (at !== -1) list.splice(at, 1)
+  return at !== -1
 }

@@ -35,6 +35,7 @@ export function writeUplinks(
     if (slot === undefined) break
     const { uplink } = slot
     if (frameBytes(uplink) > session.frameMaxBytes) {
+      if (uplink.kind === 'reply') inbox.unrefused(uplink.epoch, uplink.offset, nowMs)
       tooLarge(outbox.remove())
       continue
     }

@@ -60,19 +60,34 @@ async function turns(count: number): Promise<void> {
 
 type Step =
   | { readonly do: 'send'; readonly channel: string }
-  | { readonly do: 'submit'; readonly channel: string; readonly reply: boolean }
+  | {
+      readonly do: 'submit'
+      readonly channel: string
+      readonly reply: boolean
+      readonly ttlMs: number
+    }
   | { readonly do: 'turns'; readonly count: number }
   | { readonly do: 'wait'; readonly ms: number }
   | { readonly do: 'cut'; readonly afterBytes: number }
   | { readonly do: 'crash'; readonly kept: number }
-  | { readonly do: 'restart' | 'renumber' | 'stop' }
+  | { readonly do: 'renumber'; readonly channel: string; readonly cut: boolean }
+  | { readonly do: 'restart' | 'stop' }
 
 const channel = fc.constantFrom('main', 'main', 'urgent')
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant('send' as const), channel }) },
   {
     weight: 6,
-    arbitrary: fc.record({ do: fc.constant('submit' as const), channel, reply: fc.boolean() }),
+    arbitrary: fc.record({
+      do: fc.constant('submit' as const),
+      channel,
+      reply: fc.boolean(),
+      ttlMs: fc.oneof(
+        { weight: 3, arbitrary: fc.constant(1e12) },
+        { weight: 1, arbitrary: fc.constant(0) },
+        { weight: 1, arbitrary: fc.nat(3_000) },
+      ),
+    }),
   },
   {
     weight: 6,
@@ -85,10 +100,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant('cut' as const), afterBytes: fc.nat(400) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('crash' as const), kept: fc.nat(4) }) },
   {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('renumber' as const), channel, cut: fc.boolean() }),
+  },
+  {
     weight: 1,
-    arbitrary: fc.record({
-      do: fc.constantFrom('restart' as const, 'renumber' as const, 'stop' as const),
-    }),
+    arbitrary: fc.record({ do: fc.constantFrom('restart' as const, 'stop' as const) }),
   },
 )
 
@@ -111,6 +128,8 @@ interface World {
   readonly storage: CrashingStorage
   readonly clock: ManualClock
   readonly acted: Map<string, number[]>
+  /** Late, so refused without asking the application. */
+  readonly refused: Map<string, Set<number>>
   readonly acknowledged: string[]
   client: PikeClient
   sends: number
@@ -139,6 +158,11 @@ function live(world: World): PikeClient {
     if (command.offset % 2 === 0) await turns(world.slowness.application)
     if (command.replyExpected) void respond({ status: 'done', payload: command.offset })
   })
+  client.on('late', ({ channel, offset }) => {
+    if (life !== world.crashes) return
+    const refused = world.refused.get(channel) ?? new Set()
+    world.refused.set(channel, refused.add(offset))
+  })
   client.start()
   return client
 }
@@ -154,6 +178,7 @@ async function play(steps: readonly Step[], slowness: Slowness): Promise<World> 
     storage: new CrashingStorage(slowness.storage),
     clock,
     acted: new Map(),
+    refused: new Map(),
     acknowledged: [],
     sends: 0,
     crashes: 0,
@@ -176,7 +201,10 @@ async function play(steps: readonly Step[], slowness: Slowness): Promise<World> 
         break
       }
       case 'submit':
-        server.submit(one.channel, { replyExpected: one.reply, deadlineMs: 1e12 })
+        server.submit(one.channel, {
+          replyExpected: one.reply,
+          expiresAtMs: clock.nowMs() + one.ttlMs,
+        })
         break
       case 'turns':
         await turns(one.count)
@@ -205,7 +233,9 @@ async function play(steps: readonly Step[], slowness: Slowness): Promise<World> 
         world.client.restart()
         break
       case 'renumber':
-        server.renumber('main')
+        // As after a kill of the gateway; what waits came in several epochs, and one session gets it.
+        server.renumber(one.channel)
+        if (one.cut) server.live?.wire.cut()
         break
       case 'stop':
         await world.client.stop()
@@ -229,8 +259,8 @@ async function play(steps: readonly Step[], slowness: Slowness): Promise<World> 
   return world
 }
 
-function judge({ server, acted, acknowledged, crashes }: World): void {
-  for (const [name, { kept, commands }] of server.channels) {
+function judge({ server, acted, refused, acknowledged, crashes }: World): void {
+  for (const [name, { kept, commands, outcomes }] of server.channels) {
     const events = kept.filter(({ kind }) => kind === 'event').map(({ text }) => text)
     // Up: what was acknowledged is there, once, in order. What a crash took was never promised.
     const numbers = events.map((text) => Number(/\d+/.exec(text)))
@@ -242,24 +272,33 @@ function judge({ server, acted, acknowledged, crashes }: World): void {
     assert.equal(new Set(numbers).size, numbers.length, 'an event was kept twice')
     for (const text of acknowledged)
       if (text.startsWith(`"${name} `)) assert.ok(events.includes(text), `${text} was lost`)
-    // Down: every command acted on, in order; once, but for the one in hand at each crash.
+    // Down: every command acted on or refused, in order; once, but for the one in hand at each crash.
     const done = acted.get(name) ?? []
+    const late = refused.get(name) ?? new Set()
+    const both = new Set(done.filter((offset) => late.has(offset)))
     assert.deepEqual(
-      [...new Set(done)],
+      [...new Set([...done, ...late])].sort((a, b) => a - b),
       commands.map(({ offset }) => offset),
     )
-    assert.ok(done.length - new Set(done).size <= crashes, 'acted on twice without a crash')
+    const repeats = done.length - new Set(done).size + both.size
+    assert.ok(repeats <= crashes, 'acted on twice without a crash')
     for (let i = 1; i < done.length; i++)
       assert.ok(done[i]! >= done[i - 1]!, 'commands overtook each other')
     // Each reply at least once stored is kept once.
-    const replies = kept.filter(({ kind }) => kind === 'reply').map(({ offset }) => offset)
+    const replies = kept.filter(({ kind }) => kind === 'reply').map(({ offset }) => offset!)
     assert.equal(new Set(replies).size, replies.length, 'a reply was kept twice')
-    const expected = commands.filter(({ replyExpected }) => replyExpected)
+    const expected = commands.filter(
+      ({ offset, replyExpected }) => replyExpected || (late.has(offset) && !both.has(offset)),
+    )
     assert.deepEqual(
-      replies,
-      expected.map(({ offset }) => offset),
+      replies.filter((offset) => !both.has(offset)),
+      expected.map(({ offset }) => offset).filter((offset) => !both.has(offset)),
       'replies missing or out of order',
     )
+    // Nobody reads `delivered` of what was refused (rule 2).
+    for (const offset of late)
+      if (!both.has(offset))
+        assert.equal(outcomes.get(offset), 'rejected', `${offset} was refused as late`)
   }
 }
 

@@ -97,6 +97,8 @@ export interface Kept {
 
 type ModelCommand = Omit<CommandFrame, 'type' | 'channelNumber' | 'repeated'> & {
   readonly epoch: number
+  /** On the server's clock; instead of a deadline that is the same in every session. */
+  readonly expiresAtMs?: number
 }
 
 interface ModelChannel {
@@ -105,6 +107,8 @@ interface ModelChannel {
   cursor: number
   readonly commands: ModelCommand[]
   readonly acknowledged: Set<number>
+  /** What a back end reads of each command, by offset: the first proof, whatever comes after it. */
+  readonly outcomes: Map<number, 'delivered' | 'done' | 'failed' | 'rejected'>
   readonly kept: Kept[]
   readonly high: Map<number, number>
 }
@@ -115,6 +119,8 @@ interface Open {
   uplinkEpoch: number
   sentUpTo: number
   toldEpoch: number
+  readonly welcomeEpoch: number
+  readonly welcomeMs: number
   window: number
 }
 
@@ -157,6 +163,7 @@ export class ModelServer {
         cursor: 0,
         commands: [],
         acknowledged: new Set(),
+        outcomes: new Map(),
         kept: [],
         high: new Map(),
       }
@@ -274,8 +281,11 @@ export class ModelConnection {
           this.write({ type: 'epoch', channelNumber: open.number, epoch: command.epoch })
         }
         open.sentUpTo = command.offset
-        const { epoch, ...rest } = command
-        this.write({ type: 'command', channelNumber: open.number, ...rest, repeated: false })
+        const { epoch, expiresAtMs, ...rest } = command
+        const deadlineMs =
+          expiresAtMs === undefined ? rest.deadlineMs : Math.max(0, expiresAtMs - open.welcomeMs)
+        const channelNumber = open.number
+        this.write({ type: 'command', ...rest, channelNumber, deadlineMs, repeated: false })
       }
     }
   }
@@ -325,17 +335,20 @@ export class ModelConnection {
         }))
         return this.#keep(channelNumber, events)
       }
-      case 'reply':
+      case 'reply': {
+        const open = this.open.get(frame.channelNumber)!
+        const channel = this.#server.channel(open.name)
+        const command = channel.commands.find(({ offset }) => offset === frame.offset)
+        assert.equal(frame.epoch ?? open.welcomeEpoch, command?.epoch, 'a reply in a wrong epoch')
+        if (!channel.outcomes.has(frame.offset)) channel.outcomes.set(frame.offset, frame.status)
         this.#keep(frame.channelNumber, [frame])
-        this.#server
-          .channel(this.open.get(frame.channelNumber)!.name)
-          .acknowledged.add(frame.offset)
+        channel.acknowledged.add(frame.offset)
         return this.pump()
+      }
       case 'ack': {
         const open = this.open.get(frame.channelNumber)!
         assert.ok(frame.upTo <= open.sentUpTo, 'acknowledged what was not sent')
-        const channel = this.#server.channel(open.name)
-        channel.cursor = Math.max(channel.cursor, frame.upTo)
+        reach(this.#server.channel(open.name), frame.upTo)
         return this.pump()
       }
       case 'ping':
@@ -356,7 +369,7 @@ export class ModelConnection {
     const span = channel.epochs.find(({ epoch }) => epoch === resume?.epoch)
     const last = span === channel.epochs.at(-1) ? channel.top : (span?.last ?? -1)
     const known = resume !== undefined && resume.offset <= last
-    if (known) channel.cursor = Math.max(channel.cursor, resume.offset)
+    if (known) reach(channel, resume.offset)
     const { epoch } = channel.epochs.at(-1)!
     this.open.set(hello.channelNumber, {
       name: hello.channel,
@@ -364,6 +377,8 @@ export class ModelConnection {
       uplinkEpoch: hello.uplinkEpoch,
       sentUpTo: channel.cursor,
       toldEpoch: epoch,
+      welcomeEpoch: epoch,
+      welcomeMs: this.#server.nowMs(),
       window: Math.min(hello.windowMax, settings.window ?? 16),
     })
     this.write({
@@ -422,6 +437,14 @@ export class ModelConnection {
         : {}),
     })
   }
+}
+
+/** The device has everything up to here. */
+function reach(channel: ModelChannel, offset: number): void {
+  channel.cursor = Math.max(channel.cursor, offset)
+  for (const command of channel.commands)
+    if (command.offset <= offset && !command.replyExpected && !channel.outcomes.has(command.offset))
+      channel.outcomes.set(command.offset, 'delivered')
 }
 
 interface KeepFrame {
