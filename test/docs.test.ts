@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import { apiBounds } from '../src/api/bounds.ts'
 import { limits } from '../src/contract/index.ts'
 
 const root = path.join(import.meta.dirname, '..')
@@ -15,7 +16,7 @@ const pages = [
 
 test('docs/limits.md names every limit with its default', () => {
   const text = page('docs/limits.md')
-  for (const [name, value] of Object.entries(limits)) {
+  for (const [name, value] of Object.entries({ ...limits, ...apiBounds })) {
     assert.ok(text.includes(`| \`${name}\` | ${value.toLocaleString('en-US')} |`), name)
   }
 })

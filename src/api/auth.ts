@@ -17,6 +17,8 @@ export const keyHash = (key: string): string => hash('sha256', key, 'hex')
 export class Auth {
   readonly #names: Pick<Names, 'keyByHash'>
   readonly #holds: Holds
+  /** Of headers that named a key, so that a busy back end's is not hashed for every call. */
+  readonly #hashes = new Map<string, string>()
 
   constructor(names: Pick<Names, 'keyByHash'>, holds: Holds) {
     this.#names = names
@@ -54,7 +56,14 @@ export class Auth {
 
   #keyOf(header: string | undefined): KeyRecord | undefined {
     if (header === undefined || header.length < 8) return undefined
+    const known = this.#hashes.get(header)
+    if (known !== undefined) return this.#names.keyByHash(known)
     if (header.slice(0, 7).toLowerCase() !== 'bearer ') return undefined
-    return this.#names.keyByHash(keyHash(header.slice(7).trim()))
+    const hashed = keyHash(header.slice(7).trim())
+    const key = this.#names.keyByHash(hashed)
+    if (key === undefined) return undefined
+    if (this.#hashes.size >= apiBounds.keyHashesMax) this.#hashes.clear()
+    this.#hashes.set(header, hashed)
+    return key
   }
 }

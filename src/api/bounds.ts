@@ -20,6 +20,8 @@ export const apiBounds = {
   contentTypeMaxChars: 128,
   /** An Idempotency-Key. Longer: `400`. */
   idempotencyKeyMaxChars: 255,
+  /** Headers whose key's hash is remembered. At the bound all are forgotten. */
+  keyHashesMax: 1_000,
   /** Items of a page, unless `limit` says otherwise, and the most it may say. More: `400`. */
   pageItems: 100,
   pageMaxItems: 1_000,
