@@ -41,7 +41,7 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
   #keys: Promise<DeviceKeys> | undefined
   #session: Session | undefined
   /** Ends when nothing of us is open any more. */
-  #closed: Promise<unknown> = Promise.resolve()
+  #closed: Promise<void> = Promise.resolve()
   #timer: Timer | undefined
   #timerAtMs = never
   #patrolAtMs = never
@@ -155,7 +155,8 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
         const uplink: Uplink = { kind: 'event', sequence, name, payload: bytes, binary }
         this.#keeper.keep(channel, uplink, settle, [], () => this.#session?.scheduleFlush())
       }
-      if (!this.#keeper.whenLoaded(add)) settle(this.#failure(channelName, 'outbox-full', name))
+      if (!this.#keeper.whenLoaded(add, settle))
+        settle(this.#failure(channelName, 'outbox-full', name))
     })
   }
 
@@ -218,7 +219,7 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
       },
       events,
     )
-    this.#closed = Promise.all([this.#closed, this.#session.closed])
+    this.#alsoClose(this.#session.closed)
   }
 
   #entered(state: State): void {
@@ -226,9 +227,8 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
     if (state.kind === 'running')
       this.#patrolAtMs = this.#clock.nowMs() + this.#heartbeat.intervalMs
     if (state.kind === 'stopped') {
-      for (const { outbox } of this.#keeper.channels)
-        outbox.settleAll({ kind: 'failed', reason: 'stopped' })
-      this.#closed = Promise.all([this.#closed, this.#keeper.close()])
+      this.#keeper.settleAll({ kind: 'failed', reason: 'stopped' })
+      this.#alsoClose(this.#keeper.close())
     }
     this.emit('state', state)
     if (this.state !== state) return // whoever heard it has moved us on
@@ -236,6 +236,11 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
     else if (state.kind === 'waiting') this.emit('waiting', state)
     else if (state.kind === 'stopped') this.emit('stopped', state.reason)
     else this.#began()
+  }
+
+  /** Each connection adds to it for as long as the client lives, so what came before must not stay in it. */
+  #alsoClose(closing: Promise<void>): void {
+    this.#closed = Promise.all([this.#closed, closing]).then(nothing)
   }
 
   #began(): void {
@@ -329,5 +334,7 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
     return { kind: 'failed', reason }
   }
 }
+
+const nothing = (): void => {}
 
 const nameOf = ({ uplink }: Slot): string => (uplink.kind === 'event' ? uplink.name : '')

@@ -131,8 +131,10 @@ export function fileStorage(path: string): DeviceStorage {
         work()
       }
       while (working !== undefined) await working
-      await handle?.close().catch(() => {})
+      // Whoever commits meanwhile opens it for itself.
+      const closing = handle
       handle = undefined
+      await closing?.close().catch(() => {})
     },
   }
 }

@@ -21,7 +21,8 @@ export class Keeper {
   readonly #loaded: () => void
   readonly #failed: (error: Error) => void
   #loading = false
-  #waiting: (() => void)[] = []
+  /** Wait for the load to be over; in order. */
+  #waiting: { run: () => void; settle: ((sent: Sent) => void) | undefined }[] = []
 
   constructor(options: {
     readonly storage: DeviceStorage
@@ -61,12 +62,22 @@ export class Keeper {
     }
   }
 
-  /** Run once loaded, or when that has failed. @returns false when too many wait already. */
-  whenLoaded(run: () => void): boolean {
+  /**
+   * Run once loaded, or when that has failed. @returns false when too many wait already.
+   * @param settle is told of a stop meanwhile, like those whose uplinks are in an outbox.
+   */
+  whenLoaded(run: () => void, settle: (sent: Sent) => void): boolean {
     if (this.ready) run()
-    else if (this.#waiting.length < this.#limits.outboxMaxMessages) this.#waiting.push(run)
+    else if (this.#waiting.length < this.#limits.outboxMaxMessages)
+      this.#waiting.push({ run, settle })
     else return false
     return true
+  }
+
+  /** Tell everybody who still waits; what is stored, or will be once loaded, stays stored. */
+  settleAll(sent: Sent): void {
+    for (const { outbox } of this.channels) outbox.settleAll(sent)
+    for (const { settle } of this.#waiting) settle?.(sent)
   }
 
   /** Store an uplink, together with what must change with it; then it may be sent. */
@@ -156,6 +167,9 @@ export class Keeper {
   }
 
   async close(): Promise<void> {
+    // What is being loaded would open again what is closed now.
+    if (this.#loading)
+      await new Promise<void>((run) => this.#waiting.push({ run, settle: undefined }))
     await this.#storage.close()
   }
 
@@ -194,6 +208,6 @@ export class Keeper {
   #release(): void {
     const waiting = this.#waiting
     this.#waiting = []
-    for (const run of waiting) run()
+    for (const { run } of waiting) run()
   }
 }

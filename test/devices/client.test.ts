@@ -738,3 +738,35 @@ test('stop, whenever: nothing happens afterwards, and no timer is left', async (
     assert.equal(server.connections.length, connections)
   }
 })
+
+test('stopped before the storage is loaded: whoever sent hears so, and it goes after a start', async () => {
+  const inner = memoryStorage()
+  const calls: string[] = []
+  let loaded!: () => void
+  const storage: DeviceStorage = {
+    load: () =>
+      new Promise((resolve) => {
+        loaded = () => resolve(inner.load())
+      }),
+    commit(changes, settled) {
+      calls.push('commit')
+      inner.commit(changes, settled)
+    },
+    close() {
+      calls.push('close')
+    },
+  }
+  const { client, server } = rig({ storage })
+  client.start()
+  const sent = client.send('e', 1)
+  const stopped = client.stop()
+  assert.deepEqual(await sent, { kind: 'failed', reason: 'stopped' })
+  loaded()
+  await stopped
+  assert.deepEqual(calls, ['commit', 'commit', 'close'], 'closed last')
+  assert.equal(client.outboxSize, 1)
+  client.start()
+  assert.equal((await client.send('e', 2)).kind, 'kept')
+  assert.deepEqual(texts(server), ['1', '2'])
+  await client.stop()
+})
