@@ -50,6 +50,7 @@ export const endReasons = {
   'no-link': 'no live link when it was accepted, and `now` never waits for one',
   'too-large': 'larger than the link can carry',
   'device-removed': 'the device was removed',
+  damaged: 'its record in the store cannot be read any more',
   attempts: 'sent at the head of its channel in ten sessions and never acknowledged',
   late: 'the device got it after its deadline and refused',
   'no-acknowledgement': 'the link cannot acknowledge, so nobody knows',

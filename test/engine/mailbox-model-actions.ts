@@ -12,7 +12,8 @@ export type Action =
       readonly bytes: number
       readonly ttlMs: number
       readonly expect: 'ack' | 'reply'
-      readonly intend: boolean
+      readonly delivery: 'queue' | 'now'
+      readonly intend: 'no' | 'near' | 'always'
       readonly ended: boolean
       readonly wait: boolean
     }
@@ -31,7 +32,7 @@ export type Action =
 
 export interface ChangeAction {
   readonly kind: 'change'
-  readonly how: 'ack' | 'ackUpTo' | 'reply' | 'cancel' | 'again'
+  readonly how: 'ack' | 'ackUpTo' | 'reply' | 'cancel' | 'again' | 'untrue'
   readonly channel: number
   readonly pick: number
   readonly wait: boolean
@@ -51,7 +52,8 @@ const append = fc.record({
   bytes: fc.nat({ max: 60 }),
   ttlMs: fc.constantFrom(500, 5_000, 600_000, 100_000_000),
   expect: fc.constantFrom('ack' as const, 'reply' as const),
-  intend: fc.boolean(),
+  delivery: fc.constantFrom('queue' as const, 'queue' as const, 'now' as const),
+  intend: fc.constantFrom('no' as const, 'near' as const, 'always' as const),
   ended: fc.integer({ min: 0, max: 7 }).map((n) => n === 7),
   wait,
 })
@@ -65,6 +67,7 @@ const change = fc.record({
     'reply' as const,
     'cancel' as const,
     'again' as const,
+    'untrue' as const,
   ),
   channel,
   pick,

@@ -74,6 +74,7 @@ async function compareChannel(
   const open = model.open(channel)
   const undelivered = model.undelivered(channel)
   const head = await mailbox.open(channel)
+  model.attached.add(channel)
   assert.deepEqual(
     head.open.map(({ name, epoch, offset, maybeSent, deliveredAtMs }) => ({
       ...{ name, epoch, offset, maybeSent, deliveredAtMs },
@@ -104,13 +105,14 @@ async function compareChannel(
 
   const read = await mailbox.read(channel, 0, 1_000)
   assert.deepEqual(
-    read.map(({ name, payload }) => ({ name, payload: Buffer.from(payload).toString() })),
+    read.commands.map(({ name, payload }) => ({ name, payload: Buffer.from(payload).toString() })),
     undelivered.map(({ name, bytes }) => ({
       name,
       payload: Buffer.from(payloadOf(name, bytes)).toString(),
     })),
     `read of ${channel}`,
   )
+  assert.equal(read.lookedUpTo, top, `how far ${channel} was looked at`)
   same(await mailbox.depth(channel), {
     commands: open.length,
     bytes: bytesOf(open),

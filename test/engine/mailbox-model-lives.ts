@@ -81,6 +81,7 @@ export class Lives {
 
   async open(channel: string): Promise<Head> {
     const head = await this.rig.engine.mailbox.open(channel)
+    this.model.attached.add(channel)
     const named = head.epochs.at(-1)
     if (named !== undefined) this.positions.named(channel, named.epoch)
     return head
@@ -89,6 +90,7 @@ export class Lives {
   async restart(): Promise<void> {
     await this.settle()
     await this.rig.restart()
+    this.#started()
     await compare(this.rig, this.#model, this.places)
   }
 
@@ -105,7 +107,9 @@ export class Lives {
     if (cold) await this.rig.stop()
     else await this.rig.engine.flushed()
     this.#backup = { restore: await this.rig.store.backup(), model: this.#model.clone() }
-    if (cold) await this.rig.start()
+    if (!cold) return
+    await this.rig.start()
+    this.#started()
   }
 
   async restore(): Promise<void> {
@@ -126,7 +130,13 @@ export class Lives {
     await this.#begin([backup.model])
   }
 
+  #started(): void {
+    this.#model.attached.clear()
+    this.#model.started()
+  }
+
   #abandon(): void {
+    this.#model.attached.clear()
     this.#life += 1
     this.#outstanding = []
     this.#steps = []

@@ -52,6 +52,7 @@ export class MailboxRun {
       name: `c${++this.#names}`,
       channel,
       bytes: action.bytes,
+      delivery: action.delivery,
       expect: action.expect,
       collapse: action.collapse === undefined ? undefined : ['__proto__', 'door'][action.collapse],
       acceptedAtMs: nowMs,
@@ -63,13 +64,16 @@ export class MailboxRun {
     const given: ModelAppend = {
       command,
       overflow: action.overflow,
-      intend: action.intend && !action.ended,
+      intendUpTo: this.#intendUpTo(channel, action),
       ended: action.ended ? 'undeliverable(no-link)' : undefined,
       idempotency:
         action.key === undefined
           ? undefined
           : { key: ['constructor', 'a', 'ab'][action.key]!, hash: `${action.hash}` },
     }
+    // Who has to go is told by offsets where a link may be about to take some.
+    const replaces = action.overflow === 'drop-oldest' || action.collapse !== undefined
+    if (replaces && this.#lives.model.attached.has(channel)) await this.#lives.settle()
     const next = this.#lives.model.clone()
     const expected = next.append(structuredClone(given))
     const asked = this.#lives.rig.engine.mailbox.append(
@@ -77,6 +81,7 @@ export class MailboxRun {
       makeCommand(this.#lives.rig.clock, {
         name: command.name,
         payload: payloadOf(command.name, command.bytes),
+        delivery: command.delivery,
         expect: command.expect,
         expiresAtMs: command.expiresAtMs,
         replyTimeoutMs: command.replyTimeoutMs,
@@ -85,7 +90,7 @@ export class MailboxRun {
       {
         ...bounds,
         overflow: given.overflow,
-        intend: given.intend,
+        intendUpTo: given.intendUpTo,
         ...(given.ended && { ended: { status: 'undeliverable', reason: 'no-link' } }),
         ...(given.idempotency && { idempotency: given.idempotency }),
       },
@@ -95,6 +100,11 @@ export class MailboxRun {
       if (life === this.#lives.count) this.#appended(command, expected, appended)
     })
     await this.#lives.step(next, answer, action.wait)
+  }
+
+  #intendUpTo(channel: string, { intend }: Of<'append'>): number {
+    if (intend === 'no') return 0
+    return intend === 'near' ? this.#lives.model.top(channel) + 2 : Number.MAX_SAFE_INTEGER
   }
 
   #appended(
@@ -131,6 +141,7 @@ export class MailboxRun {
       ackUpTo: waiting,
       reply: open.filter((command) => next.maybeSent(command)),
       cancel: open.filter((command) => !next.maybeSent(command)),
+      untrue: open.filter((command) => next.maybeSent(command)),
       again: next.channel(channel).commands.filter(({ ended }) => ended !== undefined),
     }[action.how]
     if (among.length === 0) return
@@ -144,6 +155,7 @@ export class MailboxRun {
       if (action.how === 'reply') return [end(command, offset, 'done', atMs, '', next)]
       if (action.how === 'cancel')
         return [end(command, offset, 'canceled', atMs, 'requested', next)]
+      if (action.how === 'untrue') return [untrue(command, offset, atMs)]
       if (action.how === 'again') return [end(command, offset, 'failed', atMs, 'late', next)]
       return [acknowledge(command, offset, atMs, next)]
     })
@@ -201,7 +213,7 @@ export class MailboxRun {
       .undelivered(channel)
       .filter((command) => this.#lives.model.offset(command)! > sentUpTo)
       .slice(0, count)
-    const read = await mailbox.read(channel, sentUpTo, count)
+    const { commands: read } = await mailbox.read(channel, sentUpTo, count)
     assert.deepEqual(
       read.map(({ name }) => name),
       expected.map(({ name }) => name),
@@ -225,8 +237,10 @@ export class MailboxRun {
     const wanted = this.#lives.model.undelivered(channel)
     const offsets = wanted.map((command) => this.#lives.model.offset(command) ?? 0)
     const after = pick === 0 ? 0 : (offsets[pick % Math.max(1, offsets.length)] ?? 0)
-    const read = await this.#lives.rig.engine.mailbox.read(channel, after, max)
+    const reading = await this.#lives.rig.engine.mailbox.read(channel, after, max)
+    const { commands: read, lookedUpTo } = reading
     assert.ok(read.length <= max, 'a page is as long as asked for at most')
+    assert.ok(lookedUpTo >= (read.at(-1)?.offset ?? 0), 'what was read was looked at')
     const names = read.map(({ name }) => name)
     const all = wanted.map(({ name }) => name)
     assert.deepEqual(
@@ -237,9 +251,11 @@ export class MailboxRun {
     const sure = wanted.filter(
       (command) => kept.has(command.name) && this.#lives.model.offset(command)! > after,
     )
-    for (const { name } of sure.slice(0, max)) {
-      assert.ok(names.includes(name) || names.length === max, `${name} is not read`)
+    for (const command of sure) {
+      const looked = this.#lives.model.offset(command)! <= lookedUpTo
+      assert.ok(!looked || names.includes(command.name), `${command.name} is not read`)
     }
+    assert.ok(names.length > 0 || sure.length === 0 || max === 0, 'nothing is read')
   }
 
   /** Another link takes the channel, or the last one has gone. */
@@ -247,6 +263,7 @@ export class MailboxRun {
     const channel = channels[at]!
     const { directory, mailbox } = this.#lives.rig.engine
     if (kind === 'release') {
+      this.#lives.model.attached.delete(channel)
       mailbox.release(channel)
       return
     }
@@ -297,6 +314,12 @@ function end(
   model.end(command, `${status}(${reason})`)
   return { kind: 'ended', offset, status, atMs, ...(reason !== '' && { reason }) }
 }
+
+/** Decided on what was true before it was sent, or before it was delivered. */
+const untrue = ({ deliveredAtMs }: ModelCommand, offset: number, atMs: number): Change =>
+  deliveredAtMs === undefined
+    ? { kind: 'ended', offset, status: 'canceled', atMs }
+    : { kind: 'ended', offset, status: 'in-doubt', atMs }
 
 function acknowledge(command: ModelCommand, offset: number, atMs: number, model: Model): Change {
   if (command.expect === 'ack') return end(command, offset, 'delivered', atMs, '', model)

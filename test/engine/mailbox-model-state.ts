@@ -1,4 +1,4 @@
-import type { AppId, ChannelId, Expect, Position } from '../../src/contract/index.ts'
+import type { AppId, ChannelId, Delivery, Expect, Position } from '../../src/contract/index.ts'
 import { channelParts, limits } from '../../src/contract/index.ts'
 
 /** A command as the model sees it; its name is given once in a run. */
@@ -6,6 +6,7 @@ export interface ModelCommand {
   readonly name: string
   readonly channel: ChannelId
   readonly bytes: number
+  readonly delivery: Delivery
   readonly expect: Expect
   readonly collapse: string | undefined
   readonly acceptedAtMs: number
@@ -20,9 +21,11 @@ export interface ModelChannel {
   /** In the order of acceptance. */
   readonly commands: ModelCommand[]
   sentUpTo: number
-  /** Intents by number, and those that came with a command. */
+  /** What may have been sent before the last start. */
+  sentBefore: number
+  /** Intents by number, and those that came with a command whose offset is not above. */
   intended: number
-  readonly intendedNames: string[]
+  readonly intents: { readonly name: string; readonly upTo: number }[]
   uplinks: string | undefined
   attempts: { readonly offset: number; readonly sessions: number } | undefined
 }
@@ -47,7 +50,7 @@ interface State {
 export interface ModelAppend {
   readonly command: ModelCommand
   readonly overflow: 'reject' | 'drop-oldest'
-  readonly intend: boolean
+  readonly intendUpTo: number
   readonly ended: string | undefined
   readonly idempotency: { readonly key: string; readonly hash: string } | undefined
 }
@@ -57,16 +60,19 @@ export interface ModelAppend {
  * It knows no epochs, no bytes and no disk, and is not asked for offsets.
  */
 export class Model {
+  /** Channels held open at the moment, which no crash remembers; shared by all, like places. */
+  readonly attached: Set<ChannelId>
   readonly #places: Places
   readonly #state: State
 
-  constructor(places: Places, state?: State) {
+  constructor(places: Places, attached = new Set<ChannelId>(), state?: State) {
     this.#places = places
+    this.attached = attached
     this.#state = state ?? { channels: new Map(), logs: new Map(), answers: new Map() }
   }
 
   clone(): Model {
-    return new Model(this.#places, structuredClone(this.#state))
+    return new Model(this.#places, this.attached, structuredClone(this.#state))
   }
 
   channels(): readonly ChannelId[] {
@@ -79,8 +85,9 @@ export class Model {
     const fresh: ModelChannel = {
       commands: [],
       sentUpTo: 0,
+      sentBefore: 0,
       intended: 0,
-      intendedNames: [],
+      intents: [],
       uplinks: undefined,
       attempts: undefined,
     }
@@ -117,13 +124,20 @@ export class Model {
   }
 
   intended(id: ChannelId): number {
-    const { intended, intendedNames } = this.channel(id)
-    return Math.max(intended, ...intendedNames.map((name) => this.#places.get(name)?.offset ?? 0))
+    const { intended, intents } = this.channel(id)
+    const offsets = intents.flatMap(({ name, upTo }) => {
+      const offset = this.#places.get(name)?.offset
+      return offset !== undefined && offset <= upTo ? [offset] : []
+    })
+    return Math.max(intended, ...offsets)
   }
 
   dueAtMs(command: ModelCommand): number {
     if (command.deliveredAtMs !== undefined) return command.deliveredAtMs + command.replyTimeoutMs
-    return command.expiresAtMs + (this.maybeSent(command) ? limits.inDoubtGraceMs : 0)
+    if (!this.maybeSent(command)) return command.expiresAtMs
+    const before = this.offset(command)! <= this.channel(command.channel).sentBefore
+    if (command.delivery === 'now' && before) return command.acceptedAtMs // rule 4
+    return command.expiresAtMs + limits.inDoubtGraceMs
   }
 
   /** @returns what the mailbox must answer, and the command it then speaks of. */
@@ -136,13 +150,13 @@ export class Model {
       const same = earlier.hash === idempotency?.hash
       return { kind: same ? 'repeat' : 'conflict', name: earlier.name }
     }
-    const { commands, intendedNames } = this.channel(command.channel)
+    const { commands, intents } = this.channel(command.channel)
     const leaving = ended === undefined ? this.#leaving(command, overflow) : new Map()
     if (leaving === undefined) return { kind: 'full', name: command.name }
     for (const [other, how] of leaving) this.end(other, how)
     commands.push(command)
     if (ended !== undefined) this.end(command, ended)
-    else if (given.intend) intendedNames.push(command.name)
+    else intents.push({ name: command.name, upTo: given.intendUpTo })
     if (key && idempotency) {
       const { hash } = idempotency
       this.#state.answers.set(key, { hash, name: command.name, atMs: command.acceptedAtMs })
@@ -166,11 +180,21 @@ export class Model {
     for (const id of this.channels()) {
       this.channel(id).sentUpTo = Math.min(this.intended(id), this.top(id))
     }
+    this.started()
+  }
+
+  /** What was sent, was sent by a process before this one. */
+  started(): void {
+    for (const id of this.channels()) this.channel(id).sentBefore = this.channel(id).sentUpTo
   }
 
   #leaving(command: ModelCommand, overflow: string): Map<ModelCommand, string> | undefined {
     const open = this.open(command.channel)
-    const unsent = open.filter((other) => !this.maybeSent(other))
+    // Whoever appends to a channel that is attached knows the offsets by then.
+    const taken = this.attached.has(command.channel) ? this.intended(command.channel) : 0
+    const unsent = open.filter(
+      (other) => !this.maybeSent(other) && (this.offset(other) ?? Infinity) > taken,
+    )
     const leaving = new Map<ModelCommand, string>()
     for (const other of unsent) {
       const same = command.collapse !== undefined && other.collapse === command.collapse

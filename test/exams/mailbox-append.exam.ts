@@ -3,7 +3,16 @@ import test from 'node:test'
 import { commandId, limits } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
-import { append, command, endings, keep, readNames, same, settle } from '../support/engine-words.ts'
+import {
+  append,
+  command,
+  endings,
+  keep,
+  linked,
+  readNames,
+  same,
+  settle,
+} from '../support/engine-words.ts'
 
 const main = 'shop/locker/main'
 
@@ -51,17 +60,17 @@ export function mailboxAppendExam(subject: EngineSubject): void {
       collapse: '__proto__',
     })
     const kept = await keep(rig, main, given)
-    const [read] = await rig.engine.mailbox.read(main, 0, 10)
+    const [read] = (await rig.engine.mailbox.read(main, 0, 10)).commands
     same(read, { ...given, ...place(kept), maybeSent: false })
     await rig.restart()
-    const [again] = await rig.engine.mailbox.read(main, 0, 10)
+    const [again] = (await rig.engine.mailbox.read(main, 0, 10)).commands
     same(again, { ...given, ...place(kept), maybeSent: false })
   })
 
   test('an empty payload is a payload', async (t) => {
     const rig = await Rig.make(t, subject)
     await keep(rig, main, { payload: new Uint8Array(0) })
-    const [read] = await rig.engine.mailbox.read(main, 0, 10)
+    const [read] = (await rig.engine.mailbox.read(main, 0, 10)).commands
     assert.equal(read?.payload.length, 0)
   })
 
@@ -108,7 +117,7 @@ export function mailboxAppendExam(subject: EngineSubject): void {
     const rig = await Rig.make(t, subject)
     await keep(rig, main)
     assert.equal((await rig.engine.mailbox.open(main)).intended, 0)
-    const { offset } = await keep(rig, main, { delivery: 'now' }, { intend: true })
+    const { offset } = await keep(rig, main, { delivery: 'now' }, linked)
     assert.equal((await rig.engine.mailbox.open(main)).intended, offset)
   })
 
@@ -126,7 +135,7 @@ export function mailboxAppendExam(subject: EngineSubject): void {
 
   test('rule 3: collapse passes over what may be sent', async (t) => {
     const rig = await Rig.make(t, subject)
-    const old = await keep(rig, main, { name: 'old', collapse: 'door' }, { intend: true })
+    const old = await keep(rig, main, { name: 'old', collapse: 'door' }, linked)
     rig.engine.mailbox.sent(main, old.offset, rig.clock.nowMs())
     await keep(rig, main, { name: 'new', collapse: 'door' })
     assert.deepEqual(await readNames(rig, main), ['old', 'new'])

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
-import { append, endings, keep, readNames, same, settle } from '../support/engine-words.ts'
+import { append, endings, keep, linked, readNames, same, settle } from '../support/engine-words.ts'
 
 const main = 'shop/locker/main'
 const drop = { overflow: 'drop-oldest' } as const
@@ -46,7 +46,7 @@ export function mailboxBoundsExam(subject: EngineSubject): void {
 
   test('a delivered command that awaits its reply is open, but its bytes are free', async (t) => {
     const rig = await Rig.make(t, subject)
-    const { offset } = await keep(rig, main, { ...bytes(90), expect: 'reply' }, { intend: true })
+    const { offset } = await keep(rig, main, { ...bytes(90), expect: 'reply' }, linked)
     rig.engine.mailbox.sent(main, offset, rig.clock.nowMs())
     await settle(rig, main, {
       changes: [{ kind: 'delivered', offset, atMs: rig.clock.nowMs() }],
@@ -113,7 +113,7 @@ export function mailboxBoundsExam(subject: EngineSubject): void {
     for (const name of ['a', 'b']) await keep(rig, main, { name, collapse: name })
     await rig.engine.mailbox.intend(main, 1_000)
     const pushing = append(rig, main, { name: 'c', collapse: 'a' }, { ...drop, maxCommands: 2 })
-    const given = await rig.engine.mailbox.read(main, 0, 1)
+    const { commands: given } = await rig.engine.mailbox.read(main, 0, 1)
     for (const { offset } of given) rig.engine.mailbox.sent(main, offset, rig.clock.nowMs())
     await pushing
     const gone = (await endings(rig, 'shop')).map((ending) => ending.split(' ')[0])

@@ -4,7 +4,7 @@ import type { ChannelId } from '../../src/contract/index.ts'
 import { limits } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
-import { keep, settle } from '../support/engine-words.ts'
+import { keep, linked, settle } from '../support/engine-words.ts'
 
 const main = 'shop/locker/main'
 
@@ -17,7 +17,7 @@ export function mailboxDueExam(subject: EngineSubject): void {
 
   test('rule 3: what may be sent is due a grace after its expiry', async (t) => {
     const rig = await Rig.make(t, subject)
-    const { offset, expiresAtMs } = await keep(rig, main, { name: 'sent' }, { intend: true })
+    const { offset, expiresAtMs } = await keep(rig, main, { name: 'sent' }, linked)
     rig.engine.mailbox.sent(main, offset, rig.clock.nowMs())
     await isDueAt(rig, expiresAtMs + limits.inDoubtGraceMs, 'sent')
   })
@@ -25,7 +25,7 @@ export function mailboxDueExam(subject: EngineSubject): void {
   test('rule 1: what awaits its reply is due when that is overdue, counted from delivery', async (t) => {
     const rig = await Rig.make(t, subject)
     const parts = { name: 'asked', expect: 'reply', replyTimeoutMs: 500_000 } as const
-    const { offset } = await keep(rig, main, parts, { intend: true })
+    const { offset } = await keep(rig, main, parts, linked)
     rig.engine.mailbox.sent(main, offset, rig.clock.nowMs())
     rig.clock.advance(1_234)
     const atMs = rig.clock.nowMs()
@@ -36,7 +36,7 @@ export function mailboxDueExam(subject: EngineSubject): void {
   test('a reply may be due long before its command would have expired', async (t) => {
     const rig = await Rig.make(t, subject)
     const parts = { name: 'asked', expect: 'reply', replyTimeoutMs: 5 } as const
-    const { offset } = await keep(rig, main, parts, { intend: true })
+    const { offset } = await keep(rig, main, parts, linked)
     rig.engine.mailbox.sent(main, offset, rig.clock.nowMs())
     const atMs = rig.clock.nowMs()
     await settle(rig, main, { changes: [{ kind: 'delivered', offset, atMs }] })
@@ -45,7 +45,7 @@ export function mailboxDueExam(subject: EngineSubject): void {
 
   test('the grace is the one the engine was opened with', async (t) => {
     const rig = await Rig.make(t, subject, { inDoubtGraceMs: 77 })
-    const { offset, expiresAtMs } = await keep(rig, main, { name: 'sent' }, { intend: true })
+    const { offset, expiresAtMs } = await keep(rig, main, { name: 'sent' }, linked)
     rig.engine.mailbox.sent(main, offset, rig.clock.nowMs())
     await isDueAt(rig, expiresAtMs + 77, 'sent')
   })
@@ -112,8 +112,8 @@ export function mailboxDueExam(subject: EngineSubject): void {
   test('deadlines survive a crash and a restart', async (t) => {
     const rig = await Rig.make(t, subject)
     const startedAtMs = rig.clock.nowMs()
-    await keep(rig, main, { name: 'sent', expiresAtMs: startedAtMs + 50 }, { intend: true })
-    const asked = await keep(rig, main, { name: 'asked', expect: 'reply' }, { intend: true })
+    await keep(rig, main, { name: 'sent', expiresAtMs: startedAtMs + 50 }, linked)
+    const asked = await keep(rig, main, { name: 'asked', expect: 'reply' }, linked)
     await keep(rig, main, { name: 'unsent', expiresAtMs: startedAtMs + 100 })
     rig.engine.mailbox.sent(main, asked.offset, startedAtMs)
     await settle(rig, main, {

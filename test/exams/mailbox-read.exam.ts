@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
-import { append, keep, readNames, same, settle } from '../support/engine-words.ts'
+import { append, keep, linked, readNames, same, settle } from '../support/engine-words.ts'
 
 const main = 'shop/locker/main'
 
@@ -32,7 +32,7 @@ export function mailboxReadExam(subject: EngineSubject): void {
       }
       const change = { kind: 'ended', offset: gone.offset, status: end, atMs: 0 } as const
       mailbox.settle(main, { changes: [change] }, settled)
-      const found = await mailbox.read(main, gone.offset, 10)
+      const { commands: found } = await mailbox.read(main, gone.offset, 10)
       assert.equal(kept, true, `read past ${end} before it was kept`)
       assert.deepEqual(
         found.map(({ offset }) => offset),
@@ -50,12 +50,12 @@ export function mailboxReadExam(subject: EngineSubject): void {
     })
     const answer = rig.engine.mailbox.read(main, 0, 10)
     if (answer instanceof Promise) {
-      const names = (await answer).map(({ name }) => name)
+      const names = (await answer).commands.map(({ name }) => name)
       await new Promise(setImmediate)
       assert.deepEqual(names, kept ? names : ['a'])
     } else {
       assert.deepEqual(
-        answer.map(({ name }) => name),
+        answer.commands.map(({ name }) => name),
         ['a'],
       )
     }
@@ -83,7 +83,7 @@ export function mailboxReadExam(subject: EngineSubject): void {
     const settled = settle(rig, main, { changes: [expired(rig, a.offset)] })
     if (answer instanceof Promise) {
       assert.ok(
-        (await answer).every(({ name }) => name !== 'a'),
+        (await answer).commands.every(({ name }) => name !== 'a'),
         'it ended meanwhile',
       )
     }
@@ -93,7 +93,7 @@ export function mailboxReadExam(subject: EngineSubject): void {
 
   test('what was delivered is not read again', async (t) => {
     const rig = await Rig.make(t, subject)
-    const a = await keep(rig, main, { name: 'a', expect: 'reply' }, { intend: true })
+    const a = await keep(rig, main, { name: 'a', expect: 'reply' }, linked)
     await keep(rig, main, { name: 'b' })
     rig.engine.mailbox.sent(main, a.offset, rig.clock.nowMs())
     await settle(rig, main, {
@@ -112,7 +112,7 @@ export function mailboxReadExam(subject: EngineSubject): void {
     rig.engine.mailbox.sent(main, a.offset, firstMs)
     rig.clock.advance(10)
     rig.engine.mailbox.sent(main, b.offset, rig.clock.nowMs())
-    const read = await rig.engine.mailbox.read(main, 0, 10)
+    const { commands: read } = await rig.engine.mailbox.read(main, 0, 10)
     same(
       read.map(({ name, maybeSent, sentAtMs }) => ({ name, maybeSent, sentAtMs })),
       [
@@ -138,7 +138,7 @@ export function mailboxReadExam(subject: EngineSubject): void {
 
   test('a release forgets nothing of what was sent', async (t) => {
     const rig = await Rig.make(t, subject)
-    const a = await keep(rig, main, { name: 'a' }, { intend: true })
+    const a = await keep(rig, main, { name: 'a' }, linked)
     rig.engine.mailbox.sent(main, a.offset, rig.clock.nowMs())
     rig.engine.mailbox.release(main)
     await keep(rig, main, { name: 'b' })

@@ -4,7 +4,7 @@ import type { Head, Position } from '../../src/contract/index.ts'
 import { epochsKept } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
-import { append, keep, readNames, same, settle } from '../support/engine-words.ts'
+import { append, keep, linked, readNames, same, settle } from '../support/engine-words.ts'
 
 const main = 'shop/locker/main'
 
@@ -169,7 +169,7 @@ export function mailboxRestartExam(subject: EngineSubject): void {
     assert.equal(head.intended, c)
     assert.equal(head.sentUpTo, c)
     assert.deepEqual(sentOf(head), [true, true, true, false])
-    const read = await rig.engine.mailbox.read(main, 0, 10)
+    const { commands: read } = await rig.engine.mailbox.read(main, 0, 10)
     assert.deepEqual(
       read.map(({ maybeSent }) => maybeSent),
       [true, true, true, false],
@@ -196,8 +196,8 @@ export function mailboxRestartExam(subject: EngineSubject): void {
 
   test('rule 4: a clean restart knows what was sent on a channel nobody holds any more', async (t) => {
     const rig = await Rig.make(t, subject)
-    const a = await keep(rig, main, {}, { intend: true })
-    await keep(rig, main, {}, { intend: true })
+    const a = await keep(rig, main, {}, linked)
+    await keep(rig, main, {}, linked)
     rig.engine.mailbox.sent(main, a.offset, rig.clock.nowMs())
     rig.engine.mailbox.release(main)
     await rig.restart()
@@ -219,7 +219,7 @@ export function mailboxRestartExam(subject: EngineSubject): void {
     await rig.engine.mailbox.intend(main, offset + 5)
     await rig.engine.mailbox.intend(main, offset)
     await settle(rig, main, { intendUpTo: offset })
-    const next = await keep(rig, main, {}, { intend: true })
+    const next = await keep(rig, main, {}, linked)
     assert.ok(next.offset < offset + 5, 'below the intent')
     assert.equal((await rig.engine.mailbox.open(main)).intended, offset + 5)
     await rig.crash()
@@ -239,8 +239,8 @@ export function mailboxRestartExam(subject: EngineSubject): void {
 
   test('what is kept beside the commands survives a crash', async (t) => {
     const rig = await Rig.make(t, subject)
-    const { offset } = await keep(rig, main, { expect: 'reply' }, { intend: true })
-    const waiting = await keep(rig, main, {}, { intend: true })
+    const { offset } = await keep(rig, main, { expect: 'reply' }, linked)
+    const waiting = await keep(rig, main, {}, linked)
     rig.engine.mailbox.sent(main, waiting.offset, rig.clock.nowMs())
     const atMs = rig.clock.nowMs() + 3
     const attempts = { offset: waiting.offset, sessions: 4 }

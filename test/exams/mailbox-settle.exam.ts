@@ -3,7 +3,15 @@ import test from 'node:test'
 import type { Change, NewEvent, Settlement, Step } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
-import { allEvents, endings, keep, readNames, same, settle } from '../support/engine-words.ts'
+import {
+  allEvents,
+  endings,
+  keep,
+  linked,
+  readNames,
+  same,
+  settle,
+} from '../support/engine-words.ts'
 
 const main = 'shop/locker/main'
 
@@ -11,7 +19,7 @@ export function mailboxSettleExam(subject: EngineSubject): void {
   test('an end is history, an event and a count, all at once', async (t) => {
     const rig = await Rig.make(t, subject)
     const startedAtMs = rig.clock.nowMs()
-    const kept = await keep(rig, main, { expect: 'reply' }, { intend: true })
+    const kept = await keep(rig, main, { expect: 'reply' }, linked)
     rig.engine.mailbox.sent(main, kept.offset, startedAtMs + 1)
     const reply = {
       status: 'failed',
@@ -61,7 +69,7 @@ export function mailboxSettleExam(subject: EngineSubject): void {
 
   test('a delivered command awaits its reply until it ends', async (t) => {
     const rig = await Rig.make(t, subject)
-    const { offset, epoch } = await keep(rig, main, { expect: 'reply' }, { intend: true })
+    const { offset, epoch } = await keep(rig, main, { expect: 'reply' }, linked)
     const atMs = rig.clock.nowMs()
     rig.engine.mailbox.sent(main, offset, atMs)
     await settle(rig, main, { changes: [{ kind: 'delivered', offset, atMs: atMs + 3 }] })
@@ -82,7 +90,7 @@ export function mailboxSettleExam(subject: EngineSubject): void {
 
   test('a second delivery of one command does not move the first', async (t) => {
     const rig = await Rig.make(t, subject)
-    const { offset, epoch } = await keep(rig, main, { expect: 'reply' }, { intend: true })
+    const { offset, epoch } = await keep(rig, main, { expect: 'reply' }, linked)
     const atMs = rig.clock.nowMs()
     rig.engine.mailbox.sent(main, offset, atMs)
     await settle(rig, main, { changes: [{ kind: 'delivered', offset, atMs }] })
@@ -144,7 +152,7 @@ export function mailboxSettleExam(subject: EngineSubject): void {
 
   test('rule 8: late proof follows the end in the timeline, and changes nothing else', async (t) => {
     const rig = await Rig.make(t, subject)
-    const { offset, epoch } = await keep(rig, main, {}, { intend: true })
+    const { offset, epoch } = await keep(rig, main, {}, linked)
     const atMs = rig.clock.nowMs()
     await settle(rig, main, { changes: [end(offset, 'in-doubt', atMs)] })
     const logged = await allEvents(rig, 'shop')

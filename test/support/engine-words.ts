@@ -19,8 +19,11 @@ export const roomy: AppendOptions = {
   maxCommands: 1_000,
   maxBytes: 1_048_576,
   overflow: 'reject',
-  intend: false,
+  intendUpTo: 0,
 }
+
+/** A live link takes it at once. */
+export const linked = { intendUpTo: Number.MAX_SAFE_INTEGER } as const
 
 /** A command accepted now, good for a minute. */
 export const command = (clock: ManualClock, parts: Partial<Command> = {}): Command => ({
@@ -77,7 +80,7 @@ export async function readNames(
   after = 0,
   max = 1_000,
 ): Promise<readonly string[]> {
-  return (await engine.mailbox.read(channel, after, max)).map(({ name }) => name)
+  return (await engine.mailbox.read(channel, after, max)).commands.map(({ name }) => name)
 }
 
 export const logEvents = ({ engine }: Running, events: readonly NewEvent[]): Promise<Settled> =>

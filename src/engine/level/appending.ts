@@ -23,6 +23,7 @@ export class Appending {
   readonly #endings: Endings
   readonly #idempotency: Idempotency
   readonly #refused: () => Appended | undefined
+  readonly #surprised: (error: unknown) => void
 
   /** `refused`: why nothing new can be kept at the moment. */
   constructor(parts: {
@@ -33,6 +34,7 @@ export class Appending {
     readonly endings: Endings
     readonly idempotency: Idempotency
     readonly refused: () => Appended | undefined
+    readonly surprised: (error: unknown) => void
   }) {
     this.#database = parts.database
     this.#clock = parts.clock
@@ -41,6 +43,7 @@ export class Appending {
     this.#endings = parts.endings
     this.#idempotency = parts.idempotency
     this.#refused = parts.refused
+    this.#surprised = parts.surprised
   }
 
   append(id: ChannelId, command: Command, options: AppendOptions, answer: Answer): void {
@@ -49,8 +52,16 @@ export class Appending {
     const first = channel.count === 0 && options.ended === undefined
     if (channel.live === undefined && (first || this.#needsOpenOnes(channel, command, options))) {
       this.#channels.withLive(channel, (live) => {
-        if (live) this.#append(channel, command, options, answer)
-        else answer({ kind: 'unavailable', full: false })
+        if (!live) {
+          answer({ kind: 'unavailable', full: this.#full() })
+          return
+        }
+        try {
+          this.#append(channel, command, options, answer)
+        } catch (error) {
+          this.#surprised(error)
+          answer({ kind: 'unavailable', full: false })
+        }
       })
     } else this.#append(channel, command, options, answer)
   }
@@ -112,7 +123,10 @@ export class Appending {
     }
     channel.count += 1
     channel.bytes += entry.bytes
-    if (options.intend) channel.intended = Math.max(channel.intended, entry.offset)
+    if (entry.delivery === 'now') channel.nowUpTo = entry.offset
+    if (entry.offset <= options.intendUpTo && entry.offset > channel.intended) {
+      channel.intended = entry.offset
+    }
     this.#channels.held.push(channel, entry)
     if (entry.payload !== undefined && isHeavy(payload)) entry.payload = new Uint8Array(payload)
     this.#channels.deadlines.lower(channel, this.#channels.dueAtMs(channel, entry))
@@ -120,7 +134,7 @@ export class Appending {
 
   /**
    * End those that must go for a new one, if then it fits; else nobody goes.
-   * What may have been sent never goes (rule 3).
+   * What may have been sent never goes (rule 3), nor what a link is about to be given.
    */
   #makeRoom(channel: Channel, command: Command, options: AppendOptions): boolean {
     const { live } = channel
@@ -139,15 +153,18 @@ export class Appending {
       count -= 1
       bytes -= entry.bytes
     }
+    const taken = live.attached
+      ? Math.max(channel.sentUpTo, channel.intended, live.wanted)
+      : channel.sentUpTo
     if (command.collapse !== undefined) {
-      live.open.scan(channel.sentUpTo, (entry) => {
+      live.open.scan(taken, (entry) => {
         const same = entry.collapse === command.collapse && entry.deliveredAtMs === undefined
         if (same) leave(entry, superseded)
         return true
       })
     }
     if (dropping) {
-      live.open.scan(channel.sentUpTo, (entry) => {
+      live.open.scan(taken, (entry) => {
         if (fit()) return false
         if (entry.deliveredAtMs === undefined && !superseded.includes(entry)) leave(entry, dropped)
         return true

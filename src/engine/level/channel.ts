@@ -25,6 +25,12 @@ export class Channel {
   /** `sentUpTo` as it stands in the record. */
   sentKept: Offset = 0
   intended: Offset = 0
+  /** What may have been sent by a process before this one; above it up to `sentUpTo`, by this one. */
+  sentBefore: Offset = 0
+  /** When this process last wrote one of them to a link. */
+  lastSentAtMs = 0
+  /** No `now` above it is open. */
+  nowUpTo: Offset = 0
   /** No open command is due before it. */
   dueAtMs = Number.POSITIVE_INFINITY
   /** Place in the heap of deadlines; -1 for none. */
@@ -33,8 +39,12 @@ export class Channel {
   oldestAtMs = 0
   /** The commit that holds its last change. */
   changedIn = 0
-  /** The commit that holds the last end of a command its device does not have. */
-  passedIn = 0
+  /**
+   * The lowest offset passed over, that is, ended without its device having it, in the commit that
+   * is gathered and in the one that is written; 0 for none.
+   */
+  passed: Offset = 0
+  passing: Offset = 0
   /** Current epoch; 0 for none yet. */
   epoch: Epoch = 0
   /** Whether `epoch` may number new commands, or the tail may have been lost since (rule 13). */
@@ -48,6 +58,30 @@ export class Channel {
 
   constructor(id: ChannelId) {
     this.id = id
+  }
+
+  /** The lowest offset passed over whose end a crash could take back; 0 for none. */
+  get passedOver(): Offset {
+    const { passed, passing } = this
+    return passing === 0 || (passed !== 0 && passed < passing) ? passed : passing
+  }
+
+  /** Up to here nothing can be read yet that is above; see `Mailbox.read`. */
+  get readableUpTo(): Offset {
+    const lowest = this.passedOver
+    return lowest === 0 || lowest > this.durableTop ? this.durableTop : lowest - 1
+  }
+
+  /** When this process wrote it to a link, or a little later; undefined where it did not. */
+  sentAtMsOf(offset: Offset): number | undefined {
+    return offset > this.sentBefore && offset <= this.sentUpTo ? this.lastSentAtMs : undefined
+  }
+
+  /** In which epoch an offset was numbered. */
+  epochOf(offset: Offset): Epoch {
+    const { older } = this
+    for (let at = 0; at < older.length; at += 2) if (offset <= older[at + 1]!) return older[at]!
+    return this.epoch
   }
 
   /** Make sure that new offsets are numbered in an epoch of this start. */
@@ -69,4 +103,7 @@ export interface Live {
   readonly open: OpenList
   /** The hub holds it open: payloads are worth keeping. */
   attached: boolean
+  /** Reads under way, and the highest offset one of them is about to give. */
+  reads: number
+  wanted: Offset
 }

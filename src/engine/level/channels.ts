@@ -3,7 +3,8 @@ import { dueAtMs } from '../../contract/index.ts'
 import { randomEpoch } from './apps.ts'
 import { Channel } from './channel.ts'
 import type { Entry } from './command-record.ts'
-import { decodeCommand } from './command-record.ts'
+import { damagedEntry, decodeCommand } from './command-record.ts'
+import { openCommand } from './commands.ts'
 import type { Database, Part } from './database.ts'
 import { Deadlines } from './deadlines.ts'
 import { Held } from './held.ts'
@@ -29,6 +30,7 @@ export class Channels implements Part {
   readonly #status: Status
   readonly #limits: Limits
   readonly #surprised: (error: unknown) => void
+  readonly #endDamaged: (channel: Channel, entry: Entry) => void
   readonly #all = new Map<ChannelId, Channel>()
   readonly #loading = new Map<Channel, Loaded[]>()
   #dirty: Channel[] = []
@@ -40,7 +42,9 @@ export class Channels implements Part {
     status: Status,
     limits: Limits,
     surprised: (error: unknown) => void,
+    endDamaged: (channel: Channel, entry: Entry) => void,
   ) {
+    this.#endDamaged = endDamaged
     this.#database = database
     this.#status = status
     this.#limits = limits
@@ -108,15 +112,7 @@ export class Channels implements Part {
   }
 
   dueAtMs(channel: Channel, entry: Entry): number {
-    return dueAtMs(
-      {
-        deliveredAtMs: entry.deliveredAtMs,
-        maybeSent: entry.offset <= channel.sentUpTo,
-        expiresAtMs: entry.expiresAtMs,
-        replyTimeoutMs: entry.replyTimeoutMs,
-      } as Parameters<typeof dueAtMs>[0],
-      this.#limits.inDoubtGraceMs,
-    )
+    return dueAtMs(openCommand(channel, entry), this.#limits.inDoubtGraceMs)
   }
 
   /** Set the bound of a channel to its true next deadline, if that can be told from memory. */
@@ -156,6 +152,8 @@ export class Channels implements Part {
     this.#tops.length = 0
     for (const channel of this.#writing) {
       channel.sentKept = channel.sentUpTo
+      channel.passing = channel.passed
+      channel.passed = 0
       this.#tops.push(channel.top)
       this.#database.put(channelKey(channel.id), encodeRecord(channel))
     }
@@ -163,7 +161,11 @@ export class Channels implements Part {
 
   synced(): void {
     const channels = this.#writing
-    for (let at = 0; at < channels.length; at++) channels[at]!.durableTop = this.#tops[at]!
+    for (let at = 0; at < channels.length; at++) {
+      const channel = channels[at]!
+      channel.durableTop = this.#tops[at]!
+      channel.passing = 0
+    }
     this.#writing = []
     this.held.trim()
   }
@@ -176,7 +178,7 @@ export class Channels implements Part {
     this.#writing = []
     const loading = [...this.#loading.values()]
     this.#loading.clear()
-    for (const waiting of loading) for (const run of waiting) run(false)
+    for (const waiting of loading) for (const run of waiting) this.#answer(run, false)
   }
 
   /** Only the records: a million waiting commands cost nothing until somebody asks for them. */
@@ -200,6 +202,7 @@ export class Channels implements Part {
             const maybe = Math.max(channel.sentUpTo, channel.intended)
             channel.sentUpTo = Math.min(maybe, channel.top)
           }
+          channel.sentBefore = channel.sentUpTo
           this.#all.set(channel.id, channel)
           this.deadlines.move(channel, channel.count > 0 ? channel.dueAtMs : never)
         }
@@ -221,14 +224,24 @@ export class Channels implements Part {
     if (waiting === undefined) return
     if (open !== undefined) this.#enliven(channel, open)
     // What those do who waited may wait for it again, behind the others.
-    for (let at = 0; at < waiting.length; at++) waiting[at]!(open !== undefined)
+    for (let at = 0; at < waiting.length; at++) this.#answer(waiting[at]!, open !== undefined)
     this.#loading.delete(channel)
+  }
+
+  /** Whoever throws, does it alone. */
+  #answer(run: Loaded, live: boolean): void {
+    try {
+      run(live)
+    } catch (error) {
+      this.#surprised(error)
+    }
   }
 
   async #read(channel: Channel): Promise<OpenList> {
     const open = new OpenList()
     const { id, floor, top } = channel
     let bytes = 0
+    let nowUpTo = 0
     // From the oldest open one: before it lie only the tombstones of what has ended.
     const range = { gte: commandKey(id, floor), lte: commandKey(id, top) }
     const iterator = this.#database.store.iterator(range)
@@ -237,10 +250,11 @@ export class Channels implements Part {
         const entries = await iterator.nextv(scanStep)
         if (entries.length === 0) break
         for (const [key, value] of entries) {
-          const entry = this.#decoded(key, value)
-          if (entry === undefined) continue
+          const entry = this.#decoded(channel, key, value)
           bytes += entry.bytes
+          if (entry.delivery === 'now') nowUpTo = entry.offset
           entry.payload = undefined
+          entry.sentAtMs ??= channel.sentAtMsOf(entry.offset)
           open.push(entry)
         }
       }
@@ -252,23 +266,31 @@ export class Channels implements Part {
         new Error(`channel ${id} has ${open.size} open commands; its record says ${channel.count}`),
       )
       channel.count = open.size
-      channel.bytes = bytes
     }
+    channel.bytes = bytes
+    channel.nowUpTo = nowUpTo
     return open
   }
 
-  /** A damaged command is said, and cannot be delivered any more. */
-  #decoded(key: string, value: Buffer): Entry | undefined {
+  /** Of a damaged command only its place is known. */
+  #decoded(channel: Channel, key: string, value: Buffer): Entry {
+    const offset = offsetOf(key)
     try {
-      return decodeCommand(offsetOf(key), value)
+      return decodeCommand(offset, value)
     } catch (error) {
       this.#surprised(new Error(`the command at ${key} is damaged`, { cause: error }))
-      return undefined
+      return damagedEntry(offset, channel.epochOf(offset), channel.oldestAtMs)
     }
   }
 
   #enliven(channel: Channel, open: OpenList): void {
     this.held.hold(channel, open)
+    const damaged: Entry[] = []
+    open.scan(0, (entry) => {
+      if (entry.damaged) damaged.push(entry)
+      return true
+    })
+    for (const entry of damaged) this.#endDamaged(channel, entry)
     this.bound(channel)
   }
 }

@@ -29,6 +29,8 @@ export interface Entry {
   deliveredAtMs: number | undefined
   /** The commit in which it became delivered. */
   deliveredIn: number
+  /** Its record cannot be read: nothing but its place is true of it. */
+  readonly damaged: boolean
 }
 
 /** A view that changes with the next record; LevelDB copies it at once. */
@@ -91,5 +93,27 @@ export function decodeCommand(offset: Offset, value: Buffer): Entry {
     sentAtMs,
     deliveredAtMs,
     deliveredIn: 0,
+    damaged: false,
   }
 }
+
+export const damagedEntry = (offset: Offset, epoch: Epoch, acceptedAtMs: number): Entry => ({
+  id: undefined,
+  offset,
+  epoch,
+  name: '',
+  contentType: jsonType,
+  delivery: 'queue',
+  expect: 'ack',
+  acceptedAtMs,
+  expiresAtMs: acceptedAtMs,
+  replyTimeoutMs: 0,
+  askedBy: '',
+  collapse: undefined,
+  bytes: 0,
+  payload: undefined,
+  sentAtMs: undefined,
+  deliveredAtMs: undefined,
+  deliveredIn: 0,
+  damaged: true,
+})

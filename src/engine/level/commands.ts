@@ -36,6 +36,7 @@ export const entryOf = (command: Command, id: CommandId, epoch: Epoch, offset: O
   sentAtMs: undefined,
   deliveredAtMs: undefined,
   deliveredIn: 0,
+  damaged: false,
 })
 
 export function keptCommand(
@@ -88,7 +89,8 @@ export function openCommand(channel: Channel, entry: Entry, payload = entry.payl
     maybeSent: entry.offset <= channel.sentUpTo || entry.deliveredAtMs !== undefined,
   }
   if (entry.collapse !== undefined) command.collapse = entry.collapse
-  if (entry.sentAtMs !== undefined) command.sentAtMs = entry.sentAtMs
+  const sentAtMs = entry.sentAtMs ?? channel.sentAtMsOf(entry.offset)
+  if (sentAtMs !== undefined) command.sentAtMs = sentAtMs
   if (entry.deliveredAtMs !== undefined) command.deliveredAtMs = entry.deliveredAtMs
   return command
 }
@@ -130,7 +132,10 @@ function timelineOf(entry: Entry, { status, reason, atMs, steps }: Ending): read
     timeline.push({ status: 'delivered', atMs: entry.deliveredAtMs })
   }
   if (steps !== undefined && steps.length > 0) {
-    timeline.push(...steps)
+    for (const step of steps) {
+      // Whoever ended it may not know yet what came with the same commit.
+      if (step.status !== 'delivered' || entry.deliveredAtMs === undefined) timeline.push(step)
+    }
     timeline.sort((a, b) => a.atMs - b.atMs)
   }
   timeline.push(reason === undefined ? { status, atMs } : { status, atMs, reason })

@@ -33,7 +33,7 @@ export class Database {
   #broken = false
   #commit = 1
   #durable = 0
-  #writing: readonly ((outcome: Settled) => void)[] = []
+  #writing: ((outcome: Settled) => void)[] = []
   #writingOps = 0
   readonly figures = { commits: 0, ops: 0, seconds: 0, longestSeconds: 0 }
 
@@ -111,6 +111,13 @@ export class Database {
     if (!this.#running) this.#run()
   }
 
+  /** True once what is being written is durable, and at once if nothing is; false when it is lost. */
+  written(): Promise<boolean> {
+    if (this.#broken) return Promise.resolve(false)
+    if (this.#durable === this.#commit - 1) return Promise.resolve(true)
+    return new Promise((resolve) => this.#writing.push((outcome) => resolve(outcome === 'kept')))
+  }
+
   /** True once all that was put so far is durable; false when it is lost. */
   kept(): Promise<boolean> {
     return new Promise((resolve) => this.after((outcome) => resolve(outcome === 'kept')))
@@ -119,6 +126,7 @@ export class Database {
   /** The store was opened again; nothing of before counts. */
   renew(store: Store): void {
     this.#store = store
+    this.#durable = this.#commit - 1
     this.#broken = false
   }
 

@@ -25,6 +25,11 @@ export class Deadlines {
     }
   }
 
+  /** Out of the way of others until it is moved again. Its bound stays, for its record needs it. */
+  aside(channel: Channel): void {
+    if (channel.heapIndex !== -1) this.#remove(channel)
+  }
+
   /** Something of it is due at this time, if nothing is earlier. */
   lower(channel: Channel, dueAtMs: number): void {
     if (dueAtMs < channel.dueAtMs) this.move(channel, dueAtMs)

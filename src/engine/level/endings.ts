@@ -1,4 +1,4 @@
-import type { ChannelId, EndStatus } from '../../contract/index.ts'
+import type { ChannelId, EndStatus, Offset } from '../../contract/index.ts'
 import { channelParts } from '../../contract/index.ts'
 import type { Apps } from './apps.ts'
 import type { Channel } from './channel.ts'
@@ -38,9 +38,20 @@ export class Endings {
     const first = channel.live!.open.first
     channel.floor = first === undefined ? channel.top + 1 : first.offset
     channel.oldestAtMs = first === undefined ? 0 : first.acceptedAtMs
-    if (!reached.has(ending.status)) channel.passedIn = this.#database.commit
+    if (!reached.has(ending.status)) this.#passOver(channel, entry.offset)
     this.#channels.changed(channel)
     this.publish(channel.id, entry, ending)
+  }
+
+  /** Nothing above it is given to a link before this is durable (rule 14). */
+  #passOver(channel: Channel, offset: Offset): void {
+    if (channel.passed === 0 || offset < channel.passed) channel.passed = offset
+  }
+
+  /** It cannot be read any more, so it cannot be handed over. */
+  damaged(channel: Channel, entry: Entry, atMs: number): void {
+    const status = entry.offset <= channel.sentUpTo ? 'in-doubt' : 'undeliverable'
+    this.end(channel, entry, { status, reason: 'damaged', atMs })
   }
 
   /** Outcome event, the way to it, and the counter; of an ending command that was never open too. */

@@ -87,7 +87,9 @@ export class LevelEngine implements Engine {
       failed: (error) => this.#fail(error),
       surprised,
     })
-    const channels = new Channels(database, status, limits, surprised)
+    const channels = new Channels(database, status, limits, surprised, (channel, entry) =>
+      endings.damaged(channel, entry, clock.nowMs()),
+    )
     const apps = new Apps(database)
     const events = new LevelEvents(database, status, apps, limits.eventsRecentMax, surprised)
     const idempotency = new Idempotency(database, clock, limits.idempotencyMs)
@@ -96,9 +98,11 @@ export class LevelEngine implements Engine {
     const late = new Late(database, apps, events, limits.lateStepsMax, surprised)
     const refused = () => this.#refused()
     const appending = new Appending({
-      ...{ database, clock, channels, apps, endings, idempotency, refused },
+      ...{ database, clock, channels, apps, endings, idempotency, refused, surprised },
     })
-    const lookups = new Lookups(database, status, channels, events, surprised)
+    const lookups = new Lookups({
+      ...{ database, status, clock, channels, endings, events, surprised },
+    })
     this.mailbox = new LevelMailbox({
       ...{ database, status, channels, apps, events, appending, endings, late, lookups },
       ...{ surprised, clock },

@@ -5,7 +5,8 @@ import { openCommand } from './commands.ts'
 /** What is durable of a channel whose open commands are in memory. */
 export function headOf(channel: Channel): Head {
   const open: OpenCommand[] = []
-  let cursor = channel.durableTop
+  // An end that a crash could take back is not behind it yet.
+  let cursor = channel.readableUpTo
   channel.live!.open.scan(0, (entry) => {
     if (entry.offset > channel.durableTop) return false
     open.push(openCommand(channel, entry))

@@ -32,7 +32,7 @@ export class Held {
 
   /** All its open commands are in this list. */
   hold(channel: Channel, open: OpenList): void {
-    channel.live = { open, attached: false }
+    channel.live = { open, attached: false, reads: 0, wanted: 0 }
     this.#idle.add(channel)
     this.#idleCommands += open.size
     this.trim(channel)

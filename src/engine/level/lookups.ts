@@ -1,5 +1,6 @@
 import type {
   ChannelId,
+  Clock,
   DeviceKey,
   Epoch,
   Found,
@@ -7,14 +8,16 @@ import type {
   HistoryQuery,
   Offset,
   OpenCommand,
+  Reading,
 } from '../../contract/index.ts'
 import { appOf } from './appending.ts'
-import type { Channel } from './channel.ts'
+import type { Channel, Live } from './channel.ts'
 import type { Channels } from './channels.ts'
 import type { Entry } from './command-record.ts'
 import { decodeCommand } from './command-record.ts'
 import { openCommand } from './commands.ts'
 import type { Database } from './database.ts'
+import type { Endings } from './endings.ts'
 import { decodePointer, withLate } from './event-record.ts'
 import type { LevelEvents } from './events.ts'
 import { historyPage } from './history.ts'
@@ -28,93 +31,125 @@ import type { Status } from './status.ts'
 const findTries = 4
 /** A channel whose open commands could not be looked at for deadlines is tried again after this. */
 const retryMs = 1_000
+const nothing: Reading = { commands: [], lookedUpTo: 0 }
 
 /** Reading mailboxes: from memory where it can be, and never what is not durable. */
 export class Lookups {
   readonly #database: Database
   readonly #status: Status
+  readonly #clock: Clock
   readonly #channels: Channels
+  readonly #endings: Endings
   readonly #events: LevelEvents
   readonly #surprised: (error: unknown) => void
 
-  constructor(
-    database: Database,
-    status: Status,
-    channels: Channels,
-    events: LevelEvents,
-    surprised: (error: unknown) => void,
-  ) {
-    this.#surprised = surprised
-    this.#database = database
-    this.#status = status
-    this.#channels = channels
-    this.#events = events
+  constructor(parts: {
+    readonly database: Database
+    readonly status: Status
+    readonly clock: Clock
+    readonly channels: Channels
+    readonly endings: Endings
+    readonly events: LevelEvents
+    readonly surprised: (error: unknown) => void
+  }) {
+    this.#database = parts.database
+    this.#status = parts.status
+    this.#clock = parts.clock
+    this.#channels = parts.channels
+    this.#endings = parts.endings
+    this.#events = parts.events
+    this.#surprised = parts.surprised
   }
 
-  read(
-    id: ChannelId,
-    after: Offset,
-    max: number,
-  ): readonly OpenCommand[] | Promise<readonly OpenCommand[]> {
+  read(id: ChannelId, after: Offset, max: number): Reading | Promise<Reading> {
+    if (!this.#status.ready) return Promise.reject(this.#status.unavailable())
     const channel = this.#channels.get(id)
-    if (channel === undefined || !this.#status.ready) return []
-    if (channel.live === undefined) {
-      if (channel.count === 0) return []
-      return new Promise((resolve) => {
-        this.#channels.withLive(channel, (live) => {
-          resolve(live ? this.#read(channel, after, max) : [])
-        })
+    if (channel === undefined) return nothing
+    if (channel.live !== undefined || channel.count === 0) return this.#read(channel, after, max)
+    return new Promise((resolve, reject) => {
+      this.#channels.withLive(channel, (live) => {
+        if (live) resolve(this.#read(channel, after, max))
+        else reject(this.#status.unavailable())
       })
-    }
-    return this.#read(channel, after, max)
+    })
   }
 
-  #read(
-    channel: Channel,
-    after: Offset,
-    max: number,
-  ): readonly OpenCommand[] | Promise<readonly OpenCommand[]> {
-    // A device must not get past a command whose end a crash could take back (rule 14).
-    if (channel.passedIn > this.#database.durable) {
-      return this.#database.kept().then(() => this.read(channel.id, after, max))
-    }
-    const entries: Entry[] = []
+  #read(channel: Channel, after: Offset, max: number): Reading | Promise<Reading> {
+    const top = channel.readableUpTo
+    const commands: OpenCommand[] = []
+    let lookedUpTo = top
     let missing = false
-    channel.live!.open.scan(after, (entry) => {
-      if (entry.offset > channel.durableTop || entries.length >= max) return false
+    channel.live?.open.scan(after, (entry) => {
+      if (entry.offset > top) return false
       if (entry.deliveredAtMs !== undefined) return true
-      entries.push(entry)
+      if (commands.length >= max) {
+        lookedUpTo = entry.offset - 1
+        return false
+      }
       if (entry.payload === undefined && entry.bytes > 0) missing = true
+      commands.push(openCommand(channel, entry))
       return true
     })
-    if (missing) return this.#readPayloads(channel, entries)
-    return entries.map((entry) => openCommand(channel, entry))
+    if (missing) return this.#readPayloads(channel, channel.live!, after, max, lookedUpTo)
+    if (commands.length === 0 && top < channel.durableTop) return this.#later(channel, after, max)
+    return { commands, lookedUpTo }
   }
 
-  async #readPayloads(channel: Channel, entries: Entry[]): Promise<readonly OpenCommand[]> {
-    const keys = entries.map((entry) => commandKey(channel.id, entry.offset))
+  /** What comes next lies behind one that was passed over: once the end of that one is durable. */
+  async #later(channel: Channel, after: Offset, max: number): Promise<Reading> {
+    const { live, passing, passedOver } = channel
+    const wanted = live && reserve(live, nextOf(live, after, max, channel.durableTop).at(-1))
+    // Not longer than it takes: newer ones may be passed over all the time.
+    const kept = await (passedOver === passing ? this.#database.written() : this.#database.kept())
+    wanted?.()
+    if (!kept) throw this.#status.unavailable()
+    return this.read(channel.id, after, max)
+  }
+
+  async #readPayloads(
+    channel: Channel,
+    live: Live,
+    after: Offset,
+    max: number,
+    lookedUpTo: Offset,
+  ): Promise<Reading> {
+    const entries = nextOf(live, after, max, lookedUpTo)
+    const wanted = reserve(live, entries.at(-1))
     let values: (Buffer | undefined)[]
     try {
+      const keys = entries.map((entry) => commandKey(channel.id, entry.offset))
       values = await this.#database.store.getMany(keys)
     } catch (error) {
-      // Else the pump is told of the state by `onState` and starts afresh.
       if (this.#status.ready) this.#surprised(error)
-      return []
+      throw this.#status.unavailable(error)
+    } finally {
+      wanted()
+    }
+    if (!this.#status.ready || this.#channels.get(channel.id) !== channel) {
+      throw this.#status.unavailable()
     }
     const commands: OpenCommand[] = []
     for (const [index, entry] of entries.entries()) {
-      const value = values[index]
       // Ended or delivered while this was on its way.
-      if (value === undefined || entry.deliveredAtMs !== undefined) continue
-      if (channel.live !== undefined && channel.live.open.get(entry.offset) === undefined) continue
-      try {
-        commands.push(openCommand(channel, entry, decodeCommand(entry.offset, value).payload))
-      } catch (error) {
-        // A damaged command cannot be delivered; it ends by its deadline, and others go on.
-        this.#surprised(error)
-      }
+      if (channel.live?.open.get(entry.offset) !== entry) continue
+      if (entry.deliveredAtMs !== undefined) continue
+      const payload = this.#payloadOf(entry, values[index])
+      if (payload === undefined) this.#endings.damaged(channel, entry, this.#clock.nowMs())
+      else commands.push(openCommand(channel, entry, payload))
     }
-    return commands
+    const whole = commands.length === entries.length && lookedUpTo <= channel.readableUpTo
+    return whole ? { commands, lookedUpTo } : this.read(channel.id, after, max)
+  }
+
+  /** @returns undefined where the record is damaged. */
+  #payloadOf(entry: Entry, value: Buffer | undefined): Uint8Array | undefined {
+    try {
+      if (value === undefined) throw new RangeError('an open command without a record')
+      return decodeCommand(entry.offset, value).payload
+    } catch (error) {
+      this.#surprised(error)
+      return undefined
+    }
   }
 
   find(
@@ -174,13 +209,14 @@ export class Lookups {
   async due(nowMs: number, max: number): Promise<readonly OpenCommand[]> {
     const found: OpenCommand[] = []
     const { deadlines } = this.#channels
-    const looked = new Map<Channel, number>()
+    const looked = new Set<Channel>()
     while (this.#status.ready && found.length < max) {
       const channel = deadlines.first
       if (channel === undefined || channel.dueAtMs > nowMs) break
       // Out of the way of the next one; its true bound is set at the end.
-      looked.set(channel, channel.dueAtMs)
-      deadlines.move(channel, Number.POSITIVE_INFINITY)
+      deadlines.aside(channel)
+      if (looked.has(channel)) continue
+      looked.add(channel)
       await this.#live(channel)
       channel.live?.open.scan(0, (entry) => {
         if (entry.offset > channel.durableTop || found.length >= max) return false
@@ -188,13 +224,14 @@ export class Lookups {
         return true
       })
       // Loading it set its bound again.
-      deadlines.move(channel, Number.POSITIVE_INFINITY)
+      deadlines.aside(channel)
     }
     if (!this.#status.ready) return []
-    for (const [channel, boundMs] of looked) {
+    for (const channel of looked) {
       if (channel.live !== undefined) this.#channels.bound(channel)
       // It could not be loaded, or is out of memory again.
-      else if (channel.count > 0) deadlines.lower(channel, Math.max(boundMs, nowMs + retryMs))
+      else if (channel.count === 0) deadlines.move(channel, Number.POSITIVE_INFINITY)
+      else deadlines.move(channel, Math.max(channel.dueAtMs, nowMs + retryMs))
     }
     return found
   }
@@ -224,5 +261,29 @@ export class Lookups {
         query,
       ),
     )
+  }
+}
+
+/** Undelivered commands above `after`, at most `max`, none above `upTo`. */
+function nextOf(live: Live, after: Offset, max: number, upTo: Offset): Entry[] {
+  const entries: Entry[] = []
+  live.open.scan(after, (entry) => {
+    if (entry.offset > upTo || entries.length >= max) return false
+    if (entry.deliveredAtMs === undefined) entries.push(entry)
+    return true
+  })
+  return entries
+}
+
+/**
+ * Up to here a read that is under way will give: newer commands do not take their place, else a
+ * mailbox that overflows all the time would never give any. Call what it returns when it is over.
+ */
+function reserve(live: Live, last: Entry | undefined): () => void {
+  live.reads += 1
+  if (last !== undefined && last.offset > live.wanted) live.wanted = last.offset
+  return () => {
+    live.reads -= 1
+    if (live.reads === 0) live.wanted = 0
   }
 }

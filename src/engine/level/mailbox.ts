@@ -2,12 +2,14 @@ import type {
   Appended,
   AppendOptions,
   AppId,
+  Change,
   ChannelId,
   Clock,
   Command,
   Counts,
   Depth,
   DeviceKey,
+  EndStatus,
   Epoch,
   Found,
   Head,
@@ -16,6 +18,7 @@ import type {
   Mailbox,
   Offset,
   OpenCommand,
+  Reading,
   Settled,
   Settlement,
 } from '../../contract/index.ts'
@@ -24,6 +27,7 @@ import { depthOf } from './appending.ts'
 import type { Apps } from './apps.ts'
 import type { Channel } from './channel.ts'
 import type { Channels } from './channels.ts'
+import type { Entry } from './command-record.ts'
 import type { Database } from './database.ts'
 import type { Endings } from './endings.ts'
 import type { LevelEvents } from './events.ts'
@@ -98,11 +102,7 @@ export class LevelMailbox implements Mailbox {
     if (channel !== undefined) this.#channels.held.release(channel)
   }
 
-  read(
-    channelId: ChannelId,
-    after: Offset,
-    max: number,
-  ): readonly OpenCommand[] | Promise<readonly OpenCommand[]> {
+  read(channelId: ChannelId, after: Offset, max: number): Reading | Promise<Reading> {
     return this.#lookups.read(channelId, after, max)
   }
 
@@ -117,6 +117,7 @@ export class LevelMailbox implements Mailbox {
     if (channel === undefined || upTo <= channel.sentUpTo) return
     const from = channel.sentUpTo
     channel.sentUpTo = upTo
+    channel.lastSentAtMs = atMs
     this.#channels.withLive(channel, (live) => {
       if (!live) return
       channel.live!.open.scan(from, (entry) => {
@@ -143,10 +144,14 @@ export class LevelMailbox implements Mailbox {
       return
     }
     this.#channels.withLive(channel, (live) => {
-      if (live) {
-        this.#settle(channel, settlement)
-        this.#database.after(settled)
-      } else queueMicrotask(() => settled('unavailable'))
+      try {
+        if (live) this.#settle(channel, settlement)
+      } catch (error) {
+        this.#surprised(error)
+        live = false
+      }
+      if (live) this.#database.after(settled)
+      else queueMicrotask(() => settled('unavailable'))
     })
   }
 
@@ -224,7 +229,7 @@ export class LevelMailbox implements Mailbox {
     if (events !== undefined) for (const event of events) this.#events.keep(event)
     for (const change of changes) {
       const entry = channel.live?.open.get(change.offset)
-      if (entry === undefined) continue
+      if (entry === undefined || isUntrue(channel, entry, change)) continue
       if (change.kind === 'ended') this.#endings.end(channel, entry, change)
       else this.#endings.delivered(channel, entry, change.atMs)
     }
@@ -250,4 +255,16 @@ export class LevelMailbox implements Mailbox {
     channel.intended = upTo
     this.#channels.changed(channel)
   }
+}
+
+/** Ends of commands that were certainly never written to a link (rule 3). */
+const unsent = new Set<EndStatus>(['expired', 'canceled', 'superseded', 'dropped'])
+
+/** Whether what has happened since it was decided makes this change untrue. */
+function isUntrue(channel: Channel, entry: Entry, change: Change): boolean {
+  if (change.kind !== 'ended') return false
+  const { status, reason } = change
+  const { deliveredAtMs } = entry
+  if (status === 'in-doubt') return deliveredAtMs !== undefined && reason !== 'device-removed'
+  return unsent.has(status) && (deliveredAtMs !== undefined || entry.offset <= channel.sentUpTo)
 }

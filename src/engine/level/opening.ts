@@ -13,7 +13,7 @@ import {
 } from './folder.ts'
 import { appKey } from './keys.ts'
 import type { Store } from './store.ts'
-import { codeOf, saysFull, textOf } from './store.ts'
+import { codeOf, pathOf, saysFull, textOf } from './store.ts'
 
 /** Of this layout of keys and records; a store of a higher one is not touched. */
 const format = 1
@@ -170,7 +170,9 @@ function explain(folder: Folder, error: unknown): StoreCannotOpen {
     )
   }
   if (code === 'ENOTDIR' || code === 'EEXIST') {
-    return new StoreCannotOpen(`${path} is not a folder`, 'choose another data folder', options)
+    return pathOf(error) === store
+      ? new StoreCannotOpen(`${store} is not a folder`, 'move that file away', options)
+      : new StoreCannotOpen(`${path} is not a folder`, 'choose another data folder', options)
   }
   if (saysFull(error)) {
     return new StoreCannotOpen(`no space left for ${path}`, 'free some space', options)

@@ -20,7 +20,8 @@ export function encodeRecord(channel: Channel): Buffer {
   out.f64(channel.bytes)
   out.f64(channel.sentUpTo)
   out.f64(channel.intended)
-  out.f64(channel.dueAtMs)
+  // Whether the next process finds a `now` that this one may have sent, only it can tell (rule 4).
+  out.f64(channel.nowUpTo >= channel.floor ? 0 : channel.dueAtMs)
   out.f64(channel.oldestAtMs)
   out.u32(channel.epoch)
   out.u8(channel.older.length)
@@ -53,6 +54,7 @@ export function decodeRecord(id: ChannelId, value: Buffer): Channel {
   channel.sentKept = channel.sentUpTo
   channel.intended = from.integer()
   channel.dueAtMs = from.f64()
+  if (channel.dueAtMs === 0) channel.nowUpTo = channel.top
   channel.oldestAtMs = from.f64()
   channel.epoch = from.u32()
   const numbers = from.u8()

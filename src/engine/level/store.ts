@@ -37,6 +37,10 @@ export function codeOf(error: unknown): string | undefined {
   return codeOf(error.cause) ?? (error as { code?: string }).code
 }
 
+/** The file that an error of the file system is about. */
+export const pathOf = (error: unknown): string | undefined =>
+  error instanceof Error ? (error as { path?: string }).path : undefined
+
 /** Keys and values of a range, in order or backwards. */
 export const iterate = (store: Store, options: IteratorOptions<string, Buffer>) =>
   store.iterator(options)

@@ -1,6 +1,7 @@
 import type {
   AppendOptions,
   AppId,
+  Change,
   ChannelId,
   Command,
   Depth,
@@ -62,12 +63,13 @@ export interface Leaving {
 
 /**
  * Who must go so that one more command fits; undefined: it does not fit, and nobody goes.
- * What may have been sent never goes (rule 3).
+ * What may have been sent never goes (rule 3), nor what a link is about to be given: it is attached.
  */
 export function makeRoom(
   box: Box | undefined,
   command: Command,
   options: AppendOptions,
+  attached: boolean,
 ): readonly Leaving[] | undefined {
   const all = [...(box?.open.values() ?? [])]
   let commands = all.length + 1
@@ -79,7 +81,8 @@ export function makeRoom(
     commands -= 1
     bytes -= bytesOf(open)
   }
-  const unsent = all.filter((open) => !maybeSent(box!, open))
+  const intended = attached ? (box?.intended ?? 0) : 0
+  const unsent = all.filter((open) => !maybeSent(box!, open) && open.command.offset > intended)
   for (const open of unsent) {
     if (command.collapse !== undefined && open.command.collapse === command.collapse) {
       leave(open, 'superseded', 'collapsed')
@@ -116,6 +119,18 @@ export function historyOf(disk: MemoryDisk, device: DeviceKey, query: HistoryQue
   const page = following.slice(0, query.limit)
   const next = following.length > page.length ? page.at(-1) : undefined
   return { items: page.map(({ item }) => item), next: next && `${next.serial}` }
+}
+
+/** Ends of commands that were certainly never written to a link (rule 3). */
+const unsent = new Set<EndStatus>(['expired', 'canceled', 'superseded', 'dropped'])
+
+/** Whether what has happened since it was decided makes this change untrue. */
+export function isUntrue(box: Box, open: Open, change: Change): boolean {
+  if (change.kind !== 'ended') return false
+  if (change.status === 'in-doubt') {
+    return open.deliveredAtMs !== undefined && change.reason !== 'device-removed'
+  }
+  return unsent.has(change.status) && maybeSent(box, open)
 }
 
 interface Ending {
@@ -167,6 +182,8 @@ function endedCommand(
   { status, reason, atMs, reply, steps = [] }: Ending,
 ): EndedCommand {
   const { command, sentAtMs, deliveredAtMs } = open
+  // Whoever ended it may not know yet what came with the same commit.
+  const others = steps.filter((step) => step.status !== 'delivered' || deliveredAtMs === undefined)
   const why = reason === undefined ? {} : { reason }
   const known: Step[] = [{ status: 'queued', atMs: command.acceptedAtMs }]
   if (sentAtMs !== undefined) known.push({ status: 'sent', atMs: sentAtMs })
@@ -177,7 +194,7 @@ function endedCommand(
     ...{ id, channel, epoch, offset, name, delivery, expect },
     ...{ acceptedAtMs, expiresAtMs, askedBy },
     ...{ status, ...why },
-    timeline: [...[...known, ...steps].sort((a, b) => a.atMs - b.atMs), { status, atMs, ...why }],
+    timeline: [...[...known, ...others].sort((a, b) => a.atMs - b.atMs), { status, atMs, ...why }],
     ...(reply === undefined ? {} : { reply }),
   }
 }

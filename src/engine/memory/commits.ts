@@ -34,6 +34,11 @@ export class Commits {
     return this.#count
   }
 
+  /** Why nothing can be kept at the moment; undefined while it can. */
+  get refusal(): StoreUnavailable | undefined {
+    return this.#refusing && new StoreUnavailable(this.#refusing === 'full')
+  }
+
   /** Exactly one of both runs, in a later turn: the answer `apply` gives, or `refuse`. */
   keep(apply: () => Answer, refuse: (full: boolean) => void): void {
     this.#waiting.push({ apply, refuse })

@@ -87,6 +87,7 @@ export class MemoryEngine implements Engine {
   /** For tests: the store breaks now. What is outstanding is refused, until {@link recover}. */
   fail(why: 'full' | 'down'): void {
     startOn(this.disk)
+    this.mailbox.forget()
     this.#become(why, 'a test broke the store')
     this.#commits.refuse(why)
   }

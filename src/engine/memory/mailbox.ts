@@ -19,12 +19,13 @@ import type {
   Mailbox,
   Offset,
   OpenCommand,
+  Reading,
   Settled,
   Settlement,
   Step,
 } from '../../contract/index.ts'
 import { channelParts, commandId, deviceOf, dueAtMs } from '../../contract/index.ts'
-import { depthOf, End, historyOf, makeBox, makeRoom, openCommand } from './box.ts'
+import { depthOf, End, historyOf, isUntrue, makeBox, makeRoom, openCommand } from './box.ts'
 import type { Commits } from './commits.ts'
 import type { Box, MemoryDisk } from './disk.ts'
 import { beginEpoch, currentEra, cursorOf, epochOf, numberNext } from './disk.ts'
@@ -37,6 +38,7 @@ export class MemoryMailbox implements Mailbox {
   readonly #limits: Limits
   readonly #end: End
   readonly #events: MemoryEvents
+  readonly #attached = new Set<ChannelId>()
   /** No open command is due before it. */
   #nextDueMs = Number.POSITIVE_INFINITY
 
@@ -57,10 +59,11 @@ export class MemoryMailbox implements Mailbox {
   }
 
   append(channel: ChannelId, command: Command, options: AppendOptions): Promise<Appended> {
+    const attached = this.#attached.has(channel)
     return new Promise((resolve) => {
       this.#commits.keep(
         () => {
-          const appended = this.#append(channel, command, options)
+          const appended = this.#append(channel, command, options, attached)
           return () => resolve(appended)
         },
         (full) => resolve({ kind: 'unavailable', full }),
@@ -69,6 +72,7 @@ export class MemoryMailbox implements Mailbox {
   }
 
   open(channel: ChannelId, renumber = false): Promise<Head> {
+    this.#attached.add(channel)
     return new Promise((resolve) => {
       const look = () => resolve(headOf(this.#disk.boxes.get(channel) ?? makeBox()))
       this.#commits.keep(() => {
@@ -83,22 +87,19 @@ export class MemoryMailbox implements Mailbox {
     })
   }
 
-  release(_channel: ChannelId): void {}
+  release(channel: ChannelId): void {
+    this.#attached.delete(channel)
+  }
 
-  read(
-    channel: ChannelId,
-    after: Offset,
-    max: number,
-  ): readonly OpenCommand[] | Promise<readonly OpenCommand[]> {
-    return this.#commits.look(() => {
-      const found: OpenCommand[] = []
-      const box = this.#disk.boxes.get(channel)
-      if (box === undefined) return found
-      for (const [offset, open] of box.open) {
-        if (found.length >= max) break
-        if (offset > after && open.deliveredAtMs === undefined) found.push(openCommand(box, open))
-      }
-      return found
+  read(channel: ChannelId, after: Offset, max: number): Reading | Promise<Reading> {
+    const reading = this.#commits.look(
+      () => this.#commits.refusal ?? readOf(this.#disk.boxes.get(channel), after, max),
+    )
+    if (reading instanceof Error) return Promise.reject(reading)
+    if (!(reading instanceof Promise)) return reading
+    return reading.then((read) => {
+      if (read instanceof Error) throw read
+      return read
     })
   }
 
@@ -186,6 +187,12 @@ export class MemoryMailbox implements Mailbox {
     )
   }
 
+  /** All of this process is void: what it sent is known no better than after a crash. */
+  forget(): void {
+    this.#attached.clear()
+    this.#byDeadline()
+  }
+
   /** Forget what ended before; the counters stay (rule 11). */
   purge(beforeMs: number): void {
     for (const box of this.#disk.boxes.values()) {
@@ -210,7 +217,12 @@ export class MemoryMailbox implements Mailbox {
     return all
   }
 
-  #append(channel: ChannelId, command: Command, options: AppendOptions): Appended {
+  #append(
+    channel: ChannelId,
+    command: Command,
+    options: AppendOptions,
+    attached: boolean,
+  ): Appended {
     const { app } = channelParts(channel)
     const nowMs = this.#clock.nowMs()
     const key = options.idempotency && `${app}/${options.idempotency.key}`
@@ -221,7 +233,7 @@ export class MemoryMailbox implements Mailbox {
     }
     const known = this.#disk.boxes.get(channel)
     // What ends as it is accepted takes no room, so it moves nothing either.
-    const leaving = options.ended === undefined ? makeRoom(known, command, options) : []
+    const leaving = options.ended === undefined ? makeRoom(known, command, options, attached) : []
     if (leaving === undefined) return { kind: 'full', depth: depthOf(known) }
 
     const box = this.#box(channel)
@@ -244,7 +256,7 @@ export class MemoryMailbox implements Mailbox {
     if (options.ended !== undefined) {
       this.#end.end(channel, box, open, { ...options.ended, atMs: command.acceptedAtMs })
     } else {
-      if (options.intend) this.#intend(box, offset)
+      if (offset <= options.intendUpTo) this.#intend(box, offset)
       this.#nextDueMs = Math.min(this.#nextDueMs, command.expiresAtMs)
     }
     if (key !== undefined && options.idempotency !== undefined) {
@@ -255,7 +267,7 @@ export class MemoryMailbox implements Mailbox {
 
   #change(channel: ChannelId, box: Box, change: Change): void {
     const open = box.open.get(change.offset)
-    if (open === undefined) return
+    if (open === undefined || isUntrue(box, open, change)) return
     if (change.kind === 'ended') {
       this.#end.end(channel, box, open, change)
       return
@@ -284,6 +296,18 @@ export class MemoryMailbox implements Mailbox {
     this.#disk.boxes.set(channel, box)
     return box
   }
+}
+
+/** All that is looked at is committed, so nothing needs waiting for. */
+function readOf(box: Box | undefined, after: Offset, max: number): Reading {
+  const commands: OpenCommand[] = []
+  if (box === undefined) return { commands, lookedUpTo: 0 }
+  for (const [offset, open] of box.open) {
+    if (offset <= after || open.deliveredAtMs !== undefined) continue
+    if (commands.length >= max) return { commands, lookedUpTo: offset - 1 }
+    commands.push(openCommand(box, open))
+  }
+  return { commands, lookedUpTo: box.top }
 }
 
 function headOf(box: Box): Head {

@@ -22,7 +22,7 @@ async function work(worker: number): Promise<void> {
         ...{ contentType: 'text/plain', delivery: 'queue', expect: 'ack', replyTimeoutMs: 1e4 },
         ...{ acceptedAtMs: nowMs, expiresAtMs: nowMs + 1e7 },
       },
-      { maxCommands: 1e6, maxBytes: 1e9, overflow: 'reject', intend: false },
+      { maxCommands: 1e6, maxBytes: 1e9, overflow: 'reject', intendUpTo: 0 },
     )
     if (appended.kind !== 'kept') throw new Error(appended.kind)
     const { id, offset } = appended.command

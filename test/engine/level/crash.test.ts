@@ -80,7 +80,7 @@ async function check(engine: Engine, said: Said): Promise<void> {
   for (let worker = 0; worker < 20; worker++) {
     const channel = `shop/locker-${worker}/main`
     const head = await engine.mailbox.open(channel)
-    const read = await engine.mailbox.read(channel, 0, 1e6)
+    const { commands: read } = await engine.mailbox.read(channel, 0, 1e6)
     assert.equal(read.length, head.open.length)
     waiting += read.length
     for (const [index, { offset, payload }] of read.entries()) {

@@ -40,6 +40,7 @@ test('an open command is read as it was written', () => {
         bytes: payload.length,
         payload,
         deliveredIn: 0,
+        damaged: false,
       }
       same(decodeCommand(entry.offset, Buffer.from(encodeCommand(entry, payload))), entry)
     }),
@@ -55,7 +56,8 @@ test('an open command that is cut or of an unknown version is refused', () => {
 test('a channel record is read as it was written', () => {
   const records = fc.record({
     ...{ top: offset, floor: offset, count: fc.nat(), bytes: fc.nat(), sentUpTo: offset },
-    ...{ intended: offset, dueAtMs: fc.oneof(time, fc.constant(Number.POSITIVE_INFINITY)) },
+    intended: offset,
+    dueAtMs: fc.oneof(fc.integer({ min: 1, max: 4e12 }), fc.constant(Number.POSITIVE_INFINITY)),
     ...{ oldestAtMs: time, epoch, older: fc.array(fc.nat(), { maxLength: 30 }) },
     uplinks: maybe(text),
     attempts: maybe(fc.record({ offset, sessions: fc.nat() })),
@@ -71,6 +73,21 @@ test('a channel record is read as it was written', () => {
       assert.equal(sentKept, channel.sentUpTo)
     }),
   )
+})
+
+test('rule 4: the record of a channel with an open `now` is looked at once, start after start', () => {
+  const channel = Object.assign(new Channel('shop/locker/main'), {
+    top: 9,
+    floor: 7,
+    dueAtMs: 5_000,
+  })
+  const dueAtMs = (nowUpTo: number): number => {
+    channel.nowUpTo = nowUpTo
+    const read = decodeRecord(channel.id, Buffer.from(encodeRecord(channel)))
+    return decodeRecord(channel.id, Buffer.from(encodeRecord(read))).dueAtMs
+  }
+  assert.equal(dueAtMs(6), 5_000)
+  assert.equal(dueAtMs(7), 0)
 })
 
 test('a channel record with any bit changed is refused, for a position must not go back unnoticed', () => {
