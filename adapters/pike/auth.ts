@@ -19,7 +19,11 @@ export interface Proved {
   readonly proof: Uint8Array
 }
 
-const rateLimitedRetryMs = 60_000
+const rateLimited: Refused = {
+  kind: 'refused',
+  reason: 'rate-limited',
+  retryAfterMs: 60_000,
+}
 const noProof = new Uint8Array(0)
 
 /**
@@ -80,12 +84,11 @@ export class Opening implements Overdue {
   ): Promise<Proved | Refused | undefined> {
     const { device } = hello
     const { peer } = this.#host
-    const kdf = (hello.capabilities & capability.stretched) === 0 ? 'hkdf' : 'scrypt'
-    let verifier = await core.verifier(app, device, kdf, peer)
+    let kdf: Credential['kdf'] =
+      (hello.capabilities & capability.stretched) === 0 ? 'hkdf' : 'scrypt'
+    const { limited } = await core.verifier(app, device, kdf, peer)
     if (this.#over) return undefined
-    if (verifier.limited) {
-      return { kind: 'refused', reason: 'rate-limited', retryAfterMs: rateLimitedRetryMs }
-    }
+    if (limited) return rateLimited
     let transcript: Uint8Array = noProof
     if (hello.nonce.length > 0 && this.#answer === undefined) {
       this.#challenged = true
@@ -96,17 +99,22 @@ export class Opening implements Overdue {
     const answer = await this.#awaitAnswer()
     if (answer === undefined) return undefined
     // A bare secret says itself what it is.
-    if (answer.method === 'secret' && kdfFor(answer.secret) !== kdf) {
-      verifier = await core.verifier(app, device, kdfFor(answer.secret), peer)
-    }
-    const { credentials } = verifier
-    const fits =
-      answer.method === 'proof'
-        ? checkProof(credentials, transcript, answer.proof)
-        : answer.method === 'secret'
-          ? await checkSecret(credentials, app, device, answer.secret)
-          : undefined
+    if (answer.method === 'secret') kdf = kdfFor(answer.secret)
+    // Asked again: handshakes that were begun side by side must not each have a guess.
+    const verifier = await core.verifier(app, device, kdf, peer)
     if (this.#over) return undefined
+    if (verifier.limited) return rateLimited
+    const { credentials } = verifier
+    let fits: Credential | undefined
+    if (answer.method === 'proof') {
+      fits = checkProof(credentials, transcript, answer.proof)
+    } else if (answer.method === 'secret') {
+      fits = await checkSecret(credentials, app, device, answer.secret)
+      // Judging takes a while, in which others were judged.
+      const later = await core.verifier(app, device, kdf, peer)
+      if (this.#over) return undefined
+      if (later.limited) return rateLimited
+    }
     if (fits === undefined || !verifier.admits) {
       core.wrongSecret(app, device, peer)
       return { kind: 'refused', reason: 'unauthorized' }

@@ -136,7 +136,8 @@ export class PikeChannel implements Link {
       now: command.delivery === 'now',
       repeated,
     })
-    this.#full = this.#host.isFull()
+    // Once said it holds until `drained`, whatever else of this turn still comes and is taken.
+    this.#full ||= this.#host.isFull()
     return this.#full ? 'full' : 'open'
   }
 

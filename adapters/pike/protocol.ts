@@ -147,6 +147,8 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
 
   countUplinks(change: number): void {
     this.#uplinks += change
+    // While we do not read, the silence is ours and not the device's.
+    if (this.#held && change < 0) this.channels.each(touch)
     const { uplinkMaxPending } = this.limits
     if (!this.#held && this.#uplinks > uplinkMaxPending) {
       this.#held = true

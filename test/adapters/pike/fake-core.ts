@@ -138,12 +138,15 @@ export class FakeCore implements Core {
   readonly wrong: string[] = []
   readonly asked: string[] = []
   limited = false
+  /** Wrong secrets, over all devices, after which everybody is limited. */
+  wrongSecretsMax = Number.POSITIVE_INFINITY
   /** Set: every attach is refused so. */
   refusal: Exclude<Attached, { kind: 'session' }> | undefined
   /** Set: the store is away. */
   broken = false
   /** Called with each new session before the adapter gets it. */
   prepare: ((session: FakeSession) => void) | undefined
+  readonly #credentials = new Map<string, Promise<Credential>>()
   #devices = new Map<string, { secrets: string[]; disabled: boolean }>()
 
   constructor(change: Partial<Limits> = {}) {
@@ -177,9 +180,19 @@ export class FakeCore implements Core {
     const secrets = fitting.length > 0 ? fitting : [madeUp[kdf]]
     return {
       admits: fitting.length > 0 && !known!.disabled,
-      limited: this.limited,
-      credentials: await Promise.all(secrets.map((secret) => makeCredential(secret, app, device))),
+      limited: this.limited || this.wrong.length >= this.wrongSecretsMax,
+      credentials: await Promise.all(
+        secrets.map((secret) => this.#credential(secret, app, device)),
+      ),
     }
+  }
+
+  /** Made once, like those of a store. */
+  #credential(secret: string, app: string, device: string): Promise<Credential> {
+    const key = `${app}/${device} ${secret}`
+    const made = this.#credentials.get(key) ?? makeCredential(secret, app, device)
+    this.#credentials.set(key, made)
+    return made
   }
 
   wrongSecret(app: string, device: string): void {

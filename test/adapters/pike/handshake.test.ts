@@ -149,6 +149,60 @@ test('too many wrong secrets: refused without looking', async () => {
   assert.deepEqual(wire.client.heard, [], 'no challenge')
 })
 
+test('handshakes side by side have no more guesses than one after the other', async () => {
+  const core = new FakeCore()
+  core.wrongSecretsMax = 2
+  const wires = Array.from({ length: 5 }, () => new MemoryWire(core))
+  const ends: Promise<number>[] = []
+  for (const wire of wires) {
+    wire.client.send(helloFrame())
+    await wire.client.next('auth')
+  }
+  assert.equal(core.wrong.length, 0, 'all are challenged')
+  for (const wire of wires) {
+    wire.client.send(proofFrame)
+    ends.push(wire.client.next('close').then(({ code }) => code))
+    await turn()
+  }
+  const { unauthorized } = closeCode
+  const limited = closeCode['rate-limited']
+  assert.deepEqual(await Promise.all(ends), [unauthorized, unauthorized, limited, limited, limited])
+  assert.equal(core.wrong.length, 2)
+})
+
+test('bare secrets side by side, too; then even the right one is not looked at', async () => {
+  const core = new FakeCore()
+  core.wrongSecretsMax = 2
+  core.add('tur-7', { secret: 'correct horse' })
+  await core.verifier('default', 'tur-7', 'scrypt', '')
+  const codes = ['one', 'two', 'three', 'four', 'five'].map(async (secret) => {
+    const wire = new MemoryWire(core, { secure: true })
+    const hello = helloFrame({ device: 'tur-7', capabilities: stretched, nonce: Buffer.alloc(0) })
+    wire.client.send(hello, { ...secretFrame, secret })
+    return (await wire.client.next('close')).code
+  })
+  const told = await Promise.all(codes)
+  assert.equal(told.filter((code) => code === closeCode.unauthorized).length, 2)
+  assert.equal(told.filter((code) => code === closeCode['rate-limited']).length, 3)
+  const right = new MemoryWire(core, { secure: true })
+  right.client.send(helloFrame({ device: 'tur-7', nonce: Buffer.alloc(0) }), {
+    ...secretFrame,
+    secret: 'correct horse',
+  })
+  assert.equal((await right.client.next('close')).code, closeCode['rate-limited'])
+})
+
+test('whoever was challenged before the limit is not judged after it', async () => {
+  const core = new FakeCore()
+  const wire = new MemoryWire(core)
+  const opening = assert.rejects(wire.client.open())
+  while (core.asked.length === 0) await turn()
+  core.limited = true
+  await opening
+  assert.equal((await wire.client.next('close')).code, closeCode['rate-limited'])
+  assert.deepEqual(core.wrong, [])
+})
+
 test('a refusal of the core is said in its words, with when to come back', async () => {
   const core = new FakeCore()
   core.refusal = { kind: 'refused', reason: 'conflict', retryAfterMs: 59_500 }

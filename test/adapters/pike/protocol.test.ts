@@ -9,7 +9,7 @@ import {
 import { bindingsMax } from '../../../adapters/pike/protocol.ts'
 import { type Reason, reasons } from '../../../src/contract/index.ts'
 import { helloFrame } from './client.ts'
-import { FakeCore } from './fake-core.ts'
+import { FakeCore, type FakeSession } from './fake-core.ts'
 import { MemoryWire, turn } from './memory-wire.ts'
 import { valid } from './vectors.ts'
 
@@ -139,6 +139,21 @@ test('a device that does not read stops its own pump, and is served on when it d
   wire.unstick()
   assert.equal(core.last.drains, 1, 'said once')
   assert.equal(core.last.deliver(3), 'open')
+})
+
+test('what is already on its way when the link is full is taken too', async () => {
+  const core = new FakeCore({ linkMaxBytes: 1_000 })
+  const wire = await opened(core)
+  wire.stuck = true
+  const offsets = [1, 2, 3, 4, 5, 6]
+  const answers = offsets.map((n) => core.last.deliver(n, { payload: Buffer.alloc(300) }))
+  assert.deepEqual(answers, ['open', 'open', 'open', 'full', 'full', 'full'])
+  wire.unstick()
+  assert.equal(core.last.drains, 1)
+  assert.deepEqual(
+    wire.client.heard.map((frame) => frame.type === 'command' && frame.offset),
+    offsets,
+  )
 })
 
 test('an event is acknowledged once it is kept, not before', async () => {
@@ -311,6 +326,26 @@ test('reading pauses over 64 uplinks not yet kept, and goes on below half', asyn
   assert.equal(wire.held, true)
   core.last.settle('kept', 1)
   assert.equal(wire.held, false)
+})
+
+test('while we do not read, the silence is ours: each settling is a sign of life', async () => {
+  const core = new FakeCore()
+  const wire = await opened(core)
+  await openMore(wire, 1, 'urgent')
+  const [main, urgent] = core.sessions as [FakeSession, FakeSession]
+  main.answer = undefined
+  for (let sequence = 1; sequence <= 65; sequence++) wire.client.send(event(sequence))
+  assert.equal(wire.held, true)
+  let before = [main.touched, urgent.touched]
+  const touches = () => [main.touched - before[0]!, urgent.touched - before[1]!]
+  main.settle('kept', 1)
+  assert.deepEqual(touches(), [1, 1])
+  main.settle('kept', 33)
+  assert.equal(wire.held, false)
+  assert.deepEqual(touches(), [34, 34], 'the last when reading goes on')
+  before = [main.touched, urgent.touched]
+  main.settle()
+  assert.deepEqual(touches(), [0, 0], 'then only what arrives counts')
 })
 
 test('a small payload does not keep a large chunk alive', async () => {
@@ -492,9 +527,10 @@ test('a goodbye of the device is a graceful end; silence is not', async () => {
 test('channels of one device share a connection, each with its own order', async () => {
   const core = new FakeCore()
   const wire = await opened(core)
+  const asked = core.asked.length
   await openMore(wire, 1, 'urgent')
   const [main, urgent] = core.sessions
-  assert.equal(core.asked.length, 1, 'it proved itself once')
+  assert.equal(core.asked.length, asked, 'it proved itself once')
   assert.equal(urgent!.link.id, `${main!.link.id}.1`)
   wire.client.send(event(1), event(1, { channelNumber: 1 }), event(2))
   await turn()
