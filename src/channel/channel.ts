@@ -110,12 +110,12 @@ export class Channel {
     this.#doubted.delete(offset)
   }
 
-  /** A command ended by other means than this link: it holds no place any more. */
-  withdraw(offset: Offset, inDoubt: boolean): void {
+  /** A command ended in doubt while it was out: it holds no place any more. */
+  withdraw(offset: Offset): void {
     const out = this.#window.get(offset)
     if (out === undefined) return
     this.pump.retire([offset])
-    if (inDoubt && this.#doubted.size < this.#doubtedMax) this.#doubted.set(offset, out.command.id)
+    if (this.#doubted.size < this.#doubtedMax) this.#doubted.set(offset, out.command.id)
   }
 
   /**

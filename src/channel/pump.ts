@@ -1,4 +1,4 @@
-import type { Change, Head, Offset, OpenCommand } from '../contract/index.ts'
+import type { Change, Head, Offset, OpenCommand, Reading } from '../contract/index.ts'
 import type { Effect, Pause } from './effects.ts'
 import { ended } from './lifecycle.ts'
 import type { Window } from './window.ts'
@@ -25,8 +25,7 @@ export class Pump {
   #spokenUpTo: Offset
   /** Nothing above is written before an intent to do so is kept (rule 4). */
   #intended: Offset
-  /** The read under way: how much it asked for, and the top as it was then. */
-  #reading: { readonly max: number; readonly top: Offset } | undefined
+  #reading = false
   #intending = false
   /** The next command does not fit into what is left of the window's bytes. */
   #bytesFull = false
@@ -62,21 +61,16 @@ export class Pump {
 
   /** Look once more, in case a hint was lost. */
   patrol(): void {
-    if (this.idle && this.#reading === undefined) this.#ask()
+    if (this.idle && !this.#reading) this.#ask()
     else this.#read()
   }
 
   /** What a `read` found; `carries` is the link's word on what it can carry at all. */
-  offer(
-    found: readonly OpenCommand[],
-    carries: (command: OpenCommand) => boolean,
-    nowMs: number,
-  ): void {
-    const read = this.#reading
-    this.#reading = undefined
-    if (read === undefined || !this.#running) return
-    for (const command of found) {
-      if (command.offset > this.#top) this.#top = command.offset
+  offer(reading: Reading, carries: (command: OpenCommand) => boolean, nowMs: number): void {
+    this.#reading = false
+    if (!this.#running) return
+    if (reading.lookedUpTo > this.#top) this.#top = reading.lookedUpTo
+    for (const command of reading.commands) {
       const never = unwritable(command, carries, nowMs)
       if (never !== undefined) {
         this.settle([never])
@@ -87,8 +81,7 @@ export class Pump {
       if (!this.#write(command, nowMs)) return
       this.#takenUpTo = command.offset
     }
-    // Fewer than asked for: everything up to the top of then has been looked at.
-    if (found.length < read.max) this.#takenUpTo = Math.max(this.#takenUpTo, read.top)
+    this.#takenUpTo = Math.max(this.#takenUpTo, reading.lookedUpTo)
     this.#read()
   }
 
@@ -132,6 +125,11 @@ export class Pump {
     return Math.min(this.#top, this.#spokenUpTo + this.#window.maxCommands)
   }
 
+  /** Up to where a command that is appended now will be taken at once; 0: none will. */
+  get takesUpTo(): Offset {
+    return this.idle ? this.#takenUpTo + this.#window.maxCommands - this.#window.size : 0
+  }
+
   /** May this session speak of a command at all (rule 12)? */
   spoken(offset: Offset): boolean {
     return offset <= this.#spokenUpTo
@@ -155,12 +153,12 @@ export class Pump {
   }
 
   #read(): void {
-    if (this.#reading === undefined && this.paused === undefined) this.#ask()
+    if (!this.#reading && this.paused === undefined) this.#ask()
   }
 
   #ask(): void {
     const max = this.#window.maxCommands - this.#window.size
-    this.#reading = { max, top: this.#top }
+    this.#reading = true
     this.#effects.push({ kind: 'read', after: this.#takenUpTo, max })
   }
 

@@ -69,7 +69,7 @@ export const limits = {
   wrongSecretsPerMinute: 10,
   /** One northbound body. Above: `413`. */
   bodyMaxBytes: 128 * 1024,
-  /** Unsynced changes waiting for the store. Above: new commands get `503`, links are not read. */
+  /** Unsynced changes waiting for the store. Above: new commands get `503`. */
   commitMaxPending: 100_000,
   /** The server looks at every channel with a session this often for what hints missed. */
   patrolMs: 40_000,

@@ -16,7 +16,10 @@ export interface Link {
   readonly peer: string
   /** Whether this link can carry a command at all; false: it is larger than the device takes. */
   carries(command: KeptCommand): boolean
-  /** Write one command. 'open': taken. 'full': taken, but send no more until `Session.drained`. */
+  /**
+   * Write one command. 'open': taken. 'full': taken, but no more until `Session.drained`; what is
+   * already on its way in this turn, at most a window, is taken too.
+   */
   deliver(downlink: Downlink): 'open' | 'full'
   /** Ask for a sign of life; it arrives as `Session.touch`. False: this protocol cannot ask. */
   probe(): boolean

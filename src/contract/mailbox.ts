@@ -53,15 +53,13 @@ export interface Mailbox {
    * Durable, undelivered commands after an offset, in order, at most `max`. May answer at once.
    * Commands that end while the answer is on its way are not in it.
    *
-   * It also waits for the ends of commands that no device has: expired, canceled, dropped and the
-   * like. Else a crash could bring such a command back behind a device that has meanwhile received
-   * a later one, and whose position would then claim it (rule 14).
+   * It does not look past the end of a command that no device has (expired, canceled, dropped and
+   * the like) before that end is durable. Else a crash could bring such a command back behind a
+   * device that has meanwhile received a later one, and whose position would then claim it
+   * (rule 14). What lies before is answered at once; only where there is nothing does it wait.
+   * @throws StoreUnavailable, as a rejection
    */
-  read(
-    channel: ChannelId,
-    after: Offset,
-    max: number,
-  ): readonly OpenCommand[] | Promise<readonly OpenCommand[]>
+  read(channel: ChannelId, after: Offset, max: number): Reading | Promise<Reading>
 
   /**
    * A promise that nothing above `upTo` is written to a link before another `intend` is kept:
@@ -74,7 +72,10 @@ export interface Mailbox {
 
   /**
    * Change what is kept of a channel, all in one batch: ends, deliveries, late proof, and the uplinks
-   * they came with. A change of a command that is not open any more is passed over.
+   * they came with. A change is passed over where it would be untrue by now: of a command that is
+   * not open any more; an end as never sent (`expired`, `canceled`, `superseded`, `dropped`) of one
+   * that may have been sent meanwhile; `in-doubt` of one that was delivered meanwhile, unless its
+   * device was removed.
    */
   settle(channel: ChannelId, settlement: Settlement, settled: (outcome: Settled) => void): void
 
@@ -107,8 +108,11 @@ export interface AppendOptions {
   readonly overflow: 'reject' | 'drop-oldest'
   /** Same key and same hash within 24 h: the first answer again. `rules.md` 28. */
   readonly idempotency?: { readonly key: string; readonly hash: string }
-  /** A live link will take it at once: the intent is kept in the same batch (rule 4). */
-  readonly intend: boolean
+  /**
+   * A live link will take it at once if its offset is not above this: then the intent is kept in
+   * the same batch (rule 4). 0: no link, or it is not ready.
+   */
+  readonly intendUpTo: Offset
   /** It ends as it is accepted, e.g. a `now` without a link: kept as history, never queued. */
   readonly ended?: { readonly status: EndStatus; readonly reason: string }
 }
@@ -122,6 +126,12 @@ export type Appended =
   | { readonly kind: 'full'; readonly depth: Depth }
   /** The store cannot be written; nothing is promised. `full`: no space left. */
   | { readonly kind: 'unavailable'; readonly full: boolean }
+
+export interface Reading {
+  readonly commands: readonly OpenCommand[]
+  /** All at or below it is in `commands`, or needs no sending any more. At least the last of them. */
+  readonly lookedUpTo: Offset
+}
 
 export interface Depth {
   /** Open commands. */

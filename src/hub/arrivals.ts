@@ -4,19 +4,17 @@ import type {
   ChannelId,
   Claim,
   Clock,
+  DeviceKey,
   Engine,
   Head,
   Hello,
   Limits,
   Link,
 } from '../contract/index.ts'
-import { channelId, channelParts } from '../contract/index.ts'
-import type { Attachment } from './attachment.ts'
+import { channelId, channelParts, deviceOf } from '../contract/index.ts'
+import { type Attachment, unavailableRetryMs } from './attachment.ts'
 import { hasChannel } from './router.ts'
 import { Takeovers } from './takeovers.ts'
-
-/** While the store is away, devices are asked to come back after this. */
-export const unavailableRetryMs = 2_000
 
 /** What an arrival needs of the hub. */
 export interface House {
@@ -53,17 +51,27 @@ export class Arrivals {
     return this.#newest.has(channel)
   }
 
+  /** Its device is not wanted any more: who is on the way to its channels is turned back. */
+  forget(device: DeviceKey): void {
+    for (const channel of this.#newest.keys()) {
+      if (deviceOf(channel) === device) this.#newest.delete(channel)
+    }
+  }
+
   sweep(nowMs: number): void {
     this.#takeovers.sweep(nowMs)
   }
 
   async attach(link: Link, hello: Hello): Promise<Attached> {
     const channel = channelId(hello.app, hello.device, hello.channel)
-    const refused = (await this.#refusal(channel, hello)) ?? this.#fence(channel, link)
-    if (refused !== undefined) return refused
     this.#newest.set(channel, link)
     try {
-      return await this.#enter(channel, link, hello)
+      return (
+        (await this.#refusal(channel, hello)) ??
+        this.#outrun(channel, link) ??
+        this.#fence(channel, link) ??
+        (await this.#enter(channel, link, hello))
+      )
     } catch (error) {
       this.#house.log('attach.failed', { channel, error: String(error) })
       return unavailable
@@ -74,16 +82,15 @@ export class Arrivals {
 
   async #enter(channel: ChannelId, link: Link, hello: Hello): Promise<Attached> {
     const { engine, clock, limits } = this.#house
-    const claim = await engine.directory.claim(channel, link.id)
     // What the older session still had on its way settles first: "last kept" must be true (rule 15).
     await engine.flushed()
-    const refused = await this.#refusal(channel, hello) // it may have been removed meanwhile
-    if (refused !== undefined) return refused
     const head = await this.#open(channel, hello)
-    if (this.#newest.get(channel) !== link) {
-      return { kind: 'refused', reason: 'taken-over', retryAfterMs: limits.conflictHoldMs }
+    const claim = await engine.directory.claim(channel, link.id)
+    const late = this.#outrun(channel, link) ?? this.#closed()
+    if (late !== undefined) {
+      engine.directory.release(claim)
+      return late
     }
-    if (!this.#house.running || engine.state !== 'ready') return unavailable
     const arrival = {
       keepaliveMs: keepaliveMs(limits, hello.keepaliveMs),
       windowMaxCommands: windowMaxCommands(limits, hello.windowMaxCommands),
@@ -103,10 +110,24 @@ export class Arrivals {
     return beyond ? mailbox.open(channel, true) : head
   }
 
+  /** Somebody newer is on the way, or the device was removed meanwhile. */
+  #outrun(channel: ChannelId, link: Link): Attached | undefined {
+    const newest = this.#newest.get(channel)
+    if (newest === link) return undefined
+    if (newest === undefined) return { kind: 'refused', reason: 'device-removed' }
+    const retryAfterMs = this.#house.limits.conflictHoldMs
+    return { kind: 'refused', reason: 'taken-over', retryAfterMs }
+  }
+
+  #closed(): Attached | undefined {
+    if (!this.#house.running) return { kind: 'refused', reason: 'going-away' }
+    return this.#house.engine.state === 'ready' ? undefined : unavailable
+  }
+
   async #refusal(channel: ChannelId, hello: Hello): Promise<Attached | undefined> {
     const { engine, clock } = this.#house
-    if (!this.#house.running) return { kind: 'refused', reason: 'going-away' }
-    if (engine.state !== 'ready') return unavailable
+    const closed = this.#closed()
+    if (closed !== undefined) return closed
     const device = await engine.names.device(hello.app, hello.device)
     if (device === undefined || device.disabled) return { kind: 'refused', reason: 'unauthorized' }
     if (!hasChannel(device, hello.channel)) return { kind: 'refused', reason: 'unknown-channel' }

@@ -9,12 +9,16 @@ import type {
   Mailbox,
   Offset,
   OpenCommand,
+  Reading,
   Reason,
   Session,
   Uplink,
 } from '../contract/index.ts'
 import type { Deadlines, Sleeper } from './deadlines.ts'
 import { Uplinks } from './uplinks.ts'
+
+/** While the store is away, devices are asked to come back after this. */
+export const unavailableRetryMs = 2_000
 
 /** What an attachment needs of the hub. */
 export interface Host {
@@ -48,7 +52,8 @@ export class Attachment implements Session, Sleeper {
   readonly link: Link
   readonly claim: Claim
   readonly attachedAtMs: number
-  armedAtMs = Number.POSITIVE_INFINITY
+  heapIndex = -1
+  armedAtMs = 0
 
   readonly #channel: Channel
   readonly #host: Host
@@ -154,10 +159,10 @@ export class Attachment implements Session, Sleeper {
     this.#perform()
   }
 
-  /** A command ended by other means than this link. */
-  withdraw(offset: Offset, inDoubt: boolean): void {
+  /** A command ended in doubt while it was out on this link. */
+  withdraw(offset: Offset): void {
     if (this.#over) return
-    this.#channel.withdraw(offset, inDoubt)
+    this.#channel.withdraw(offset)
     this.#perform()
   }
 
@@ -189,6 +194,7 @@ export class Attachment implements Session, Sleeper {
     this.#over = true
     this.#channel.pump.stop()
     this.#channel.effects.length = 0
+    this.#host.deadlines.remove(this)
     this.#host.detached(this, why)
   }
 
@@ -263,24 +269,24 @@ export class Attachment implements Session, Sleeper {
     if (answer === 'full') this.#channel.pump.linkFull()
   }
 
-  #offer(found: readonly OpenCommand[]): void {
+  #offer(reading: Reading): void {
     const { link } = this
-    this.#channel.pump.offer(found, (command) => link.carries(command), this.#now)
+    this.#channel.pump.offer(reading, (command) => link.carries(command), this.#now)
   }
 
   #read(after: Offset, max: number): void {
-    const found = this.#host.mailbox.read(this.channel, after, max)
-    if (!(found instanceof Promise)) {
-      this.#offer(found)
+    const reading = this.#host.mailbox.read(this.channel, after, max)
+    if (!(reading instanceof Promise)) {
+      this.#offer(reading)
       return
     }
-    found.then(
-      (commands) => {
+    reading.then(
+      (found) => {
         if (this.#over) return
-        this.#offer(commands)
+        this.#offer(found)
         this.#perform()
       },
-      () => {}, // the engine is down and ends this session
+      () => this.close('unavailable', unavailableRetryMs),
     )
   }
 }

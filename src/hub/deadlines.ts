@@ -5,20 +5,25 @@ export interface Sleeper {
   /** When it wants to be woken, as of now; Infinity for never. May move without notice. */
   readonly deadlineMs: number
   wake(nowMs: number): void
-  /** Owned by {@link Deadlines}: the earliest entry that stands in the heap for it. */
+  /** Owned by {@link Deadlines}: its place in the heap, -1 for none, and the time it stands there for. */
+  heapIndex: number
   armedAtMs: number
 }
 
 /**
- * Any number of deadlines on one timer.
+ * Any number of deadlines on one timer, one place in a heap each.
  *
- * A deadline that moves later costs nothing: its old entry fires, finds the new time, and is armed
- * again. Only one that moves earlier than its entry is pushed at once. So a channel that hears from
- * its device a hundred times a second touches the heap once an interval.
+ *              3        the timer stands for the earliest
+ *            ╱   ╲
+ *           7     4     armedAtMs; a deadline that moved later since is found so when its time comes
+ *          ╱ ╲
+ *         9   8
+ *
+ * So a channel that hears from its device a hundred times a second touches the heap once an interval.
  */
 export class Deadlines {
   readonly #clock: Clock
-  readonly #heap: { atMs: number; sleeper: Sleeper }[] = []
+  readonly #heap: Sleeper[] = []
   #timer: Timer | undefined
   #timerAtMs = Number.POSITIVE_INFINITY
 
@@ -29,10 +34,27 @@ export class Deadlines {
   /** Call whenever a sleeper's deadline may have moved earlier. */
   arm(sleeper: Sleeper): void {
     const atMs = sleeper.deadlineMs
-    if (atMs >= sleeper.armedAtMs) return
+    if (sleeper.heapIndex >= 0 && atMs >= sleeper.armedAtMs) return
+    if (atMs === Number.POSITIVE_INFINITY) return
     sleeper.armedAtMs = atMs
-    this.#push({ atMs, sleeper })
+    if (sleeper.heapIndex < 0) {
+      sleeper.heapIndex = this.#heap.length
+      this.#heap.push(sleeper)
+    }
+    this.#rise(sleeper)
     this.#setTimer()
+  }
+
+  /** It does not want to be woken any more, and is not held. */
+  remove(sleeper: Sleeper): void {
+    const at = sleeper.heapIndex
+    if (at < 0) return
+    sleeper.heapIndex = -1
+    const last = this.#heap.pop()!
+    if (last === sleeper) return
+    this.#put(last, at)
+    this.#rise(last)
+    this.#sink(last)
   }
 
   get size(): number {
@@ -42,15 +64,15 @@ export class Deadlines {
   stop(): void {
     this.#timer?.cancel()
     this.#timer = undefined
-    this.#heap.length = 0
+    for (const sleeper of this.#heap.splice(0)) sleeper.heapIndex = -1
   }
 
   #setTimer(): void {
     const first = this.#heap[0]
-    if (first === undefined || first.atMs >= this.#timerAtMs) return
+    if (first === undefined || first.armedAtMs >= this.#timerAtMs) return
     this.#timer?.cancel()
-    this.#timerAtMs = first.atMs
-    this.#timer = this.#clock.at(first.atMs, 'deadlines', () => this.#fire())
+    this.#timerAtMs = first.armedAtMs
+    this.#timer = this.#clock.at(first.armedAtMs, 'deadlines', () => this.#fire())
   }
 
   #fire(): void {
@@ -58,42 +80,43 @@ export class Deadlines {
     const nowMs = this.#clock.nowMs()
     for (;;) {
       const first = this.#heap[0]
-      if (first === undefined || first.atMs > nowMs) break
-      this.#pop()
-      const { atMs, sleeper } = first
-      if (sleeper.armedAtMs !== atMs) continue // an earlier entry has taken its place
-      sleeper.armedAtMs = Number.POSITIVE_INFINITY
-      if (sleeper.deadlineMs <= nowMs) sleeper.wake(nowMs)
-      this.arm(sleeper)
+      if (first === undefined || first.armedAtMs > nowMs) break
+      this.remove(first)
+      if (first.deadlineMs <= nowMs) first.wake(nowMs)
+      this.arm(first)
     }
     this.#setTimer()
   }
 
-  #push(entry: { atMs: number; sleeper: Sleeper }): void {
-    const heap = this.#heap
-    let at = heap.push(entry) - 1
-    while (at > 0) {
-      const above = (at - 1) >> 1
-      if (heap[above]!.atMs <= entry.atMs) break
-      heap[at] = heap[above]!
-      at = above
-    }
-    heap[at] = entry
+  #put(sleeper: Sleeper, at: number): void {
+    this.#heap[at] = sleeper
+    sleeper.heapIndex = at
   }
 
-  #pop(): void {
-    const heap = this.#heap
-    const last = heap.pop()!
-    if (heap.length === 0) return
-    let at = 0
+  #rise(sleeper: Sleeper): void {
+    let at = sleeper.heapIndex
+    while (at > 0) {
+      const above = this.#heap[(at - 1) >> 1]!
+      if (above.armedAtMs <= sleeper.armedAtMs) break
+      const its = above.heapIndex
+      this.#put(above, at)
+      at = its
+    }
+    this.#put(sleeper, at)
+  }
+
+  #sink(sleeper: Sleeper): void {
+    let at = sleeper.heapIndex
     for (;;) {
       let below = at * 2 + 1
-      if (below >= heap.length) break
-      if (below + 1 < heap.length && heap[below + 1]!.atMs < heap[below]!.atMs) below++
-      if (heap[below]!.atMs >= last.atMs) break
-      heap[at] = heap[below]!
+      if (below >= this.#heap.length) break
+      const right = this.#heap[below + 1]
+      if (right !== undefined && right.armedAtMs < this.#heap[below]!.armedAtMs) below++
+      const child = this.#heap[below]!
+      if (child.armedAtMs >= sleeper.armedAtMs) break
+      this.#put(child, at)
       at = below
     }
-    heap[at] = last
+    this.#put(sleeper, at)
   }
 }

@@ -21,7 +21,8 @@ export async function explain(
     }
   }
   const { command } = status
-  const [head] = await mailbox.read(command.channel, 0, 1)
+  const { commands } = await mailbox.read(command.channel, 0, 1)
+  const [head] = commands
   return {
     ...waitingFor(command, attachment, head, clock.nowMs()),
     status,

@@ -27,8 +27,8 @@ import type {
   Verifier,
 } from '../contract/index.ts'
 import { deviceKey, deviceOf, limits, locateCommand } from '../contract/index.ts'
-import { Arrivals, type House, unavailableRetryMs } from './arrivals.ts'
-import { Attachment, type Host, type HubCounts } from './attachment.ts'
+import { Arrivals, type House } from './arrivals.ts'
+import { Attachment, type Host, type HubCounts, unavailableRetryMs } from './attachment.ts'
 import { Deadlines } from './deadlines.ts'
 import { explain } from './explain.ts'
 import { Overdue } from './overdue.ts'
@@ -83,8 +83,8 @@ export class Hub implements Core, Gateway, Host, House, Roads {
     const { names, events } = this.engine
     this.#router = new Router(names, this.mailbox, this.clock, this.limits, this)
     this.#waiters = new Waiters(this.clock, this.limits.waitersMax)
-    this.#overdue = new Overdue(this.mailbox, this.clock, this.limits, (channel, offset, doubt) =>
-      this.#live.get(channel)?.withdraw(offset, doubt),
+    this.#overdue = new Overdue(this.mailbox, this.clock, this.limits, (channel, offset) =>
+      this.#live.get(channel)?.withdraw(offset),
     )
     this.#overdue.holdUntil(options.holdExpiryUntilMs ?? 0)
     this.#arrivals = new Arrivals(this)
@@ -189,23 +189,23 @@ export class Hub implements Core, Gateway, Host, House, Roads {
 
   async wait(app: AppId, id: CommandId, timeoutMs: number): Promise<CommandStatus | undefined> {
     const waiter = this.#waiters.until(app, id, Math.min(timeoutMs, this.limits.waitMaxMs))
-    const status = await this.status(app, id)
-    if (status?.kind !== 'open') {
+    try {
+      const status = await this.status(app, id)
+      if (status?.kind !== 'open') return status
+      await waiter.ended
+      return await this.status(app, id)
+    } finally {
       waiter.forget()
-      return status
     }
-    await waiter.ended
-    return this.status(app, id)
   }
 
   async cancel(app: AppId, id: CommandId): Promise<Canceled> {
     const found = await this.#find(app, id)
     if (found === undefined) return { kind: 'unknown' }
     if (found.kind === 'ended') return { kind: 'too-late', status: found }
-    const { channel, offset } = found.command
+    const { channel } = found.command
     const change = canceled(found.command, this.clock.nowMs())
     if (change === undefined) return { kind: 'too-late', status: openStatus(found.command) }
-    this.#live.get(channel)?.withdraw(offset, false)
     const settled = await new Promise((resolve) =>
       this.mailbox.settle(channel, { changes: [change] }, resolve),
     )
@@ -251,7 +251,6 @@ export class Hub implements Core, Gateway, Host, House, Roads {
     // Whoever was in between: a session or a command that still saw the device.
     this.#closeDevice(app, device, 'device-removed')
     await this.#endAll(app, device)
-    this.#closeDevice(app, device, 'device-removed')
     this.#presences.forget(app, device)
     return removed
   }
@@ -288,6 +287,7 @@ export class Hub implements Core, Gateway, Host, House, Roads {
 
   #closeDevice(app: AppId, device: DeviceId, reason: Reason): void {
     const key = deviceKey(app, device)
+    this.#arrivals.forget(key)
     for (const attachment of [...this.#live.values()]) {
       if (deviceOf(attachment.channel) === key) attachment.close(reason)
     }

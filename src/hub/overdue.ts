@@ -3,6 +3,8 @@ import type { Change, ChannelId, Clock, Limits, Mailbox, Timer } from '../contra
 
 /** Due commands looked at in one go, so that a great many do not hold up the rest. */
 const sweepMax = 1_000
+/** When what is due waits for the store: asking again at once does not make it quicker. */
+const restMs = 20
 
 /**
  * Ends what time ends: `expired`, `in-doubt`, `unanswered`. One timer, set to the earliest deadline
@@ -12,18 +14,19 @@ export class Overdue {
   readonly #mailbox: Mailbox
   readonly #clock: Clock
   readonly #limits: Limits
-  readonly #withdraw: (channel: ChannelId, offset: number, inDoubt: boolean) => void
+  readonly #withdraw: (channel: ChannelId, offset: number) => void
   #timer: Timer | undefined
   #timerAtMs = Number.POSITIVE_INFINITY
   #sweeping = false
   #holdUntilMs = 0
+  #restUntilMs = 0
   #stopped = false
 
   constructor(
     mailbox: Mailbox,
     clock: Clock,
     limits: Limits,
-    withdraw: (channel: ChannelId, offset: number, inDoubt: boolean) => void,
+    withdraw: (channel: ChannelId, offset: number) => void,
   ) {
     this.#mailbox = mailbox
     this.#clock = clock
@@ -39,7 +42,7 @@ export class Overdue {
   /** Call whenever the earliest deadline may have moved; cheap when it has not. */
   arm(): void {
     if (this.#sweeping || this.#stopped) return
-    const atMs = Math.max(this.#mailbox.nextDueMs(), this.#holdUntilMs)
+    const atMs = Math.max(this.#mailbox.nextDueMs(), this.#holdUntilMs, this.#restUntilMs)
     if (atMs >= this.#timerAtMs || atMs === Number.POSITIVE_INFINITY) return
     this.#timer?.cancel()
     this.#timerAtMs = atMs
@@ -58,7 +61,11 @@ export class Overdue {
     this.#sweeping = true
     try {
       for (;;) {
-        const due = await this.#mailbox.due(this.#clock.nowMs(), sweepMax)
+        const askedAtMs = this.#clock.nowMs()
+        const due = await this.#mailbox.due(askedAtMs, sweepMax)
+        if (due.length === 0 && this.#mailbox.nextDueMs() <= askedAtMs) {
+          this.#restUntilMs = this.#clock.nowMs() + restMs
+        }
         if (due.length === 0 || this.#stopped) break
         const nowMs = this.#clock.nowMs()
         const byChannel = new Map<ChannelId, Change[]>()
@@ -68,7 +75,7 @@ export class Overdue {
           const changes = byChannel.get(command.channel)
           if (changes === undefined) byChannel.set(command.channel, [change])
           else changes.push(change)
-          this.#withdraw(command.channel, command.offset, change.status === 'in-doubt')
+          if (change.status === 'in-doubt') this.#withdraw(command.channel, command.offset)
         }
         if (byChannel.size === 0) break
         await Promise.all(

@@ -15,7 +15,7 @@ import type {
   SubmitRequest,
   Submitted,
 } from '../contract/index.ts'
-import { channelId, mainChannel, urgentChannel } from '../contract/index.ts'
+import { channelId, mainChannel, StoreUnavailable, urgentChannel } from '../contract/index.ts'
 import type { Attachment } from './attachment.ts'
 
 /** Retry advice for a full mailbox: long enough that a device has had a chance to take something. */
@@ -53,6 +53,15 @@ export class Router {
   }
 
   async submit(request: SubmitRequest): Promise<Submitted> {
+    try {
+      return await this.#submit(request)
+    } catch (error) {
+      if (error instanceof StoreUnavailable) return { kind: 'unavailable', full: error.full }
+      throw error
+    }
+  }
+
+  async #submit(request: SubmitRequest): Promise<Submitted> {
     const looked = this.#names.device(request.app, request.device)
     const device = looked instanceof Promise ? await looked : looked
     if (device === undefined) return { kind: 'unknown-device' }
@@ -99,7 +108,7 @@ export class Router {
       maxBytes: this.#limits.mailboxMaxBytes,
       overflow: settings?.overflow ?? 'reject',
       idempotency: request.idempotency,
-      intend: attachment?.live.pump.idle ?? false,
+      intendUpTo: attachment?.live.pump.takesUpTo ?? 0,
       // `now` never waits for a link: none at accept is its outcome, at once (rule 5).
       ended:
         request.delivery === 'now' && attachment === undefined
@@ -114,7 +123,8 @@ export class Router {
     }
     this.#roads.kept()
     // Whatever is attached by now: the link may have come or gone while this was being kept.
-    this.#roads.attached(command.channel)?.hint(command.offset, options.intend)
+    const intended = command.offset <= options.intendUpTo
+    this.#roads.attached(command.channel)?.hint(command.offset, intended)
     return {
       kind: 'accepted',
       status: openStatus({ ...command, maybeSent: false }),

@@ -124,16 +124,20 @@ export class Uplinks {
     found: Found | undefined,
     settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void,
   ): void {
+    const over = this.#through.isOver
+    if (over && reply.stamp !== undefined) {
+      settled('unavailable') // it ended while the command was looked up
+      return
+    }
     if (found === undefined) {
       this.#keep({ changes: [] }, (outcome) => settled(outcome === 'kept' ? 'unknown' : outcome))
       return
     }
-    const over = this.#through.isOver
     const about = { ...this.#about(), command: found.command.id }
     const { atMs } = about
     const { status, reason, payload, contentType, stamp } = reply
     const answer = { status, reason, payload, contentType }
-    const uplinks = stamp === undefined || over ? undefined : this.#channel.keptUplinks
+    const uplinks = stamp === undefined ? undefined : this.#channel.keptUplinks
     if (found.kind === 'ended') {
       // Outcomes never change (rule 8).
       const event: NewEvent = { kind: 'command.late', ...about, proof: 'reply', reply: answer }

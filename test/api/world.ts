@@ -68,7 +68,7 @@ export class FakeGateway implements Gateway {
         maxCommands: record.channels[request.channel]?.maxCommands ?? 1_000,
         maxBytes: 1_048_576,
         overflow: 'reject',
-        intend: false,
+        intendUpTo: 0,
         ...(idempotency !== undefined && { idempotency }),
         ...(request.delivery === 'now' && {
           ended: { status: 'undeliverable' as const, reason: 'no-link' },

@@ -93,6 +93,7 @@ class Run {
   writtenInSession: number[] = []
   acknowledgedUpTo = 0
   windowMax = 4
+  reads = 0
   /** What the store has not answered yet. */
   pending: (() => void)[] = []
 
@@ -138,7 +139,13 @@ class Run {
           const found = this.mail
             .list()
             .filter((one) => one.offset > effect.after && one.deliveredAtMs === undefined)
-          channel.pump.offer(found.slice(0, effect.max), carries, this.mail.nowMs)
+          // Sometimes it cannot look as far as it could.
+          const commands = found.slice(0, (++this.reads % 3) + 1).slice(0, effect.max)
+          const lookedUpTo =
+            commands.length < found.length
+              ? (commands.at(-1)?.offset ?? effect.after)
+              : this.mail.top
+          channel.pump.offer({ commands, lookedUpTo }, carries, this.mail.nowMs)
         })
       }
     }
@@ -234,7 +241,7 @@ function take(run: Run, one: Step): void {
   switch (one.do) {
     case 'append': {
       mail.append(one.ttlMs, one.now, one.reply)
-      const intend = channel?.pump.idle ?? false
+      const intend = mail.top <= (channel?.pump.takesUpTo ?? 0)
       if (intend) mail.intended = Math.max(mail.intended, mail.top)
       if (one.hinted) channel?.pump.hint(mail.top, intend)
       break

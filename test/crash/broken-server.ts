@@ -6,7 +6,7 @@
  */
 import { Level } from 'level'
 import { partsFor } from '../../cli/wire.ts'
-import type { Engine, Mailbox } from '../../src/contract/index.ts'
+import type { Engine, Mailbox, Reading } from '../../src/contract/index.ts'
 import { loadConfig } from '../../src/node/config.ts'
 import { createLog } from '../../src/node/log.ts'
 import { Node } from '../../src/node/node.ts'
@@ -39,8 +39,11 @@ const forgetStamps = (mailbox: Mailbox): Partial<Mailbox> => ({
 /** Of what waits, the second comes first. */
 const reorder = (mailbox: Mailbox): Partial<Mailbox> => ({
   read(channel, after, max) {
-    const swap = <T>(items: readonly T[]): readonly T[] =>
-      items.length < 2 ? items : [items[1]!, items[0]!, ...items.slice(2)]
+    const swap = (reading: Reading): Reading => {
+      const [first, second, ...rest] = reading.commands
+      if (first === undefined || second === undefined) return reading
+      return { ...reading, commands: [second, first, ...rest] }
+    }
     const read = mailbox.read(channel, after, max)
     return read instanceof Promise ? read.then(swap) : swap(read)
   },

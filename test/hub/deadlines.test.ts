@@ -36,7 +36,8 @@ class CountingClock implements Clock {
 }
 
 class Nap implements Sleeper {
-  armedAtMs = Number.POSITIVE_INFINITY
+  heapIndex = -1
+  armedAtMs = 0
   deadlineMs: number
   readonly wokenAtMs: number[] = []
 
@@ -77,6 +78,23 @@ test('a deadline put off a thousand times keeps one place, and is met once', () 
   }
   clock.inner.advance(200)
   assert.deepEqual(nap.wokenAtMs, [1_099])
+})
+
+test('who is not to be woken any more is not held', () => {
+  const clock = new CountingClock()
+  const deadlines = new Deadlines(clock)
+  const naps = Array.from({ length: 1_000 }, (_, i) => new Nap(((i * 7_919) % 1_000) + 1))
+  for (const nap of naps) deadlines.arm(nap)
+  const left = naps.filter((_, i) => i % 3 === 0)
+  for (const nap of naps) if (!left.includes(nap)) deadlines.remove(nap)
+  assert.equal(deadlines.size, left.length)
+  const wanted = left.map((nap) => [nap.deadlineMs])
+  clock.inner.advance(1_000)
+  assert.deepEqual(
+    left.map((nap) => nap.wokenAtMs),
+    wanted,
+  )
+  assert.ok(naps.every((nap) => left.includes(nap) || nap.wokenAtMs.length === 0))
 })
 
 test('however deadlines move, nobody is woken early, twice or never', () => {

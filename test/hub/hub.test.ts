@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Credential } from '../../src/contract/index.ts'
 import { makeCredential, makeSecret } from '../../src/secrets/secrets.ts'
-import { settling, uplink, World } from '../support/world.ts'
+import { replyTo, settling, uplink, World } from '../support/world.ts'
 
 const second = 1_000
 
@@ -59,7 +59,7 @@ test('a lost hint costs time, never a command: the patrol finds it', async () =>
       replyTimeoutMs: 60 * second,
       askedBy: 'other',
     },
-    { maxCommands: 10, maxBytes: 1_000, overflow: 'reject', intend: false },
+    { maxCommands: 10, maxBytes: 1_000, overflow: 'reject', intendUpTo: 0 },
   )
   await world.quiet()
   assert.deepEqual(link.names, [])
@@ -146,6 +146,67 @@ test('a store that fails ends every session, and the same device is served again
   await world.quiet()
   assert.equal(settled.outcomes.at(-1), 'kept')
   assert.equal((await world.events('event')).length, 1)
+})
+
+test('a device disabled or removed while it attaches is turned back', async () => {
+  for (const how of ['disable', 'remove'] as const) {
+    const world = await withLocker()
+    const attaching = world.tryAttach()
+    if (how === 'remove') await world.hub.removeDevice('default', 'locker')
+    else {
+      const record = (await world.engine.names.device('default', 'locker'))!
+      await Promise.all([
+        world.engine.names.putDevice({ ...record, disabled: true }),
+        world.hub.refuseDevice('default', 'locker'),
+      ])
+    }
+    const { attached } = await attaching
+    assert.equal(attached.kind, 'refused', how)
+    assert.equal(world.hub.figures().sessions, 0)
+  }
+})
+
+test('a stamped reply whose session ends while its command is looked up is not kept', async () => {
+  const world = await withLocker()
+  const { link, session } = await world.attach({ uplinkEpoch: 5 })
+  const id = await world.command({ expect: 'reply' })
+  session.acknowledge(link.got[0]!.command.offset) // from now on it is looked up in the store
+  const settled = settling()
+  const reply = replyTo(link.got[0]!, 'done', { stamp: { epoch: 5, sequence: 1 } })
+  session.reply(reply, settled)
+  session.detach(false)
+  await world.quiet()
+  const again = await world.attach({ uplinkEpoch: 5 })
+  if (settled.outcomes.includes('kept')) assert.equal(again.session.uplinkKept, 1)
+  else {
+    again.session.reply(reply, settled)
+    await world.quiet()
+  }
+  assert.equal((await world.events('reply')).length, 1)
+  assert.equal((await world.events('command.late')).length, 0)
+  assert.equal(await world.status(id), 'done')
+})
+
+test('nothing of a session is held once it is over', async () => {
+  const world = await withLocker()
+  for (let i = 0; i < 20; i++) {
+    const { session } = await world.attach()
+    await world.command()
+    session.detach(true)
+  }
+  assert.equal(world.hub.deadlines.size, 0)
+})
+
+test('a call that waits in vain on a failed store leaves nothing behind', async () => {
+  const world = await withLocker()
+  const id = await world.command()
+  world.engine.fail('down')
+  const waiting = world.hub.wait('default', id, 10 * second).catch(() => undefined)
+  await world.pass(10 * second)
+  await waiting
+  world.engine.recover()
+  await world.quiet()
+  assert.equal(world.hub.figures().waiters, 0)
 })
 
 test('two attaches at once: the later wins, the slower is told to come back', async () => {
