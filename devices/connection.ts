@@ -115,7 +115,9 @@ export class Connection {
     this.#end()
     const socket = this.#socket as Duplex & { connecting?: boolean; resetAndDestroy?(): void }
     const plain = socket.resetAndDestroy !== undefined && !('encrypted' in socket)
-    if (plain && socket.connecting === false) socket.resetAndDestroy?.()
+    // After our own FIN there is no reset, and Node would keep the handle for ever.
+    const open = socket.connecting === false && !socket.writableEnded
+    if (plain && open) socket.resetAndDestroy?.()
     else socket.destroy()
   }
 

@@ -155,7 +155,8 @@ process.on('SIGINT', () => process.exit(130))
 process.on('SIGTERM', () => process.exit(143))
 
 try {
-  process.exitCode = await main()
+  const code = await main()
+  process.stdout.write('', () => process.exit(code))
 } catch (error) {
   if (!(error instanceof Wrong) && !(error as { code?: string }).code?.startsWith('ERR_PARSE')) {
     throw error

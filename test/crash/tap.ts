@@ -69,7 +69,7 @@ export class Tap {
     const target = this.#target
     if (target === undefined) {
       device.on('error', () => {})
-      device.resetAndDestroy()
+      cut(device)
       return
     }
     const wire = new Conduit(device, connect({ ...target, noDelay: true }), {
@@ -161,7 +161,7 @@ class Conduit {
           this.#death = setTimeout(() => this.cut(), 300)
           return
         case 'half-open':
-          this.#device.resetAndDestroy()
+          cut(this.#device)
           this.#gateway.removeAllListeners('data')
           this.#gateway.resume()
           this.#death = setTimeout(() => this.cut(), 8_000)
@@ -178,8 +178,8 @@ class Conduit {
     if (this.#gone) return
     this.#gone = true
     clearTimeout(this.#death)
-    this.#device.resetAndDestroy()
-    this.#gateway.resetAndDestroy()
+    cut(this.#device)
+    cut(this.#gateway)
     this.#options.gone()
   }
 
@@ -294,4 +294,10 @@ class Ear {
       what,
     })
   }
+}
+
+/** RST. After our own FIN there is none, and Node would keep the handle for ever, past its exit too. */
+function cut(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }
