@@ -120,6 +120,61 @@ export function mailboxBoundsExam(subject: EngineSubject): void {
     for (const { name } of given) assert.ok(!gone.includes(name), `${name} was given to a link`)
   })
 
+  test('rule 3: of an attached channel nothing goes that a link is about to be given', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const { mailbox } = rig.engine
+    await keep(rig, main, { name: 'a', collapse: 'door' })
+    const b = await keep(rig, main, { name: 'b' })
+    await keep(rig, main, { name: 'c' })
+    await mailbox.open(main)
+    await mailbox.intend(main, b.offset)
+    await keep(rig, main, { name: 'd', collapse: 'door' }, { ...drop, maxCommands: 3 })
+    assert.deepEqual(await readNames(rig, main), ['a', 'b', 'd'])
+    const full = await append(rig, main, { name: 'e' }, { ...drop, maxCommands: 2 })
+    assert.equal(full.kind, 'full')
+    // Nobody is about to write it any more, and it was not sent.
+    mailbox.release(main)
+    await keep(rig, main, { name: 'f', collapse: 'door' }, { ...drop, maxCommands: 2 })
+    assert.deepEqual(await readNames(rig, main), ['b', 'f'])
+    assert.deepEqual([...(await endings(rig, 'shop'))].sort(), [
+      'a superseded(collapsed)',
+      'c dropped(mailbox-full)',
+      'd superseded(collapsed)',
+    ])
+  })
+
+  test('a mailbox that overflows all the time is read all the same', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const { mailbox } = rig.engine
+    const bounded = { ...drop, maxCommands: 4 }
+    for (let i = 0; i < 4; i++) await keep(rig, main, {}, bounded)
+    await mailbox.open(main)
+    const commits = () => rig.engine.figures().commits_total!
+    const patience = commits() + 300
+    let over = false
+    const posts: Promise<unknown>[] = []
+    const post = (): void => {
+      if (over || commits() > patience) return
+      posts.push(append(rig, main, {}, bounded))
+      setImmediate(post)
+    }
+    post()
+    for (let reads = 0, after = 0; reads < 5; reads++) {
+      const { commands, lookedUpTo } = await mailbox.read(main, after, 2)
+      assert.ok(commits() <= patience, 'nothing is read before the posts stop')
+      assert.ok(commands.length > 0 && lookedUpTo > after, 'nothing is read')
+      after = commands.at(-1)!.offset
+      const atMs = rig.clock.nowMs()
+      mailbox.sent(main, after, atMs)
+      const status = 'delivered' as const
+      await settle(rig, main, {
+        changes: commands.map(({ offset }) => ({ kind: 'ended', offset, status, atMs })),
+      })
+    }
+    over = true
+    await Promise.all(posts)
+  })
+
   test('what collapses makes room for what replaces it', async (t) => {
     const rig = await Rig.make(t, subject)
     await keep(rig, main, { name: 'a' })

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { ChannelId } from '../../src/contract/index.ts'
-import { limits } from '../../src/contract/index.ts'
+import { limits, sentBeforeRestart } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
 import { keep, linked, settle } from '../support/engine-words.ts'
 
 const main = 'shop/locker/main'
+const other = 'shop/locker/urgent'
 
 export function mailboxDueExam(subject: EngineSubject): void {
   test('rule 1: what is unsent is due at its expiry', async (t) => {
@@ -41,6 +42,57 @@ export function mailboxDueExam(subject: EngineSubject): void {
     const atMs = rig.clock.nowMs()
     await settle(rig, main, { changes: [{ kind: 'delivered', offset, atMs }] })
     await isDueAt(rig, atMs + 5, 'asked')
+  })
+
+  test('rule 4: a `now` that may have been sent before the start is due at once', async (t) => {
+    for (const befall of ['crash', 'restart'] as const) {
+      const rig = await Rig.make(t, subject)
+      const day = { expiresAtMs: rig.clock.nowMs() + 86_400_000 }
+      const first = await keep(rig, main, { name: 'queued', ...day }, linked)
+      const now = await keep(rig, main, { name: 'now', delivery: 'now', ...day }, linked)
+      await keep(rig, main, { name: 'behind', ...day }, linked)
+      rig.engine.mailbox.sent(main, now.offset, rig.clock.nowMs())
+      // Nobody looks at it between the first two starts.
+      for (let starts = 0; starts < 2; starts++) {
+        rig.clock.advance(1)
+        await rig[befall]()
+      }
+      await isDueNow(rig, ['now'])
+      const open = await rig.engine.mailbox.find(main, now.epoch, now.offset)
+      assert.ok(open?.kind === 'open' && sentBeforeRestart(open.command), 'sent before the restart')
+      assert.equal(open.command.sentAtMs, undefined)
+      const change = { kind: 'ended', offset: now.offset, status: 'in-doubt', atMs: 1 } as const
+      await settle(rig, main, { changes: [change] })
+      await rig[befall]()
+      assert.deepEqual(await dueNames(rig, rig.clock.nowMs()), [])
+      assert.equal((await rig.engine.mailbox.open(main)).open[0]?.offset, first.offset)
+    }
+  })
+
+  test('rule 4: a `now` that was never sent is due at once after a crash if it was meant to be', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const { expiresAtMs } = await keep(rig, main, { name: 'now', delivery: 'now' }, linked)
+    await keep(rig, other, { name: 'unintended', delivery: 'now', expiresAtMs: expiresAtMs + 1 })
+    await isDueAt(rig, expiresAtMs, 'now')
+    await rig.restart()
+    await isDueAt(rig, expiresAtMs, 'now')
+    await rig.crash()
+    await isDueNow(rig, ['now'])
+  })
+
+  test('a `now` that this process sent has its time and the grace, whoever holds its channel', async (t) => {
+    const rig = await Rig.make(t, subject)
+    await rig.crash()
+    const { offset, expiresAtMs } = await keep(rig, main, { name: 'now', delivery: 'now' }, linked)
+    const { mailbox } = rig.engine
+    mailbox.sent(main, offset, rig.clock.nowMs())
+    const dueMs = expiresAtMs + limits.inDoubtGraceMs
+    await isDueAt(rig, dueMs, 'now')
+    await mailbox.open(main)
+    mailbox.release(main)
+    await isDueAt(rig, dueMs, 'now')
+    const { open } = await mailbox.open(main)
+    assert.equal(open[0]?.sentAtMs, rig.clock.nowMs())
   })
 
   test('the grace is the one the engine was opened with', async (t) => {
@@ -138,6 +190,12 @@ export function mailboxDueExam(subject: EngineSubject): void {
 
 const dueNames = async (rig: Rig, nowMs: number): Promise<readonly string[]> =>
   (await rig.engine.mailbox.due(nowMs, 100)).map(({ name }) => name).sort()
+
+async function isDueNow(rig: Rig, names: readonly string[]): Promise<void> {
+  const nowMs = rig.clock.nowMs()
+  assert.ok(rig.engine.mailbox.nextDueMs() <= nowMs, 'the next deadline is not overlooked')
+  assert.deepEqual(await dueNames(rig, nowMs), names)
+}
 
 async function isDueAt(rig: Rig, atMs: number, name: string): Promise<void> {
   assert.ok(rig.engine.mailbox.nextDueMs() <= atMs, 'the next deadline is not overlooked')

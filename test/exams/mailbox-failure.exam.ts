@@ -30,6 +30,10 @@ export function mailboxFailureExam(subject: EngineSubject): void {
       assert.equal(await logEvents(rig, []), 'unavailable')
       assert.equal(await engine.mailbox.intend(main, before.offset), false)
       await assert.rejects(
+        async () => engine.mailbox.read(main, 0, 10),
+        (error) => error instanceof StoreUnavailable && error.full === (why === 'full'),
+      )
+      await assert.rejects(
         engine.names.putApp({ app: 'shop', createdAtMs: 1 }),
         (error) => error instanceof StoreUnavailable && error.full === (why === 'full'),
       )

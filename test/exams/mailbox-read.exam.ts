@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import type { KeptCommand } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
 import { append, keep, linked, readNames, same, settle } from '../support/engine-words.ts'
@@ -39,6 +40,77 @@ export function mailboxReadExam(subject: EngineSubject): void {
         [next.offset],
       )
     }
+  })
+
+  test('a read says how far it looked, so that nothing is taken for looked at that was not', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const { mailbox } = rig.engine
+    const [a, b, c] = [await keep(rig, main), await keep(rig, main), await keep(rig, main)]
+    const looked = async (after: number, max: number) =>
+      (await mailbox.read(main, after, max)).lookedUpTo
+    assert.ok(await looked(0, 2).then((upTo) => upTo >= b.offset && upTo < c.offset))
+    assert.equal(await looked(0, 3), c.offset)
+    assert.equal(await looked(a.offset, 10), c.offset)
+    assert.ok((await looked(0, 0)) < a.offset)
+    assert.equal(await looked(c.offset + 1_000, 10), c.offset)
+    await settle(rig, main, { changes: [expired(rig, c.offset)] })
+    assert.equal(await looked(b.offset, 10), c.offset, 'a hole needs no sending')
+    same(await mailbox.read('shop/nobody/main', 0, 10), { commands: [], lookedUpTo: 0 })
+  })
+
+  test('rule 14: what lies before a command that was passed over is read, what lies behind waits', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const { mailbox } = rig.engine
+    const all = []
+    for (const name of ['a', 'b', 'c', 'd']) all.push(await keep(rig, main, { name }))
+    const [, b, c, d] = all.map(({ offset }) => offset) as [number, number, number, number]
+    await mailbox.open(main)
+    let kept = false
+    mailbox.settle(main, { changes: [expired(rig, c)] }, () => {
+      kept = true
+    })
+    const early = await mailbox.read(main, 0, 10)
+    const upTo = kept ? d : c - 1
+    const names = kept ? ['a', 'b', 'd'] : ['a', 'b']
+    same(
+      { ...early, commands: early.commands.map(({ name }) => name) },
+      { commands: names, lookedUpTo: upTo },
+    )
+    const late = await mailbox.read(main, b, 10)
+    assert.ok(kept, 'read past an end that was not kept')
+    same(
+      { ...late, commands: late.commands.map(({ name }) => name) },
+      { commands: ['d'], lookedUpTo: d },
+    )
+  })
+
+  test('whatever ends while a read is on its way, all up to where it looked is in it', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const { mailbox } = rig.engine
+    const kept: KeptCommand[] = []
+    for (const name of ['a', 'b', 'c', 'd', 'e']) kept.push(await keep(rig, main, { name }))
+    const gone = kept.map(({ offset }) => offset).filter((_, at) => at !== 0 && at !== 3)
+    for (const [at, offset] of gone.entries()) {
+      await mailbox.open(main)
+      // Payloads that are not in memory have to be read.
+      mailbox.release(main)
+      const answer = mailbox.read(main, 0, 10)
+      let ended = false
+      mailbox.settle(main, { changes: [expired(rig, offset)] }, () => {
+        ended = true
+      })
+      const { commands, lookedUpTo } = await answer
+      const still = kept.filter((one) => !gone.slice(0, at + 1).includes(one.offset))
+      if (answer instanceof Promise) {
+        assert.deepEqual(
+          commands.map(({ name }) => name),
+          still.filter((one) => one.offset <= lookedUpTo).map(({ name }) => name),
+        )
+        assert.ok(ended || lookedUpTo < offset, 'looked past an end that was not kept')
+      }
+      await rig.engine.flushed()
+    }
+    assert.deepEqual(await readNames(rig, main), ['a', 'd'])
   })
 
   test('nothing is read before it is kept', async (t) => {

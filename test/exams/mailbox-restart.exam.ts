@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { Head, Position } from '../../src/contract/index.ts'
-import { epochsKept } from '../../src/contract/index.ts'
+import { epochsKept, StoreUnavailable } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
 import { append, keep, linked, readNames, same, settle } from '../support/engine-words.ts'
@@ -278,6 +278,26 @@ export function mailboxRestartExam(subject: EngineSubject): void {
     }
   })
 
+  test('rule 14: the cursor does not pass an end, unreceived, that a crash could take back', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const { mailbox } = rig.engine
+    const [a, b] = [await keep(rig, main), await keep(rig, main)]
+    // There is something to wait for, and then one ends while it is being written.
+    const settled = settle(rig, main, { uplinks: 'before' })
+    const opened = mailbox.open(main)
+    await new Promise(setImmediate)
+    let kept = false
+    const change = { kind: 'ended', offset: a.offset, status: 'canceled', atMs: 1 } as const
+    mailbox.settle(main, { changes: [change] }, () => {
+      kept = true
+    })
+    const { cursor } = await opened
+    assert.ok(cursor < a.offset || kept, 'past an end that is not kept')
+    await settled
+    await rig.engine.flushed()
+    assert.equal((await mailbox.open(main)).cursor, b.offset - 1)
+  })
+
   test('a close tells the truth of what is outstanding', async (t) => {
     const rig = await Rig.make(t, subject)
     const { engine } = rig
@@ -303,6 +323,7 @@ export function mailboxRestartExam(subject: EngineSubject): void {
     await assert.rejects(keep(late, main), /unavailable/)
     assert.equal(await settle(late, main, { uplinks: 'late' }), 'unavailable')
     assert.equal(await engine.mailbox.intend(main, 7), false)
+    await assert.rejects(async () => engine.mailbox.read(main, 0, 1), StoreUnavailable)
     await rig.start()
     assert.equal((await rig.engine.mailbox.open(main)).uplinks, undefined)
   })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import type { Change, NewEvent, Settlement, Step } from '../../src/contract/index.ts'
+import type { Change, EndStatus, NewEvent, Settlement, Step } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
 import {
@@ -98,6 +98,74 @@ export function mailboxSettleExam(subject: EngineSubject): void {
     const found = await rig.engine.mailbox.find(main, epoch, offset)
     assert.ok(found?.kind === 'open', 'it is open')
     assert.equal(found.command.deliveredAtMs, atMs)
+  })
+
+  test('a delivery that came with the same commit stands in the timeline once', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const { offset, epoch } = await keep(rig, main, { expect: 'reply' }, linked)
+    const atMs = rig.clock.nowMs()
+    rig.engine.mailbox.sent(main, offset, atMs)
+    const acknowledged = settle(rig, main, { changes: [{ kind: 'delivered', offset, atMs }] })
+    // Decided when that was not known yet.
+    const steps = [{ status: 'delivered', atMs: atMs + 5 } as const]
+    await settle(rig, main, { changes: [{ ...end(offset, 'done', atMs + 5), steps }] })
+    await acknowledged
+    same(await timelineOf(rig, epoch, offset), [
+      { status: 'queued', atMs },
+      { status: 'sent', atMs },
+      { status: 'delivered', atMs },
+      { status: 'done', atMs: atMs + 5 },
+    ])
+  })
+
+  test('rule 3: an end as never sent is passed over once it may have been sent', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const sent = await keep(rig, main, { name: 'sent' }, linked)
+    const unsent = await keep(rig, main, { name: 'unsent' }, linked)
+    const atMs = rig.clock.nowMs()
+    rig.engine.mailbox.sent(main, sent.offset, atMs)
+    for (const status of ['expired', 'canceled', 'superseded', 'dropped'] as const) {
+      const changes = [end(sent.offset, status, atMs)]
+      assert.equal(await settle(rig, main, { changes, uplinks: status }), 'kept')
+      assert.equal((await rig.engine.mailbox.open(main)).uplinks, status, 'the rest of it is kept')
+    }
+    await settle(rig, main, { changes: [end(unsent.offset, 'canceled', atMs)] })
+    assert.deepEqual(await endings(rig, 'shop'), ['unsent canceled()'])
+    assert.deepEqual(await readNames(rig, main), ['sent'])
+    await rig.crash()
+    await settle(rig, main, { changes: [end(sent.offset, 'expired', atMs)] })
+    assert.deepEqual(await readNames(rig, main), ['sent'])
+    await settle(rig, main, { changes: [end(sent.offset, 'in-doubt', atMs)] })
+    same(await rig.engine.mailbox.counts('shop'), {
+      accepted: 2,
+      open: 0,
+      ended: { canceled: 1, 'in-doubt': 1 },
+    })
+  })
+
+  test('nobody doubts what was delivered meanwhile, unless its device was removed', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const kept = []
+    for (const name of ['a', 'b']) {
+      kept.push(await keep(rig, main, { name, expect: 'reply' }, linked))
+    }
+    const [a, b] = kept.map(({ offset }) => offset) as [number, number]
+    const atMs = rig.clock.nowMs()
+    rig.engine.mailbox.sent(main, b, atMs)
+    await settle(rig, main, {
+      changes: [{ kind: 'delivered', offset: a, atMs }, end(a, 'in-doubt', atMs)],
+    })
+    await settle(rig, main, {
+      changes: [
+        { ...end(a, 'in-doubt', atMs), reason: 'maybe-sent' },
+        { ...end(b, 'in-doubt', atMs), reason: 'maybe-sent' },
+      ],
+    })
+    assert.deepEqual(await endings(rig, 'shop'), ['b in-doubt(maybe-sent)'])
+    await settle(rig, main, {
+      changes: [{ ...end(a, 'in-doubt', atMs), reason: 'device-removed' }],
+    })
+    assert.deepEqual((await endings(rig, 'shop')).at(-1), 'a in-doubt(device-removed)')
   })
 
   test('the uplinks of a settlement come before the outcomes of its changes, in order', async (t) => {
@@ -389,11 +457,8 @@ async function timelineOf(rig: Rig, epoch: number, offset: number): Promise<read
   return found.command.timeline
 }
 
-const end = (
-  offset: number,
-  status: 'done' | 'failed' | 'canceled' | 'expired' | 'in-doubt',
-  atMs: number,
-) => ({ kind: 'ended', offset, status, atMs }) as const
+const end = (offset: number, status: EndStatus, atMs: number) =>
+  ({ kind: 'ended', offset, status, atMs }) as const
 
 const uplink = (name: string, atMs: number): NewEvent => ({
   kind: 'event',

@@ -67,6 +67,12 @@ test('a path that is no folder is refused', async (t) => {
   await refuses(path, /is not a folder/)
 })
 
+test('a file where the store would lie is named, not the folder it lies in', async (t) => {
+  const folder = await home(t)
+  await writeFile(join(folder, 'level'), 'not a store')
+  await refuses(folder, /level is not a folder/)
+})
+
 test('a store of a newer format is refused and left as it is', async (t) => {
   const folder = await home(t)
   await used(folder)

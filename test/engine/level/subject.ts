@@ -21,6 +21,13 @@ export class Disk {
   batches = 0
   /** Times a store was made on it. */
   opens = 0
+  /** Batches that came so far and may not be written before it resolves. */
+  held: Promise<void> | undefined
+  /** What comes of reading several values at once, or a range; may throw. */
+  values: (found: (Buffer | undefined)[]) => (Buffer | undefined)[] = (found) => found
+  ranges: () => Promise<void> = async () => {}
+  /** Before one value is looked up. */
+  lookUp: (key: string) => void = () => {}
 
   readonly makeStore = (path: string): Store => {
     this.opens += 1
@@ -46,10 +53,31 @@ class FailingLevel extends Level<string, Buffer> {
     const write = batch.write.bind(batch)
     batch.write = async (options?: object) => {
       this.#disk.batches += 1
+      await this.#disk.held
       this.#disk.check()
       await write(options as never)
     }
     return batch as never
+  }
+
+  override async getMany(...args: readonly unknown[]): Promise<never> {
+    const found = await super.getMany(...(args as Parameters<Store['getMany']>))
+    return this.#disk.values(found as (Buffer | undefined)[]) as never
+  }
+
+  override getSync(...args: readonly unknown[]): never {
+    this.#disk.lookUp(String(args[0]))
+    return super.getSync(...(args as Parameters<Store['getSync']>)) as never
+  }
+
+  override iterator(...args: readonly unknown[]): never {
+    const iterator = super.iterator(...(args as Parameters<Store['iterator']>))
+    const nextv = iterator.nextv.bind(iterator)
+    iterator.nextv = async (...more: readonly unknown[]) => {
+      await this.#disk.ranges()
+      return nextv(...(more as Parameters<typeof nextv>))
+    }
+    return iterator as never
   }
 
   override async put(...args: readonly unknown[]): Promise<void> {
