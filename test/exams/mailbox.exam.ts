@@ -5,6 +5,7 @@ import { mailboxBoundsExam } from './mailbox-bounds.exam.ts'
 import { mailboxDueExam } from './mailbox-due.exam.ts'
 import { mailboxFailureExam } from './mailbox-failure.exam.ts'
 import { mailboxHistoryExam } from './mailbox-history.exam.ts'
+import { mailboxLateExam } from './mailbox-late.exam.ts'
 import { mailboxReadExam } from './mailbox-read.exam.ts'
 import { mailboxRestartExam } from './mailbox-restart.exam.ts'
 import { mailboxSettleExam } from './mailbox-settle.exam.ts'
@@ -16,6 +17,7 @@ export function mailboxExam(name: string, subject: EngineSubject): void {
     describe('bounds', () => mailboxBoundsExam(subject))
     describe('read', () => mailboxReadExam(subject))
     describe('settle', () => mailboxSettleExam(subject))
+    describe('late', () => mailboxLateExam(subject))
     describe('due', () => mailboxDueExam(subject))
     describe('history', () => mailboxHistoryExam(subject))
     describe('restart', () => mailboxRestartExam(subject))

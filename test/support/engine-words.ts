@@ -4,10 +4,12 @@ import type {
   AppendOptions,
   ChannelId,
   Command,
+  EndStatus,
   Engine,
   KeptCommand,
   KeptEvent,
   NewEvent,
+  Offset,
   Settled,
   Settlement,
 } from '../../src/contract/index.ts'
@@ -72,6 +74,10 @@ export const settle = (
   new Promise((resolve) => {
     engine.mailbox.settle(channel, { changes: [], ...settlement }, resolve)
   })
+
+/** The change that ends a command. */
+export const end = (offset: Offset, status: EndStatus, atMs: number) =>
+  ({ kind: 'ended', offset, status, atMs }) as const
 
 /** Names of what can be read, in order. */
 export async function readNames(

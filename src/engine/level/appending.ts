@@ -129,7 +129,8 @@ export class Appending {
     }
     this.#channels.held.push(channel, entry)
     if (entry.payload !== undefined && isHeavy(payload)) entry.payload = new Uint8Array(payload)
-    this.#channels.deadlines.lower(channel, this.#channels.dueAtMs(channel, entry))
+    // It is certainly unsent.
+    this.#channels.deadlines.lower(channel, entry.expiresAtMs)
   }
 
   /**
