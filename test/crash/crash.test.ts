@@ -42,10 +42,13 @@ describe('the gateway, hurt', { concurrency: 2 }, () => {
     assert.equal(result.findings.length, 0, findingLines(result.findings))
     assert.equal(result.rounds, faults.length)
     // A run in which nothing happened would find nothing either.
-    assert.ok(result.figures.accepted > 80, `accepted ${result.figures.accepted}`)
-    assert.ok(result.figures.handedOver > 50, `handed over ${result.figures.handedOver}`)
-    assert.ok(result.figures.reportsAcknowledged > 50)
-    assert.ok(result.cuts > 5, `the network took ${result.cuts} connections`)
+    assert.ok(result.figures.accepted > 40, `accepted ${result.figures.accepted}`)
+    assert.ok(result.figures.handedOver > 25, `handed over ${result.figures.handedOver}`)
+    assert.ok(
+      result.figures.reportsAcknowledged > 25,
+      `${result.figures.reportsAcknowledged} reports`,
+    )
+    assert.ok(result.cuts > 0, `the network took ${result.cuts} connections`)
   })
 
   for (const [sabotage, rules] of broken) {
