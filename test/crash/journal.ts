@@ -124,9 +124,13 @@ export interface Wire {
         readonly offset: number
         readonly repeated: boolean
       }
+    /** Of the device, by offset. */
     | { readonly kind: 'ack'; readonly upTo: number }
+    /** Of the gateway, by sequence. */
+    | { readonly kind: 'kept'; readonly upTo: number }
     | {
         readonly kind: 'reply'
+        readonly sequence: number
         readonly epoch: number
         readonly offset: number
         readonly status: string

@@ -251,7 +251,8 @@ const wrongs: readonly [what: string, change: (journal: Journal) => void, rules:
     'written again after its reply',
     (j) =>
       j.wire.push(
-        wire(1, { kind: 'reply', epoch, offset: 5, status: 'done' }),
+        wire(1, { kind: 'reply', sequence: 1, epoch, offset: 5, status: 'done' }),
+        wire(1, { kind: 'kept', upTo: 1 }),
         wire(1, { kind: 'command', epoch, offset: 5, repeated: true }),
       ),
     ['wire-repeat'],
@@ -368,6 +369,19 @@ test('a resend to a device that had not stored it is counted and allowed', () =>
   assert.deepEqual(findings, [])
   assert.equal(figures.wire.resent, 1)
   assert.equal(figures.wire.repeats, 0)
+})
+
+test('a command that crosses its own reply on the wire is counted and allowed', () => {
+  const journal = goodHistory()
+  journal.wire.push(
+    wire(2, { kind: 'hello', resume: { epoch, offset: 2 } }),
+    wire(2, { kind: 'reply', sequence: 7, epoch, offset: 3, status: 'done' }),
+    wire(2, { kind: 'kept', upTo: 6 }),
+    wire(2, { kind: 'command', epoch, offset: 3, repeated: true }),
+  )
+  const { findings, figures } = judge(journal, { final: true, toleranceMs: 500 })
+  assert.deepEqual(findings, [])
+  assert.deepEqual([figures.wire.resent, figures.wire.crossed], [1, 1])
 })
 
 test('what has only not happened yet is no finding before the end', () => {

@@ -76,6 +76,10 @@ export function table(results: readonly RunResult[]): string {
     '  again, to who had not stored it',
     sum((r) => r.figures.wire.resent),
   )
+  row(
+    '    of them crossing its answer',
+    sum((r) => r.figures.wire.crossed),
+  )
   const latest = Math.max(...results.map((r) => r.figures.latestMs))
   row('last hand-over, against its deadline', `${Number.isFinite(latest) ? latest : '-'} ms`)
   lines.push('')

@@ -273,11 +273,12 @@ class Ear {
         })
         return
       case 'ack':
-        if (up) this.#note(opened, { kind: 'ack', upTo: frame.upTo })
+        this.#note(opened, { kind: up ? 'ack' : 'kept', upTo: frame.upTo })
         return
       case 'reply':
         this.#note(opened, {
           kind: 'reply',
+          sequence: frame.sequence,
           epoch: frame.epoch ?? opened.epoch,
           offset: frame.offset,
           status: frame.status,

@@ -6,6 +6,8 @@ export interface WireFigures {
   readonly commands: number
   /** Of them, the same position again: allowed while the device had not stored it. */
   readonly resent: number
+  /** Of those, after the device had answered it in this session, the answer not acknowledged yet. */
+  readonly crossed: number
   /** Of them, resent to a device that had said it stands there or beyond: never allowed (R6). */
   readonly repeats: number
   readonly tailLost: number
@@ -15,7 +17,10 @@ interface Opening {
   resume: number
   /** Highest offset the device acknowledged here, by ACK. */
   acknowledged: number
-  replied: Set<number>
+  /** By offset, the sequence of the reply. */
+  replied: Map<number, number>
+  /** Highest sequence the gateway acknowledged here: what it is known to know. */
+  kept: number
   top: number
 }
 
@@ -29,13 +34,14 @@ export function onceOnTheWire(facts: Facts, findings: Findings): WireFigures {
   const nowSeen = new Set<string>()
   let commands = 0
   let resent = 0
+  let crossed = 0
   let repeats = 0
   let tailLost = 0
   for (const { session, device, channel, what } of facts.journal.wire) {
     const where = `${device}/${channel}`
     let opening = openings.get(session)
     if (opening === undefined) {
-      opening = { resume: 0, acknowledged: 0, replied: new Set(), top: 0 }
+      opening = { resume: 0, acknowledged: 0, replied: new Map(), kept: 0, top: 0 }
       openings.set(session, opening)
     }
     switch (what.kind) {
@@ -53,13 +59,19 @@ export function onceOnTheWire(facts: Facts, findings: Findings): WireFigures {
         opening.acknowledged = Math.max(opening.acknowledged, what.upTo)
         break
       case 'reply':
-        opening.replied.add(what.offset)
+        opening.replied.set(what.offset, what.sequence)
+        break
+      case 'kept':
+        opening.kept = Math.max(opening.kept, what.upTo)
         break
       case 'command': {
         commands++
         const place = `${where} ${what.epoch.toString(36)}:${what.offset}`
         const known = Math.max(opening.resume, opening.acknowledged)
-        if (what.offset <= known || opening.replied.has(what.offset)) {
+        // Two frames may cross: what the gateway has acknowledged it knows, what is under way not.
+        const answered = opening.replied.get(what.offset)
+        if (answered !== undefined && answered > opening.kept) crossed++
+        if (what.offset <= known || (answered !== undefined && answered <= opening.kept)) {
           repeats++
           findings.add('wire-repeat', `${place} was written to a device that stood at ${known}`)
         } else if (what.offset <= opening.top) {
@@ -77,5 +89,5 @@ export function onceOnTheWire(facts: Facts, findings: Findings): WireFigures {
       }
     }
   }
-  return { sessions: openings.size, commands, resent, repeats, tailLost }
+  return { sessions: openings.size, commands, resent, crossed, repeats, tailLost }
 }
