@@ -6,7 +6,16 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from 'fastify'
-import type { Clock, Events, Gateway, Limits, Mailbox, Names } from '../contract/index.ts'
+import type {
+  Broadcasts,
+  Clock,
+  Events,
+  Gateway,
+  Limits,
+  Mailbox,
+  Names,
+  Webhooks,
+} from '../contract/index.ts'
 import type { Auth } from './auth.ts'
 import type { Feed } from './feed.ts'
 import type { Holds } from './holds.ts'
@@ -31,7 +40,11 @@ export interface ApiDeps {
   readonly names: Names
   readonly events: Events
   /** For the history of a device. */
-  readonly mailbox: Pick<Mailbox, 'history'>
+  readonly mailbox: Pick<Mailbox, 'history' | 'counts' | 'find'>
+  readonly broadcasts: Pick<Broadcasts, 'find' | 'list' | 'members' | 'purge'>
+  readonly webhooks: Webhooks
+  /** Where the engine can do it. */
+  readonly backup?: (() => AsyncIterable<Uint8Array>) | undefined
   readonly clock: Clock
   readonly limits: Limits
   readonly version: string

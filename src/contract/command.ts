@@ -1,10 +1,14 @@
-import type { ChannelId, DeviceId, KeyName } from './ids.ts'
+import type { BroadcastId, ChannelId, DeviceId, KeyName } from './ids.ts'
 import { channelId, channelParts } from './ids.ts'
 import type { Epoch, Offset } from './position.ts'
 
 /**
  * Names a command and says where it lies: `device:channel:epoch:offset`, the epoch in base 36.
  * Its app is the app of whoever asks, so an id can never reach into another app.
+ *
+ * A command that was scheduled (`notBeforeMs`) has its id before it has a place (rule 6): epoch 0,
+ * which no channel ever has, and its number among the scheduled commands of its channel. It keeps
+ * that id for good.
  */
 export type CommandId = string
 
@@ -30,6 +34,14 @@ export interface Command {
   readonly askedBy: KeyName
   /** A newer command with the same key replaces an older one that was never sent. */
   readonly collapse?: string
+  /** It gets its place in the mailbox at this moment, not before (rule 6). */
+  readonly notBeforeMs?: number
+  /** Its number among the scheduled commands of its channel, once `Mailbox.schedule` gave it one. */
+  readonly scheduled?: number
+  /** Where its outcome is posted to, beside the events. */
+  readonly callback?: string
+  /** The broadcast it is part of; one command a device. */
+  readonly broadcast?: BroadcastId
 }
 
 /** A command with its place in a mailbox. */
@@ -109,6 +121,9 @@ export interface EndedCommand {
   readonly acceptedAtMs: number
   readonly expiresAtMs: number
   readonly askedBy: KeyName
+  readonly notBeforeMs?: number
+  readonly callback?: string
+  readonly broadcast?: BroadcastId
   readonly status: EndStatus
   readonly reason?: string
   /**
@@ -124,8 +139,23 @@ export const commandId = (channel: ChannelId, epoch: Epoch, offset: Offset): Com
   return `${device}:${name}:${epoch.toString(36)}:${offset}`
 }
 
+/** The epoch in the id of a command that was scheduled; its offset is then its number there. */
+export const scheduledEpoch = 0
+
+/** The id of a command: where it lies, or, if it was scheduled, the number it got then. */
+export const idOfCommand = (
+  channel: ChannelId,
+  epoch: Epoch,
+  offset: Offset,
+  scheduled: number | undefined,
+): CommandId =>
+  scheduled === undefined
+    ? commandId(channel, epoch, offset)
+    : commandId(channel, scheduledEpoch, scheduled)
+
 /**
- * Where a command lies, for whoever asks from this app.
+ * Where a command lies, for whoever asks from this app. `epoch` is {@link scheduledEpoch} for one
+ * that was scheduled; `Mailbox.find` knows both kinds.
  * @returns undefined for text that is no command id; then nobody has that command.
  */
 export function locateCommand(
@@ -139,6 +169,6 @@ export function locateCommand(
   if (match === null) return undefined
   const epoch = Number.parseInt(match[3]!, 36)
   const offset = Number(match[4])
-  if (!Number.isSafeInteger(offset) || epoch < 1 || epoch > 0xffff_ffff) return undefined
+  if (!Number.isSafeInteger(offset) || epoch > 0xffff_ffff) return undefined
   return { channel: channelId(app, match[1]!, match[2]!), device: match[1]!, epoch, offset }
 }

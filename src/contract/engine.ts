@@ -1,9 +1,11 @@
+import type { Broadcasts } from './broadcast.ts'
 import type { Bus } from './bus.ts'
 import type { Directory } from './directory.ts'
 import type { Events } from './events.ts'
 import type { NodeId } from './ids.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { Names } from './names.ts'
+import type { Shelf } from './shelf.ts'
 
 /** Where mailboxes, events, names and routes live. */
 export interface Engine {
@@ -14,6 +16,8 @@ export interface Engine {
   readonly mailbox: Mailbox
   readonly events: Events
   readonly names: Names
+  readonly broadcasts: Broadcasts
+  readonly shelf: Shelf
   readonly directory: Directory
   readonly bus: Bus
   /** `full`: no space; `down`: cannot be written. It comes back by itself. */
@@ -25,6 +29,12 @@ export interface Engine {
   onState(changed: (state: EngineState, detail: string) => void): void
   /** Everything settled so far is durable when it resolves. */
   flushed(): Promise<void>
+  /**
+   * Everything durable as of one moment, as a stream of bytes that a restore takes; goes on while
+   * the store is in use. Absent where there is nothing to restore from.
+   * @throws StoreUnavailable, as a rejection of the first step
+   */
+  backup?(): AsyncIterable<Uint8Array>
   /** Writes the clean mark last; `rules.md` 13. */
   close(): Promise<void>
   /** For /metrics: names in snake case with their unit, e.g. `commits_total`. */

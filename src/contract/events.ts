@@ -23,8 +23,16 @@ export interface Events {
    * @returns stops listening.
    */
   listen(heard: (events: readonly KeptEvent[]) => void): () => void
-  /** Forget what is older. Resolves with how many went. */
-  purge(beforeMs: number): Promise<number>
+  /**
+   * Forget what is older, in every log or in that of one app, and then the oldest of all while the
+   * logs together are larger than `maxBytes`. Resolves with how many went.
+   */
+  purge(
+    beforeMs: number,
+    options?: { readonly app?: AppId; readonly maxBytes?: number },
+  ): Promise<number>
+  /** One event, if it is still kept. */
+  find(app: AppId, id: EventId): Promise<KeptEvent | undefined>
 }
 
 export interface EventQuery {

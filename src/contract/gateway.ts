@@ -1,3 +1,4 @@
+import type { Broadcast, BroadcastCommand } from './broadcast.ts'
 import type {
   CommandId,
   Delivery,
@@ -8,8 +9,17 @@ import type {
   Step,
 } from './command.ts'
 import type { PresenceState } from './event.ts'
-import type { AppId, ChannelName, DeviceId, KeyName } from './ids.ts'
+import type {
+  AliasName,
+  AppId,
+  BroadcastId,
+  ChannelName,
+  DeviceId,
+  KeyName,
+  TagName,
+} from './ids.ts'
 import type { Depth } from './mailbox.ts'
+import type { SlaSeries } from './sla.ts'
 
 /** The way from back ends to the hub: what `api` and `cli` may ask of it. */
 export interface Gateway {
@@ -20,6 +30,10 @@ export interface Gateway {
   /** As `status`, but held until the command has ended or the time is over. */
   wait(app: AppId, id: CommandId, timeoutMs: number): Promise<CommandStatus | undefined>
   cancel(app: AppId, id: CommandId): Promise<Canceled>
+  /** One command for every device of a tag, placed at its own pace (rule 27). Resolves once kept. */
+  broadcast(request: BroadcastRequest): Promise<Broadcasted>
+  /** Place no more of its members, and cancel those of its commands that were never sent. undefined: unknown. */
+  stopBroadcast(app: AppId, id: BroadcastId): Promise<Broadcast | undefined>
   explain(app: AppId, id: CommandId): Promise<Explanation | undefined>
   presence(app: AppId, device: DeviceId): Presence
   depth(app: AppId, device: DeviceId): Promise<Depth>
@@ -30,11 +44,17 @@ export interface Gateway {
   /** Is everything that is needed to accept commands there? */
   ready(): { readonly ok: boolean; readonly why?: string }
   figures(): Readonly<Record<string, number>>
+  sla(): readonly SlaSeries[]
 }
+
+/** To whom: a device, or whoever an alias stands for now (rule 27). */
+export type Addressee =
+  | { readonly device: DeviceId; readonly alias?: never }
+  | { readonly alias: AliasName; readonly device?: never }
 
 export interface SubmitRequest {
   readonly app: AppId
-  readonly device: DeviceId
+  readonly to: Addressee
   readonly channel: ChannelName
   readonly name: string
   readonly payload: Uint8Array
@@ -45,6 +65,10 @@ export interface SubmitRequest {
   readonly ttlMs?: number
   readonly replyTimeoutMs?: number
   readonly collapse?: string
+  /** Not handed over before; its time to live counts from then. */
+  readonly notBeforeMs?: number
+  /** Where the outcome is posted to. Checked by the caller. */
+  readonly callback?: string
   readonly askedBy: KeyName
   /** `hash` covers route and body. */
   readonly idempotency?: { readonly key: string; readonly hash: string }
@@ -53,10 +77,36 @@ export interface SubmitRequest {
 export type Submitted =
   | { readonly kind: 'accepted'; readonly status: CommandStatus }
   | { readonly kind: 'unknown-device' }
+  /** Nobody has it, or it has expired. */
+  | { readonly kind: 'unknown-alias' }
+  /** Over the app's quota. */
+  | { readonly kind: 'limited'; readonly retryAfterMs: number }
+  /** As many commands of this channel, or in all, are scheduled as may be. */
+  | { readonly kind: 'schedule-full'; readonly max: number; readonly retryAfterMs: number }
   | { readonly kind: 'unknown-channel' }
   | { readonly kind: 'device-disabled' }
   | { readonly kind: 'full'; readonly depth: Depth; readonly retryAfterMs: number }
   | { readonly kind: 'conflict'; readonly id: CommandId }
+  | { readonly kind: 'unavailable'; readonly full: boolean }
+
+export interface BroadcastRequest {
+  readonly app: AppId
+  readonly tag: TagName
+  readonly command: BroadcastCommand
+  readonly ratePerSecond?: number
+  readonly stopAfterFailures?: number
+  readonly askedBy: KeyName
+  readonly idempotency?: { readonly key: string; readonly hash: string }
+}
+
+export type Broadcasted =
+  | { readonly kind: 'accepted'; readonly broadcast: Broadcast }
+  /** No device has it. */
+  | { readonly kind: 'unknown-tag' }
+  | { readonly kind: 'too-many'; readonly max: number }
+  | { readonly kind: 'busy'; readonly max: number; readonly retryAfterMs: number }
+  | { readonly kind: 'conflict'; readonly id: string }
+  | { readonly kind: 'limited'; readonly retryAfterMs: number }
   | { readonly kind: 'unavailable'; readonly full: boolean }
 
 export type CommandStatus =

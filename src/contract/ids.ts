@@ -16,6 +16,14 @@ export type LinkId = string
 export type NodeId = string
 /** Names an API key within its app. */
 export type KeyName = string
+/** Another name an app gives to exactly one device: an order number, a site and slot. */
+export type AliasName = string
+/** A name for many devices of an app. */
+export type TagName = string
+/** Names a webhook within its app. */
+export type WebhookName = string
+/** Names one broadcast within its app; made by us, an identifier. */
+export type BroadcastId = string
 
 /** What an app, device, channel, alias, tag or key may be called. */
 export const identifierPattern = '^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$'

@@ -1,5 +1,6 @@
 /** The words and the ports: everything the parts of Pike IoT know of each other. */
 export * from './adapter.ts'
+export * from './broadcast.ts'
 export * from './bus.ts'
 export * from './clock.ts'
 export * from './command.ts'
@@ -15,3 +16,6 @@ export * from './mailbox.ts'
 export * from './names.ts'
 export * from './position.ts'
 export * from './reasons.ts'
+export * from './shelf.ts'
+export * from './sla.ts'
+export * from './webhook.ts'

@@ -71,6 +71,57 @@ export const limits = {
   bodyMaxBytes: 128 * 1024,
   /** Unsynced changes waiting for the store. Above: new commands get `503`. */
   commitMaxPending: 100_000,
+  /** Apps, and keys of one app. More: `409`. */
+  appsMax: 1_000,
+  keysMax: 64,
+  /** Aliases of one app. More: `409`. */
+  aliasesMax: 1_000_000,
+  /** Bindings an alias remembers. The oldest go. */
+  aliasHistoryMax: 16,
+  /** How long an expired alias is still remembered; then it is purged. */
+  aliasKeptMs: 7 * 24 * 3_600_000,
+  /** Scheduled commands (`notBefore`) of one channel, and of all. At the bound: `429`. */
+  scheduledMaxCommands: 100,
+  scheduledMaxTotal: 100_000,
+  /** How far ahead `notBefore` may lie. Above: `400`. */
+  scheduleMaxMs: 30 * 24 * 3_600_000,
+  /** Devices of one broadcast. More: `409`. */
+  broadcastMaxDevices: 100_000,
+  /** Broadcasts that place members at once, over all apps. More: `429`. */
+  broadcastsMaxRunning: 100,
+  /** Broadcasts kept of one app. At the bound the oldest that is not running goes. */
+  broadcastsMaxKept: 1_000,
+  /** Commands of all running broadcasts on their way into the store. At the bound placing waits. */
+  broadcastMaxPending: 256,
+  /** Lines of one NDJSON call read and not yet answered. At the bound it is not read. */
+  linesMaxPending: 1_024,
+  /** NDJSON calls at once. Above: `503`. */
+  lineCallsMax: 256,
+  /** Webhooks of one app. More: `409`. */
+  webhooksMax: 16,
+  /** Requests of one webhook under way at once, each for its share of the devices. */
+  webhookLanes: 64,
+  /** Events of one webhook request. */
+  webhookBatchMaxEvents: 64,
+  webhookBatchMaxBytes: 256 * 1024,
+  /** Events of one webhook held in memory. At the bound its log is read on later. */
+  webhookHeldMaxBytes: 4 * 1_048_576,
+  /** A receiver must answer in this time. Above: the attempt has failed. */
+  webhookTimeoutMs: 15_000,
+  /** Delay between attempts, doubled each time, with jitter. */
+  webhookRetryMinMs: 1_000,
+  webhookRetryMaxMs: 300_000,
+  /** An event that failed and is older than this is set aside as a dead letter. */
+  webhookDeadAfterMs: 24 * 3_600_000,
+  /** Dead letters kept of one webhook. At the bound the oldest go. */
+  deadLettersMax: 10_000,
+  /** Event logs of all apps together. At the bound the oldest are purged before their age. */
+  eventsMaxBytes: 16 * 1_073_741_824,
+  /** The store. At the bound nothing new is accepted: `507`. */
+  storeMaxBytes: 64 * 1_073_741_824,
+  /** Apps, and device classes, told apart in service figures. Further ones are `other`. */
+  slaAppsMax: 20,
+  slaClassesMax: 5,
   /** The server looks at every channel with a session this often for what hints missed. */
   patrolMs: 40_000,
 } as const

@@ -37,6 +37,20 @@ export interface Mailbox {
   append(channel: ChannelId, command: Command, options: AppendOptions): Promise<Appended>
 
   /**
+   * Keep a command for later (rule 6): it is accepted and open, and has an id, but no place yet.
+   * When its time has come, or when it ends before, it is appended with `Command.scheduled` set:
+   * that moves it in one batch, counts it as accepted only once, and answers 'repeat' when it is
+   * not there to be moved any more. Resolves once durable, and never rejects.
+   */
+  schedule(channel: ChannelId, command: Command, options: ScheduleOptions): Promise<Scheduled>
+  /** Scheduled commands whose time has come, earliest first, at most `max`. Durable ones only. */
+  ripe(nowMs: number, max: number): Promise<readonly ScheduledCommand[]>
+  /** When the next scheduled command is due; Infinity for none. */
+  nextRipeMs(): number
+  /** The scheduled commands of a device. */
+  scheduled(device: DeviceKey): Promise<readonly ScheduledCommand[]>
+
+  /**
    * What the mailbox knows of a channel; makes nothing for one never used (all zero, no epochs).
    * Loads the channel's open commands into memory; `release` lets them go again.
    * Also makes the current epoch durable: after it, `epochs` holds one that appends will use.
@@ -79,7 +93,11 @@ export interface Mailbox {
    */
   settle(channel: ChannelId, settlement: Settlement, settled: (outcome: Settled) => void): void
 
-  /** A command, open or ended. The epoch must be the one it was numbered in. May answer at once. */
+  /**
+   * A command, open or ended. The epoch must be the one it was numbered in, or `scheduledEpoch` and
+   * the number it was scheduled with: then it is found wherever it is by now. While it waits for its
+   * time it is open, not `maybeSent`, its epoch and offset those. May answer at once.
+   */
   find(
     channel: ChannelId,
     epoch: Epoch,
@@ -113,13 +131,41 @@ export interface AppendOptions {
    * the same batch (rule 4). 0: no link, or it is not ready.
    */
   readonly intendUpTo: Offset
-  /** It ends as it is accepted, e.g. a `now` without a link: kept as history, never queued. */
+  /**
+   * It ends as it is accepted, e.g. a `now` without a link: kept as history, never queued. A
+   * scheduled command that is canceled ends this way too.
+   */
   readonly ended?: { readonly status: EndStatus; readonly reason: string }
+}
+
+export interface ScheduleOptions {
+  /** Scheduled commands of one channel, and of all. */
+  readonly maxCommands: number
+  readonly maxTotal: number
+  readonly idempotency?: { readonly key: string; readonly hash: string }
+}
+
+export type Scheduled =
+  | { readonly kind: 'kept'; readonly command: ScheduledCommand }
+  | { readonly kind: 'repeat'; readonly id: CommandId }
+  | { readonly kind: 'conflict'; readonly id: CommandId }
+  | { readonly kind: 'full'; readonly max: number }
+  | { readonly kind: 'unavailable'; readonly full: boolean }
+
+/** A command that waits for its time. */
+export interface ScheduledCommand extends Command {
+  readonly id: CommandId
+  readonly channel: ChannelId
+  readonly scheduled: number
+  readonly notBeforeMs: number
 }
 
 export type Appended =
   | { readonly kind: 'kept'; readonly command: KeptCommand }
-  /** The key was used before with this body: the command of then, whatever became of it. */
+  /**
+   * The key was used before with this body: the command of then, whatever became of it. So too for a
+   * scheduled command that is no longer waiting, and a broadcast's second command to one device.
+   */
   | { readonly kind: 'repeat'; readonly id: CommandId }
   /** The key was used before with another body. */
   | { readonly kind: 'conflict'; readonly id: CommandId }

@@ -62,6 +62,8 @@ export const endReasons = {
   'mailbox-full': 'the oldest of a full mailbox whose overflow is drop-oldest',
   collapsed: 'replaced by a newer command with the same collapse key',
   requested: 'canceled by a back end',
+  'device-disabled': 'the device was disabled when its turn in the broadcast came',
+  'unknown-channel': 'the device has no such channel',
 } as const
 
 export type EndReason = keyof typeof endReasons
