@@ -61,6 +61,8 @@ export function commandRoutes(app: App, context: ApiContext): void {
           'body-too-large',
           'unsupported-media-type',
           'mailbox-full',
+          'over-quota',
+          'schedule-full',
           'store-unavailable',
           'store-full',
         ],
@@ -86,7 +88,7 @@ export function commandRoutes(app: App, context: ApiContext): void {
       }
       const submit: SubmitRequest = {
         app: request.key.app,
-        device: params.device,
+        to: { device: params.device },
         channel: body.channel ?? mainChannel,
         name: body.name,
         payload: read.payload,
@@ -261,6 +263,12 @@ function refuseSubmit(
   switch (submitted.kind) {
     case 'unknown-device':
       return refuse(reply, 'unknown-device')
+    case 'unknown-alias':
+      return refuse(reply, 'unknown-alias')
+    case 'limited':
+      return refuse(reply, 'over-quota', undefined, submitted.retryAfterMs)
+    case 'schedule-full':
+      return refuse(reply, 'schedule-full', { max: submitted.max }, submitted.retryAfterMs)
     case 'unknown-channel':
       return badField(reply, 'body', '/channel', 'this device has no such channel')
     case 'device-disabled':

@@ -45,10 +45,40 @@ export const problems = {
     title: 'This app has no such device',
     advice: 'Register it with PUT /v1/devices/{device}, or mend the name.',
   },
+  'unknown-alias': {
+    status: 404,
+    title: 'Nobody has this alias',
+    advice: 'Bind it with PUT /v1/aliases/{alias}, or mend the name. It may have expired.',
+  },
+  'unknown-tag': {
+    status: 404,
+    title: 'No device has this tag',
+    advice: 'Give it to devices with PUT /v1/tags/{tag}/devices/{device}, or mend the name.',
+  },
   'unknown-command': {
     status: 404,
     title: 'This app has no such command',
     advice: 'Mend the id. What ended more than the retention ago is forgotten.',
+  },
+  'unknown-broadcast': {
+    status: 404,
+    title: 'This app has no such broadcast',
+    advice: 'Mend the id. The oldest are forgotten.',
+  },
+  'unknown-app': {
+    status: 404,
+    title: 'There is no such app',
+    advice: 'Make it with PUT /v1/apps/{app}, or mend the name.',
+  },
+  'unknown-key': {
+    status: 404,
+    title: 'This app has no such API key',
+    advice: 'Mend the name; GET /v1/apps/{app}/keys lists those there are.',
+  },
+  'unknown-webhook': {
+    status: 404,
+    title: 'This app has no such webhook',
+    advice: 'Make it with PUT /v1/webhooks/{webhook}, or mend the name.',
   },
   'request-timeout': {
     status: 408,
@@ -69,6 +99,46 @@ export const problems = {
     status: 409,
     title: 'The command can no longer be canceled',
     advice: 'It has ended or may have been sent; `commandStatus` says where it stands.',
+  },
+  'no-callback-secret': {
+    status: 409,
+    title: 'This app has no secret to sign callbacks with',
+    advice: 'Call POST /v1/webhooks/callbacks/secrets once and keep the secret; then send again.',
+  },
+  'too-many-devices': {
+    status: 409,
+    title: 'More devices have this tag than one broadcast takes',
+    advice: 'Nothing was kept. Use tags of fewer devices, or POST /v1/commands.',
+  },
+  'limit-reached': {
+    status: 409,
+    title: 'There are as many of these as may be',
+    advice: '`limit` names the bound, `max` its value. Remove some first.',
+  },
+  'app-not-empty': {
+    status: 409,
+    title: 'This app still has devices',
+    advice: 'Remove its devices first.',
+  },
+  'app-protected': {
+    status: 409,
+    title: 'This app cannot be removed',
+    advice: 'Neither `default` nor the app of the key you call with can be.',
+  },
+  'key-exists': {
+    status: 409,
+    title: 'This API key exists, and its text cannot be changed',
+    advice: 'Leave out `key` to change its scopes, or make a key of another name.',
+  },
+  'own-key': {
+    status: 409,
+    title: 'Nobody can revoke or demote the key they call with',
+    advice: 'Use another administrator key.',
+  },
+  'reserved-name': {
+    status: 409,
+    title: 'This name is reserved',
+    advice: 'Choose another name.',
   },
   'cursor-gone': {
     status: 410,
@@ -93,13 +163,34 @@ export const problems = {
   },
   'unsupported-media-type': {
     status: 415,
-    title: 'The body is not declared as JSON',
-    advice: 'Send `Content-Type: application/json`.',
+    title: 'The body is not declared as anything this call takes',
+    advice: 'Send the `Content-Type` that /openapi.json names; mostly application/json.',
   },
   'mailbox-full': {
     status: 429,
     title: "The device's mailbox is full",
     advice: 'Nothing was kept. Try again after Retry-After, with the same Idempotency-Key.',
+  },
+  'schedule-full': {
+    status: 429,
+    title: 'As many commands are scheduled as may be',
+    advice: 'Nothing was kept. Try again after Retry-After, with the same Idempotency-Key.',
+  },
+  'over-quota': {
+    status: 429,
+    title: "Over this app's quota",
+    advice:
+      'Nothing was kept. Try again after Retry-After, with the same Idempotency-Key; POST /v1/commands waits by itself.',
+  },
+  'too-many-broadcasts': {
+    status: 429,
+    title: 'As many broadcasts are running as may be',
+    advice: 'Nothing was kept. Try again after Retry-After, with the same Idempotency-Key.',
+  },
+  'too-many-wrong-keys': {
+    status: 429,
+    title: 'Too many wrong API keys from this address',
+    advice: 'Mend the key; try again after Retry-After. A right key is let through at once.',
   },
   'headers-too-large': {
     status: 431,
@@ -120,8 +211,8 @@ export const problems = {
   },
   'too-many-streams': {
     status: 503,
-    title: 'As many event streams are open as may be',
-    advice: 'Try again after Retry-After, or read pages.',
+    title: 'As many streams of this kind are open as may be',
+    advice: 'Try again after Retry-After; read pages instead of a stream, join NDJSON calls.',
   },
   'not-ready': {
     status: 503,

@@ -62,7 +62,7 @@ test('every field reaches the gateway in its own unit', async () => {
   assert.equal(Buffer.from(payload).toString(), 'null')
   assert.deepEqual(rest, {
     app: 'default',
-    device: 'SZ-0042',
+    to: { device: 'SZ-0042' },
     channel: 'media',
     name: 'öffnen',
     contentType: 'application/json',
