@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto'
 import type {
+  AliasRecord,
   AppId,
   AppRecord,
   ChannelId,
@@ -13,6 +14,7 @@ import type {
   KeptEvent,
   KeyRecord,
   Offset,
+  WebhookRecord,
 } from '../../contract/index.ts'
 import { epochsKept } from '../../contract/index.ts'
 
@@ -37,6 +39,10 @@ export interface MemoryDisk {
   readonly apps: Map<AppId, AppRecord>
   readonly devices: Map<AppId, Map<string, DeviceRecord>>
   readonly keys: Map<AppId, Map<string, KeyRecord>>
+  readonly aliases: Map<AppId, Map<string, AliasRecord>>
+  readonly webhooks: Map<AppId, Map<string, WebhookRecord>>
+  /** By path. */
+  readonly shelf: Map<string, string>
 }
 
 /** The record of one channel. */
@@ -97,6 +103,9 @@ export const makeDisk = (): MemoryDisk => ({
   apps: new Map(),
   devices: new Map(),
   keys: new Map(),
+  aliases: new Map(),
+  webhooks: new Map(),
+  shelf: new Map(),
 })
 
 /** A backup. Never clean: what was accepted after it was taken is missing from it (rule 13). */

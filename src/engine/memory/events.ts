@@ -53,18 +53,27 @@ export class MemoryEvents implements Events {
     }
   }
 
-  purge(beforeMs: number): Promise<number> {
+  async find(app: AppId, id: EventId): Promise<KeptEvent | undefined> {
+    return this.#commits.look(() =>
+      this.#disk.logs.get(app)?.events.find((event) => event.id === id),
+    )
+  }
+
+  purge(
+    beforeMs: number,
+    { app, maxBytes }: { readonly app?: AppId; readonly maxBytes?: number } = {},
+  ): Promise<number> {
     return this.#commits.kept(() => {
       let count = 0
-      for (const log of this.#disk.logs.values()) {
-        const young = log.events.findIndex((event) => event.atMs >= beforeMs)
-        const old = young === -1 ? log.events.length : young
-        log.events.splice(0, old)
-        log.purged += old
-        count += old
+      const { logs } = this.#disk
+      for (const log of app === undefined ? logs.values() : [logs.get(app)]) {
+        while (log?.events[0] !== undefined && log.events[0].atMs < beforeMs) {
+          this.#forgetOldest(log)
+          count += 1
+        }
       }
-      this.#purged(beforeMs)
-      return count
+      if (app === undefined) this.#purged(beforeMs)
+      return maxBytes === undefined ? count : count + this.#shrink(maxBytes)
     })
   }
 
@@ -84,6 +93,33 @@ export class MemoryEvents implements Events {
     if (events.length === 0) return
     this.#fresh = []
     for (const listener of this.#listeners) listener(events)
+  }
+
+  /** Forget the oldest over all logs. */
+  #shrink(maxBytes: number): number {
+    const logs = [...this.#disk.logs.values()]
+    const sizes = logs.flatMap((log) => log.events.map(bytesOf))
+    let bytes = sizes.reduce((sum, size) => sum + size, 0)
+    let count = 0
+    while (bytes > maxBytes) {
+      const heads = logs.filter((log) => log.events.length > 0)
+      const log = heads.reduce((a, b) => (b.events[0]!.atMs < a.events[0]!.atMs ? b : a))
+      bytes -= bytesOf(this.#forgetOldest(log))
+      count += 1
+    }
+    return count
+  }
+
+  /** With the outcome it tells: the history of a command grows old with the event of its end. */
+  #forgetOldest(log: Log): KeptEvent {
+    const event = log.events.shift()!
+    log.purged += 1
+    if (event.kind === 'command.ended') {
+      const { channel, offset, id } = event.ended
+      const ended = this.#disk.boxes.get(channel)?.ended
+      if (ended?.get(offset)?.command.id === id) ended.delete(offset)
+    }
+    return event
   }
 
   #page(app: AppId, query: EventQuery): EventPage {
@@ -123,6 +159,13 @@ export class MemoryEvents implements Events {
 
 const eventId = (epoch: number, sequence: number): EventId =>
   `${epoch.toString(36)}-${sequence.toString(36).padStart(10, '0')}`
+
+/** About what it takes; the rest of it is small. */
+const bytesOf = (event: KeptEvent): number => {
+  const { payload } = 'payload' in event ? event : { payload: undefined }
+  const reply = 'reply' in event ? event.reply : undefined
+  return 128 + (payload?.length ?? 0) + (reply?.payload.length ?? 0)
+}
 
 const matches = (event: KeptEvent, query: EventQuery): boolean =>
   (query.device === undefined || query.device === event.device) &&

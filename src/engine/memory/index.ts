@@ -9,6 +9,7 @@ import { copyDisk, makeDisk, startOn } from './disk.ts'
 import { MemoryEvents } from './events.ts'
 import { MemoryMailbox } from './mailbox.ts'
 import { MemoryNames } from './names.ts'
+import { MemoryShelf } from './shelf.ts'
 
 export type { MemoryDisk } from './disk.ts'
 export { copyDisk, makeDisk } from './disk.ts'
@@ -32,6 +33,7 @@ export class MemoryEngine implements Engine {
   readonly mailbox: MemoryMailbox
   readonly events: MemoryEvents
   readonly names: MemoryNames
+  readonly shelf: MemoryShelf
   readonly directory: MemoryDirectory
   readonly bus: MemoryBus
   /** After `close`, hand it to the next engine to see a restart. */
@@ -51,6 +53,7 @@ export class MemoryEngine implements Engine {
       ...limits,
     })
     this.names = new MemoryNames(disk, this.#commits)
+    this.shelf = new MemoryShelf(disk, this.#commits)
     this.directory = new MemoryDirectory(disk, this.node)
     this.bus = new MemoryBus(this.node)
   }

@@ -1,4 +1,6 @@
 import type {
+  AliasName,
+  AliasRecord,
   AppId,
   AppRecord,
   DeviceId,
@@ -6,9 +8,15 @@ import type {
   KeyName,
   KeyRecord,
   Names,
+  TagName,
+  WebhookName,
+  WebhookRecord,
 } from '../../contract/index.ts'
 import type { Commits } from './commits.ts'
 import type { MemoryDisk } from './disk.ts'
+import { pageOf } from './pages.ts'
+
+const snapshotChunk = 1_000
 
 export class MemoryNames implements Names {
   readonly #disk: MemoryDisk
@@ -24,8 +32,14 @@ export class MemoryNames implements Names {
   }
 
   putDevice(record: DeviceRecord): Promise<void> {
-    const copy = structuredClone(record)
-    return this.#commits.kept(() => put(this.#disk.devices, copy.app, copy.device, copy))
+    return this.putDevices([record])
+  }
+
+  putDevices(records: readonly DeviceRecord[]): Promise<void> {
+    const copies = structuredClone(records)
+    return this.#commits.kept(() => {
+      for (const copy of copies) put(this.#disk.devices, copy.app, copy.device, copy)
+    })
   }
 
   removeDevice(app: AppId, device: DeviceId): Promise<boolean> {
@@ -36,16 +50,62 @@ export class MemoryNames implements Names {
     app: AppId,
     query: { readonly after?: DeviceId; readonly limit: number },
   ): Promise<{ readonly items: readonly DeviceRecord[]; readonly next: DeviceId | undefined }> {
-    const { after = '', limit } = query
-    const following = [...(this.#disk.devices.get(app)?.values() ?? [])]
-      .filter((record) => record.device > after)
-      .sort((a, b) => (a.device < b.device ? -1 : 1))
-    const items = following.slice(0, limit)
-    return { items, next: following.length > limit ? items.at(-1)?.device : undefined }
+    return pageOf(this.#disk.devices.get(app)?.values() ?? [], ({ device }) => device, query)
   }
 
   async deviceCount(app: AppId): Promise<number> {
     return this.#disk.devices.get(app)?.size ?? 0
+  }
+
+  async tagged(
+    app: AppId,
+    tag: TagName,
+    query: { readonly after?: DeviceId; readonly limit: number },
+  ): Promise<{ readonly items: readonly DeviceId[]; readonly next: DeviceId | undefined }> {
+    return pageOf(this.#tagged(app, tag), (device) => device, query)
+  }
+
+  async *snapshot(app: AppId, tag: TagName): AsyncIterable<readonly DeviceId[]> {
+    const all = this.#tagged(app, tag).sort()
+    for (let at = 0; at < all.length; at += snapshotChunk) yield all.slice(at, at + snapshotChunk)
+  }
+
+  alias(app: AppId, alias: AliasName): AliasRecord | undefined {
+    return this.#disk.aliases.get(app)?.get(alias)
+  }
+
+  putAlias(record: AliasRecord): Promise<void> {
+    const copy = structuredClone(record)
+    return this.#commits.kept(() => put(this.#disk.aliases, copy.app, copy.alias, copy))
+  }
+
+  removeAlias(app: AppId, alias: AliasName): Promise<boolean> {
+    return this.#commits.kept(() => this.#disk.aliases.get(app)?.delete(alias) ?? false)
+  }
+
+  async aliases(
+    app: AppId,
+    query: { readonly after?: AliasName; readonly limit: number },
+  ): Promise<{ readonly items: readonly AliasRecord[]; readonly next: AliasName | undefined }> {
+    return pageOf(this.#disk.aliases.get(app)?.values() ?? [], ({ alias }) => alias, query)
+  }
+
+  async aliasCount(app: AppId): Promise<number> {
+    return this.#disk.aliases.get(app)?.size ?? 0
+  }
+
+  purgeAliases(expiredBeforeMs: number): Promise<number> {
+    return this.#commits.kept(() => {
+      let count = 0
+      for (const aliases of this.#disk.aliases.values()) {
+        for (const { alias, expiresAtMs } of aliases.values()) {
+          if (expiresAtMs === undefined || expiresAtMs >= expiredBeforeMs) continue
+          aliases.delete(alias)
+          count += 1
+        }
+      }
+      return count
+    })
   }
 
   async app(app: AppId): Promise<AppRecord | undefined> {
@@ -60,6 +120,19 @@ export class MemoryNames implements Names {
     const copy = structuredClone(record)
     return this.#commits.kept(() => {
       this.#disk.apps.set(copy.app, copy)
+    })
+  }
+
+  /** One that has devices stays as it is. */
+  removeApp(app: AppId): Promise<boolean> {
+    return this.#commits.kept(() => {
+      const { apps, devices, keys, aliases, webhooks, shelf } = this.#disk
+      if (!apps.has(app) || (devices.get(app)?.size ?? 0) > 0) return false
+      for (const all of [devices, keys, aliases, webhooks]) all.delete(app)
+      for (const path of shelf.keys()) {
+        if (path.startsWith(`webhooks/${app}/`)) shelf.delete(path)
+      }
+      return apps.delete(app)
     })
   }
 
@@ -81,6 +154,26 @@ export class MemoryNames implements Names {
 
   removeKey(app: AppId, name: KeyName): Promise<boolean> {
     return this.#commits.kept(() => this.#disk.keys.get(app)?.delete(name) ?? false)
+  }
+
+  webhooks(app?: AppId): readonly WebhookRecord[] {
+    const all = this.#disk.webhooks
+    const asked = app === undefined ? [...all.values()] : [all.get(app) ?? new Map<never, never>()]
+    return asked.flatMap((ofApp) => [...ofApp.values()])
+  }
+
+  putWebhook(record: WebhookRecord): Promise<void> {
+    const copy = structuredClone(record)
+    return this.#commits.kept(() => put(this.#disk.webhooks, copy.app, copy.name, copy))
+  }
+
+  removeWebhook(app: AppId, name: WebhookName): Promise<boolean> {
+    return this.#commits.kept(() => this.#disk.webhooks.get(app)?.delete(name) ?? false)
+  }
+
+  #tagged(app: AppId, tag: TagName): DeviceId[] {
+    const records = [...(this.#disk.devices.get(app)?.values() ?? [])]
+    return records.filter(({ tags }) => tags.includes(tag)).map(({ device }) => device)
   }
 }
 
