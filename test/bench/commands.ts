@@ -122,7 +122,7 @@ const settleMaxMs = 30_000
 /** Every accepted command must have its outcome, `delivered`, by the gateway's own count. */
 export async function checkOutcomes(
   gateway: BenchGateway,
-  runs: readonly CommandsRun[],
+  runs: readonly Pick<CommandsRun, 'accepted'>[],
 ): Promise<{ readonly text: string; readonly accepted: number }> {
   const wanted = runs.reduce((sum, run) => sum + run.accepted, 0)
   const untilMs = performance.now() + settleMaxMs

@@ -29,7 +29,9 @@ export const commitsBetween = (from: Commits, to: Commits): Commits => ({
 })
 
 /** What lies in the gateway's store, by kind of record. */
-export async function recordsOf(side: OurSide): Promise<Readonly<Record<string, Kept>>> {
+export async function recordsOf(
+  side: Pick<OurSide, 'folder'>,
+): Promise<Readonly<Record<string, Kept>>> {
   const worker = new Worker<StoreAnswers>('store.ts', cores.load)
   try {
     return await worker.ask('look', join(side.folder, 'level'))

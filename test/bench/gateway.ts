@@ -7,11 +7,16 @@ import { cores, pinnedNode } from './machine.ts'
 export interface BenchGateway {
   readonly pid: number
   readonly key: string
+  /** From starting the process to its ready line. */
+  readonly readyMs: number
   readonly ports: { readonly api: number; readonly pike: number }
   /** /metrics: `name` or `name{label="value"}` -> value. */
   metrics(): Promise<ReadonlyMap<string, number>>
   get(path: string): Promise<unknown>
+  put(path: string, body: object, key?: string): Promise<unknown>
   stop(): Promise<void>
+  /** SIGKILL; resolves when it is gone. */
+  kill(): Promise<void>
 }
 
 const key = 'bench-key-0123456789abcdefghijklmnop'
@@ -22,8 +27,10 @@ const stopMaxMs = 20_000
 export async function startGateway(
   dataDir: string,
   nodeArgs: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
 ): Promise<BenchGateway> {
   const [command, ...pinning] = pinnedNode(cores.server)
+  const spawnedMs = performance.now()
   const child = spawn(command, [...pinning, ...nodeArgs, ...pikeCommand(), 'serve'], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
@@ -35,6 +42,7 @@ export async function startGateway(
       PIKE_TLS_PORT: 'off',
       PIKE_DEVICE_HOST: '127.0.0.1',
       PIKE_LOG_LEVEL: 'warn',
+      ...env,
     },
   })
   const kill = (): void => void child.kill('SIGKILL')
@@ -53,9 +61,11 @@ export async function startGateway(
       resolve({ api: port('api'), pike: port('pike') })
     })
   })
-  const fetched = async (path: string): Promise<Response> => {
+  const readyMs = performance.now() - spawnedMs
+  const fetched = async (path: string, body?: object, as = key): Promise<Response> => {
     const answer = await fetch(`http://127.0.0.1:${ports.api}${path}`, {
-      headers: { authorization: `Bearer ${key}` },
+      headers: { authorization: `Bearer ${as}`, 'content-type': 'application/json' },
+      ...(body !== undefined && { method: 'PUT', body: JSON.stringify(body) }),
     })
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
     return answer
@@ -63,6 +73,7 @@ export async function startGateway(
   return {
     pid: child.pid!,
     key,
+    readyMs,
     ports,
     async metrics() {
       return parseMetrics(await (await fetched('/metrics')).text())
@@ -70,11 +81,19 @@ export async function startGateway(
     async get(path) {
       return (await fetched(path)).json()
     },
+    async put(path, body, as) {
+      return (await fetched(path, body, as)).json()
+    },
     async stop() {
       child.kill('SIGTERM')
       const late = setTimeout(kill, stopMaxMs)
       await exited
       clearTimeout(late)
+      process.off('exit', kill)
+    },
+    async kill() {
+      kill()
+      await exited
       process.off('exit', kill)
     },
   }

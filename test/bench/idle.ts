@@ -111,7 +111,7 @@ const heapOf = async (gateway: BenchGateway): Promise<number> =>
   (await gateway.metrics()).get('nodejs_heap_size_used_bytes') ?? Number.NaN
 
 /** Garbage is collected some seconds after a process has fallen silent. */
-async function settledRss(pid: number): Promise<number> {
+export async function settledRss(pid: number): Promise<number> {
   let least = Number.POSITIVE_INFINITY
   const untilMs = performance.now() + settleMaxMs
   for (let calm = 0; calm < settledAfter * 4 && performance.now() < untilMs; calm++) {

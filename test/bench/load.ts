@@ -1,6 +1,16 @@
+import { createServer } from 'node:net'
 import { type CommandsAsked, CommandsLoad, type CommandsRun } from './commands-load.ts'
 import { type EventsAsked, type EventsRun, runEvents } from './events-load.ts'
 import { HttpConnection, registration } from './http-connection.ts'
+import {
+  type DrainAsked,
+  type DrainRun,
+  drain,
+  type LinesAsked,
+  LinesLoad,
+  type LinesRun,
+  registerMany,
+} from './lines-load.ts'
 import { type BenchDevice, connectDevices, deviceName, deviceSecret } from './pike-device.ts'
 import { answerQuestions } from './worker.ts'
 
@@ -48,17 +58,20 @@ const answers = {
     port,
     count,
     from = 0,
+    app,
   }: {
     port: number
     count: number
     from?: number
+    app?: string
   }): Promise<number> {
     const fromMs = performance.now()
-    const more = await connectDevices(port, from, count, (device) => {
+    const prepare = (device: BenchDevice): void => {
       device.onLost = (_, why) => {
         if (lostDevices++ === 0) console.error(`a device was cut off: ${why}`)
       }
-    })
+    }
+    const more = await connectDevices(port, from, count, prepare, app)
     devices.push(...more)
     return performance.now() - fromMs
   },
@@ -80,6 +93,56 @@ const answers = {
   commands: (asked: CommandsAsked): Promise<CommandsRun> => back!.run(asked),
 
   events: (asked: EventsAsked): Promise<EventsRun> => runEvents(devices, asked),
+
+  /** Devices 0 to count, in one call. @returns how many a second. */
+  registerMany: (asked: { port: number; key: string; count: number }): Promise<number> =>
+    registerMany(asked.port, asked.key, asked.count),
+
+  /** One NDJSON call or more, to the devices connected here; none: to absent ones. */
+  lines: (asked: LinesAsked): Promise<LinesRun> => new LinesLoad(asked, devices).run(),
+
+  /** Connects the devices for which commands wait. */
+  drain: (asked: DrainAsked): Promise<DrainRun> => drain(asked, devices),
+
+  /** ms from connecting one device, for which commands wait, to its first command. */
+  async firstDelivery({ port, index }: { port: number; index: number }): Promise<number> {
+    const fromMs = performance.now()
+    const first = new Promise<number>((resolve, reject) => {
+      void connectDevices(port, index, 1, (device) => {
+        devices.push(device)
+        device.onCommand = () => resolve(performance.now() - fromMs)
+      }).catch(reject)
+    })
+    return first
+  },
+
+  /** Devices that come and go all the time, for so long. @returns how often. */
+  async churn(asked: {
+    port: number
+    app: string
+    from: number
+    seconds: number
+  }): Promise<number> {
+    const untilMs = performance.now() + asked.seconds * 1000
+    let count = 0
+    while (performance.now() < untilMs) {
+      const some = await connectDevices(asked.port, asked.from, 8, () => {}, asked.app)
+      for (const device of some) device.close()
+      count += some.length
+    }
+    return count
+  },
+
+  /** A receiver that takes every request and never answers. @returns its port. */
+  async blackHole(): Promise<number> {
+    const server = createServer((socket) => socket.on('error', () => {}).resume())
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    return (server.address() as { port: number }).port
+  },
+
+  closeDevices(): void {
+    for (const device of devices.splice(0)) device.close()
+  },
 
   /** Devices cut off since the last time this was asked. */
   lostDevices(): number {

@@ -3,9 +3,12 @@ import { commandsPart } from './commands.ts'
 import { eventsPart } from './events.ts'
 import { idlePart } from './idle.ts'
 import { latencyPart } from './latency.ts'
+import { absentPart, linesPart } from './lines.ts'
 import { describeMachine } from './machine.ts'
+import { noisyPart } from './noisy.ts'
 import { type Options, readOptions, usage, WrongOptions } from './options.ts'
 import { profilePart } from './profile.ts'
+import { startPart } from './start.ts'
 import { storePart } from './store-part.ts'
 
 async function main(options: Options): Promise<void> {
@@ -18,8 +21,12 @@ async function main(options: Options): Promise<void> {
   if (has('store')) await storePart(options)
   const saturated = has('commands') ? await commandsPart(options) : undefined
   if (has('latency')) await latencyPart(options, saturated)
+  if (has('lines')) await linesPart(options)
+  if (has('absent')) await absentPart(options)
   if (has('events')) await eventsPart(options)
   if (has('idle')) await idlePart(options)
+  if (has('start')) await startPart(options)
+  if (has('noisy')) await noisyPart(options)
   if (has('codec')) {
     console.log()
     await codecBench()

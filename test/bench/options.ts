@@ -1,6 +1,17 @@
 import { parseArgs } from 'node:util'
 
-export const partNames = ['commands', 'events', 'latency', 'idle', 'codec', 'store'] as const
+export const partNames = [
+  'commands',
+  'lines',
+  'absent',
+  'events',
+  'latency',
+  'idle',
+  'start',
+  'noisy',
+  'codec',
+  'store',
+] as const
 export type PartName = (typeof partNames)[number]
 
 export interface Options {

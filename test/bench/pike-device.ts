@@ -20,6 +20,7 @@ const bindingsMax = 64
  */
 export class BenchDevice {
   readonly index: number
+  readonly app: string
   /** Called with the payload of each command; the bytes are gone afterwards. */
   onCommand: ((device: BenchDevice, payload: Uint8Array) => void) | undefined
   /** Called with the last sequence kept. */
@@ -36,8 +37,9 @@ export class BenchDevice {
   #offset = 0
   #offsetAcknowledged = 0
 
-  constructor(index: number) {
+  constructor(index: number, app: string = defaultApp) {
     this.index = index
+    this.app = app
   }
 
   /** Resolves with WELCOME. */
@@ -98,7 +100,7 @@ export class BenchDevice {
       version: 1,
       capabilities: capability.batch | capability.bindings,
       channelNumber: 0,
-      app: '',
+      app: this.app,
       device: deviceName(this.index),
       channel: 'main',
       nonce: randomBytes(nonceBytes),
@@ -164,7 +166,7 @@ export class BenchDevice {
 
   async #prove(kdf: 'hkdf' | 'scrypt', challenge: Buffer): Promise<void> {
     const secret = deviceSecret(this.index)
-    const keys = await deriveKeys(secret, defaultApp, deviceName(this.index), kdf)
+    const keys = await deriveKeys(secret, this.app, deviceName(this.index), kdf)
     const proof = makeProof(keys, Buffer.concat([this.#hello!, challenge]))
     this.#socket!.write(
       this.#encoder.encode({ type: 'auth', channelNumber: 0, method: 'proof', proof }),
@@ -178,8 +180,9 @@ export async function connectDevices(
   from: number,
   count: number,
   prepare: (device: BenchDevice) => void,
+  app: string = defaultApp,
 ): Promise<BenchDevice[]> {
-  const devices = Array.from({ length: count }, (_, index) => new BenchDevice(from + index))
+  const devices = Array.from({ length: count }, (_, index) => new BenchDevice(from + index, app))
   for (const device of devices) prepare(device)
   let next = 0
   const lane = async (): Promise<void> => {
