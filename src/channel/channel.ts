@@ -102,6 +102,11 @@ export class Channel {
     return this.#window.get(offset)?.command
   }
 
+  /** The same, with when it was written to this link. */
+  out(offset: Offset): Out | undefined {
+    return this.#window.get(offset)
+  }
+
   /** A reply to this one is being kept: no later acknowledgement of it needs anything. */
   replying(offset: Offset, nowMs: number): void {
     this.liveness.touch(nowMs)

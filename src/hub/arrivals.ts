@@ -5,15 +5,18 @@ import type {
   Claim,
   Clock,
   DeviceKey,
+  DeviceRecord,
   Engine,
   Head,
   Hello,
   Limits,
   Link,
+  Offset,
 } from '../contract/index.ts'
 import { channelId, channelParts, deviceOf } from '../contract/index.ts'
-import { type Attachment, unavailableRetryMs } from './attachment.ts'
+import { type Attachment, type Figures, unavailableRetryMs } from './attachment.ts'
 import { hasChannel } from './router.ts'
+import type { Sla } from './sla.ts'
 import { Takeovers } from './takeovers.ts'
 
 /** What an arrival needs of the hub. */
@@ -24,7 +27,8 @@ export interface House {
   readonly running: boolean
   log(event: string, fields: Record<string, unknown>): void
   attached(channel: ChannelId): Attachment | undefined
-  settleIn(claim: Claim, link: Link, channel: Channel): Attachment
+  settleIn(claim: Claim, link: Link, channel: Channel, figures: Figures): Attachment
+  readonly service: Sla
 }
 
 /**
@@ -64,13 +68,14 @@ export class Arrivals {
 
   async attach(link: Link, hello: Hello): Promise<Attached> {
     const channel = channelId(hello.app, hello.device, hello.channel)
+    const asked: Asked = { atMs: this.#house.clock.nowMs(), device: undefined }
     this.#newest.set(channel, link)
     try {
       return (
-        (await this.#refusal(channel, hello)) ??
+        (await this.#refusal(channel, hello, asked)) ??
         this.#outrun(channel, link) ??
         this.#fence(channel, link) ??
-        (await this.#enter(channel, link, hello))
+        (await this.#enter(channel, link, hello, asked))
       )
     } catch (error) {
       this.#house.log('attach.failed', { channel, error: String(error) })
@@ -80,8 +85,8 @@ export class Arrivals {
     }
   }
 
-  async #enter(channel: ChannelId, link: Link, hello: Hello): Promise<Attached> {
-    const { engine, clock, limits } = this.#house
+  async #enter(channel: ChannelId, link: Link, hello: Hello, asked: Asked): Promise<Attached> {
+    const { engine, clock, limits, service } = this.#house
     // What the older session still had on its way settles first: "last kept" must be true (rule 15).
     await engine.flushed()
     const head = await this.#open(channel, hello)
@@ -98,7 +103,12 @@ export class Arrivals {
       uplinkEpoch: hello.uplinkEpoch,
     }
     const live = new Channel(channel, head, arrival, limits, clock.nowMs())
-    return { kind: 'session', session: this.#house.settleIn(claim, link, live) }
+    const figures = {
+      tally: service.tally(hello.app, link.protocol, asked.device?.attributes.class),
+      askedAtMs: asked.atMs,
+      resumedPast: resumedPast(head, live.position.offset),
+    }
+    return { kind: 'session', session: this.#house.settleIn(claim, link, live, figures) }
   }
 
   /** A device beyond the end of the current epoch: this store was put back, unnoticed (rule 13). */
@@ -124,11 +134,12 @@ export class Arrivals {
     return this.#house.engine.state === 'ready' ? undefined : unavailable
   }
 
-  async #refusal(channel: ChannelId, hello: Hello): Promise<Attached | undefined> {
+  async #refusal(channel: ChannelId, hello: Hello, asked: Asked): Promise<Attached | undefined> {
     const { engine, clock } = this.#house
     const closed = this.#closed()
     if (closed !== undefined) return closed
     const device = await engine.names.device(hello.app, hello.device)
+    asked.device = device
     if (device === undefined || device.disabled) return { kind: 'refused', reason: 'unauthorized' }
     if (!hasChannel(device, hello.channel)) return { kind: 'refused', reason: 'unknown-channel' }
     const heldMs = this.#takeovers.heldMs(channel, clock.nowMs())
@@ -152,6 +163,24 @@ export class Arrivals {
     this.#house.log('session.conflict', { channel, peers: [older.link.peer, link.peer] })
     return { kind: 'refused', reason: 'conflict', retryAfterMs: holdMs }
   }
+}
+
+/** An arrival as service figures see it: since when, and of whom once that is known. */
+interface Asked {
+  readonly atMs: number
+  device: DeviceRecord | undefined
+}
+
+/** When commands were written whose device comes back standing past them; see `settleArrival`. */
+function resumedPast(head: Head, start: Offset): Map<Offset, number> | undefined {
+  let past: Map<Offset, number> | undefined
+  for (const { offset, sentAtMs, deliveredAtMs } of head.open) {
+    if (offset > start) break
+    if (sentAtMs === undefined || deliveredAtMs !== undefined) continue
+    past ??= new Map()
+    past.set(offset, sentAtMs)
+  }
+  return past
 }
 
 function keepaliveMs(limits: Limits, askedMs = limits.keepaliveDefaultMs): number {

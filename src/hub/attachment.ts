@@ -15,6 +15,7 @@ import type {
   Uplink,
 } from '../contract/index.ts'
 import type { Deadlines, Sleeper } from './deadlines.ts'
+import { type Tally, tallyAcknowledged } from './sla.ts'
 import { Uplinks } from './uplinks.ts'
 
 /** While the store is away, devices are asked to come back after this. */
@@ -31,6 +32,15 @@ export interface Host {
   /** The device went quiet, or spoke again. */
   suspicion(attachment: Attachment): void
   readonly counts: HubCounts
+}
+
+/** What an attachment brings along for service figures. */
+export interface Figures {
+  readonly tally: Tally
+  /** When its link asked to be attached. */
+  readonly askedAtMs: number
+  /** When commands were written that its device came back standing past; undefined for none. */
+  readonly resumedPast: Map<Offset, number> | undefined
 }
 
 export interface HubCounts {
@@ -52,18 +62,24 @@ export class Attachment implements Session, Sleeper {
   readonly link: Link
   readonly claim: Claim
   readonly attachedAtMs: number
+  readonly tally: Tally
   heapIndex = -1
   armedAtMs = 0
 
   readonly #channel: Channel
   readonly #host: Host
   readonly #uplinks: Uplinks
+  readonly #askedAtMs: number
+  readonly #resumedPast: Map<Offset, number> | undefined
   #over = false
   #performing = false
   #suspect = false
 
-  constructor(host: Host, claim: Claim, link: Link, channel: Channel) {
+  constructor(host: Host, claim: Claim, link: Link, channel: Channel, figures: Figures) {
     this.#host = host
+    this.tally = figures.tally
+    this.#askedAtMs = figures.askedAtMs
+    this.#resumedPast = figures.resumedPast
     this.claim = claim
     this.link = link
     this.#channel = channel
@@ -112,6 +128,7 @@ export class Attachment implements Session, Sleeper {
 
   start(): void {
     if (this.#over) return
+    this.tally.channelAvailable(this.#now - this.#askedAtMs)
     this.#channel.pump.start()
     this.#perform()
   }
@@ -212,9 +229,9 @@ export class Attachment implements Session, Sleeper {
 
   /** What a settlement of this channel changed is kept. */
   kept(changes: readonly Change[], intendUpTo: Offset | undefined): void {
-    if (this.#over) return
+    tallyAcknowledged(this.tally, this.#channel, this.#resumedPast, changes)
     this.#channel.pump.settled(changes, intendUpTo)
-    this.#perform()
+    if (!this.#over) this.#perform()
   }
 
   #perform(): void {
@@ -262,6 +279,8 @@ export class Attachment implements Session, Sleeper {
 
   #deliver(command: OpenCommand, repeated: boolean): void {
     const nowMs = this.#now
+    // Once, however often it is written.
+    if (!command.maybeSent) this.tally.downlinks++
     const answer = this.link.deliver({ command, repeated })
     this.#host.mailbox.sent(this.channel, command.offset, nowMs)
     this.#host.counts.delivered++

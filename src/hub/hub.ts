@@ -22,19 +22,27 @@ import type {
   Link,
   Presence,
   Reason,
+  SlaSeries,
   SubmitRequest,
   Submitted,
   Verifier,
 } from '../contract/index.ts'
 import { deviceKey, deviceOf, limits, locateCommand } from '../contract/index.ts'
 import { Arrivals, type House } from './arrivals.ts'
-import { Attachment, type Host, type HubCounts, unavailableRetryMs } from './attachment.ts'
+import {
+  Attachment,
+  type Figures,
+  type Host,
+  type HubCounts,
+  unavailableRetryMs,
+} from './attachment.ts'
 import { Deadlines } from './deadlines.ts'
 import { explain } from './explain.ts'
 import { Overdue } from './overdue.ts'
 import { Patrol } from './patrol.ts'
 import { Presences } from './presences.ts'
 import { openStatus, type Roads, Router } from './router.ts'
+import { Sla } from './sla.ts'
 import { Verifiers } from './verifiers.ts'
 import { Waiters } from './waiters.ts'
 
@@ -59,6 +67,7 @@ export class Hub implements Core, Gateway, Host, House, Roads {
   readonly limits: Limits
   readonly mailbox
   readonly deadlines: Deadlines
+  readonly service: Sla
   readonly counts: HubCounts = { delivered: 0, repeated: 0, uplinks: 0, duplicates: 0, probes: 0 }
 
   readonly #log: (event: string, fields: Record<string, unknown>) => void
@@ -80,6 +89,7 @@ export class Hub implements Core, Gateway, Host, House, Roads {
     this.#log = options.log ?? (() => {})
     this.mailbox = this.engine.mailbox
     this.deadlines = new Deadlines(this.clock)
+    this.service = new Sla(this.limits)
     const { names, events } = this.engine
     this.#router = new Router(names, this.mailbox, this.clock, this.limits, this)
     this.#waiters = new Waiters(this.clock, this.limits.waitersMax)
@@ -140,8 +150,8 @@ export class Hub implements Core, Gateway, Host, House, Roads {
     this.#log(event, fields)
   }
 
-  settleIn(claim: Claim, link: Link, channel: Channel): Attachment {
-    const attachment = new Attachment(this, claim, link, channel)
+  settleIn(claim: Claim, link: Link, channel: Channel, figures: Figures): Attachment {
+    const attachment = new Attachment(this, claim, link, channel, figures)
     this.#live.set(channel.id, attachment)
     this.#presences.attached(attachment, this.clock.nowMs())
     return attachment
@@ -277,6 +287,10 @@ export class Hub implements Core, Gateway, Host, House, Roads {
       waiters: this.#waiters.size,
       deadlines: this.deadlines.size,
     }
+  }
+
+  sla(): readonly SlaSeries[] {
+    return this.service.all()
   }
 
   async #find(app: AppId, id: CommandId): Promise<Found | undefined> {

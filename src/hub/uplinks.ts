@@ -3,6 +3,7 @@ import { replied } from '../channel/index.ts'
 import type {
   Change,
   DeviceReply,
+  EndedCommand,
   Found,
   NewEvent,
   Offset,
@@ -11,10 +12,12 @@ import type {
 } from '../contract/index.ts'
 import { channelParts } from '../contract/index.ts'
 import type { Host } from './attachment.ts'
+import type { Tally } from './sla.ts'
 
 /** The attachment these uplinks come through. */
 interface Through {
   readonly isOver: boolean
+  readonly tally: Tally
   kept(changes: readonly Change[], intendUpTo: Offset | undefined): void
 }
 
@@ -48,6 +51,7 @@ export class Uplinks {
     }
     const about = this.#about()
     const events: NewEvent[] = []
+    let counted = 0
     for (const uplink of uplinks) {
       this.#host.counts.uplinks++
       if (this.#channel.judge(uplink) !== 'fresh') {
@@ -55,10 +59,11 @@ export class Uplinks {
         continue
       }
       const { name, payload, contentType, stamp, maybeRepeat } = uplink
+      if (maybeRepeat !== true) counted++ // nobody knows whether the first one came
       events.push({ kind: 'event', ...about, name, payload, contentType, stamp, maybeRepeat })
     }
     // Even where nothing is new the answer waits its turn: the first copy may still be on its way.
-    this.#keep({ changes: [], events, uplinks: this.#channel.keptUplinks }, settled)
+    this.#keep({ changes: [], events, uplinks: this.#channel.keptUplinks }, settled, counted)
   }
 
   reply(reply: DeviceReply, settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void): void {
@@ -138,25 +143,36 @@ export class Uplinks {
     const { status, reason, payload, contentType, stamp } = reply
     const answer = { status, reason, payload, contentType }
     const uplinks = stamp === undefined ? undefined : this.#channel.keptUplinks
+    const counted = stamp === undefined && answered(found) ? 0 : 1
     if (found.kind === 'ended') {
       // Outcomes never change (rule 8).
       const event: NewEvent = { kind: 'command.late', ...about, proof: 'reply', reply: answer }
       const late = [{ offset: reply.offset, step: { status, reason, late: true, atMs } }] as const
-      this.#keep({ changes: [], late, events: [event], uplinks }, settled)
+      this.#keep({ changes: [], late, events: [event], uplinks }, settled, counted)
       return
     }
     // Command's end, reply event and cursor are one batch (rule 16).
     const event: NewEvent = { kind: 'reply', ...about, reply: answer, stamp }
     const change = replied(found.command, answer, atMs)
     if (!over) this.#channel.replying(reply.offset, atMs)
-    this.#keep({ changes: [change], events: [event], uplinks }, settled)
+    this.#keep({ changes: [change], events: [event], uplinks }, settled, counted)
   }
 
-  #keep(settlement: Settlement, settled: (outcome: 'kept' | 'unavailable') => void): void {
-    const intendUpTo = this.#through.isOver ? undefined : this.#channel.pump.intendAhead
+  /** @param counted how many uplinks this is for service figures: repeats are none. */
+  #keep(
+    settlement: Settlement,
+    settled: (outcome: 'kept' | 'unavailable') => void,
+    counted = 0,
+  ): void {
+    const { isOver, tally } = this.#through
+    const receivedAtMs = this.#host.clock.nowMs()
+    const intendUpTo = isOver ? undefined : this.#channel.pump.intendAhead
+    tally.uplinks += counted
     this.#host.mailbox.settle(this.#channel.id, { ...settlement, intendUpTo }, (outcome) => {
       settled(outcome)
-      if (outcome === 'kept') this.#through.kept(settlement.changes, intendUpTo)
+      if (outcome !== 'kept') return
+      if (counted > 0) tally.uplinksKept(counted, this.#host.clock.nowMs() - receivedAtMs)
+      if (!isOver) this.#through.kept(settlement.changes, intendUpTo)
     })
   }
 
@@ -165,5 +181,12 @@ export class Uplinks {
     return { app, device, channel, atMs: this.#host.clock.nowMs() }
   }
 }
+
+/** Has a reply to it been kept before? */
+const answered = (found: Found): boolean =>
+  found.kind === 'ended' && (found.command.reply !== undefined || lateReply(found.command))
+
+const lateReply = ({ timeline }: EndedCommand): boolean =>
+  timeline.some(({ late, status }) => late === true && status !== 'delivered')
 
 const ignore = (): void => {}
