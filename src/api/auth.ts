@@ -10,6 +10,9 @@ type Hook = (request: FastifyRequest, reply: FastifyReply, done: () => void) => 
 /** What an `Authorization` header's key is kept as. */
 export const keyHash = (key: string): string => hash('sha256', key, 'hex')
 
+const mayDo = ({ scopes }: KeyRecord, scope: Scope): boolean =>
+  scopes.includes(scope) || scopes.includes('admin')
+
 /**
  * Who calls: looked up by the hash of the key, so comparing takes no secret and leaks no time.
  * Hooks are made once a scope; everything after them sees only the key's own app.
@@ -38,7 +41,7 @@ export class Auth {
         refuse(reply, 'unauthorized')
         return
       }
-      if (!key.scopes.includes(scope) && !key.scopes.includes('admin')) {
+      if (!mayDo(key, scope)) {
         reply.header('www-authenticate', `Bearer error="insufficient_scope", scope="${scope}"`)
         refuse(reply, 'forbidden', { detail: `needs the scope ${scope}`, scope })
         return
@@ -48,10 +51,11 @@ export class Auth {
     }
   }
 
-  /** Is this key still what it was? For calls that last. */
-  stillValid(key: KeyRecord): boolean {
+  /** Is this key still somebody, and may it still do this? For calls that last. */
+  stillValid(key: KeyRecord, scope?: Scope): boolean {
     const now = this.#names.keyByHash(key.hash)
-    return now !== undefined && now.app === key.app && now.name === key.name
+    if (now === undefined || now.app !== key.app || now.name !== key.name) return false
+    return scope === undefined || mayDo(now, scope)
   }
 
   #keyOf(header: string | undefined): KeyRecord | undefined {

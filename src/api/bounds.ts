@@ -35,6 +35,17 @@ export const apiBounds = {
   streamHeartbeatMs: 15_000,
   /** A reader that takes nothing for this long loses its stream; it may resume where it was. */
   streamStalledMs: 60_000,
+  /** Events looked at for one page that is filtered by tag; then it ends, and `next` goes on. */
+  tagScanMaxEvents: 10_000,
+  /** Devices registered in one batch of the store. */
+  registerBatchMaxDevices: 500,
+  /** Short device secrets stretched at once. The others wait. */
+  slowSecretsMax: 2,
+  /** An API key that an administrator chooses. Outside: `400`. */
+  keyMinChars: 22,
+  keyMaxChars: 256,
+  /** Backups under way at once. Above: `503`. */
+  backupsMax: 1,
   /** A part of a path. Longer: `414`. */
   pathPartMaxChars: 512,
   /** The headers of a request. Above: `408`. */

@@ -77,6 +77,26 @@ export const DeviceList = Type.Object(
   { title: 'DevicePage' },
 )
 export const DeviceListQuery = Type.Object(
-  { after: Type.Optional(Identifier), limit: pageLimit },
+  { after: Type.Optional(Identifier), limit: pageLimit, tag: Type.Optional(Identifier) },
   closed,
 )
+
+export const NewSecret = Type.Object(
+  {
+    device: Identifier,
+    secret: Type.String({ description: 'shown this once' }),
+    credentials: Type.Integer({ description: 'secrets that are valid now' }),
+  },
+  { title: 'NewSecret' },
+)
+/** Some clients send `{}` where there is nothing to say. */
+export const EmptyBody = Type.Object({}, closed)
+
+/** Why a body that fits its schema is no device all the same. */
+export function deviceFault(body: DevicePut): { path: string; message: string } | undefined {
+  const { attributes } = body
+  if (attributes === undefined) return undefined
+  if (Buffer.byteLength(JSON.stringify(attributes)) <= apiBounds.attributesMaxBytes)
+    return undefined
+  return { path: '/attributes', message: `is over ${apiBounds.attributesMaxBytes} bytes of JSON` }
+}

@@ -1,18 +1,25 @@
-import type { AppId, Credential, DeviceId, DeviceRecord } from '../contract/index.ts'
+import type { DeviceRecord } from '../contract/index.ts'
 import { makeCredential, makeSecret } from '../secrets/secrets.ts'
 import { apiBounds } from './bounds.ts'
 import type { ApiContext, App } from './context.ts'
-import { Device, DeviceList, DeviceListQuery, DevicePut } from './device-schemas.ts'
+import { type DeviceRecords, rotated } from './device-records.ts'
+import {
+  Device,
+  DeviceList,
+  DeviceListQuery,
+  DevicePut,
+  deviceFault,
+  EmptyBody,
+  NewSecret,
+} from './device-schemas.ts'
 import { badField, refuse } from './problems.ts'
 import { DevicePath } from './schemas.ts'
-import { Turns } from './turns.ts'
 import { deviceView } from './views.ts'
 
 /** /v1/devices: who exists, and how each is doing. */
-export function deviceRoutes(app: App, context: ApiContext): void {
+export function deviceRoutes(app: App, context: ApiContext, records: DeviceRecords): void {
   const { names, gateway, auth } = context
   const onRequest = auth.scope('devices')
-  const turns = new Turns()
 
   const view = async (record: DeviceRecord, secret?: string) =>
     deviceView(
@@ -43,26 +50,16 @@ export function deviceRoutes(app: App, context: ApiContext): void {
       config: { problems: ['invalid-request', 'store-unavailable', 'store-full'] },
     },
     async (request, reply) => {
-      const { body } = request
+      const { body, key } = request
       const { device } = request.params
-      const tenant = request.key.app
-      if (
-        body.attributes !== undefined &&
-        Buffer.byteLength(JSON.stringify(body.attributes)) > apiBounds.attributesMaxBytes
-      ) {
-        const message = `is over ${apiBounds.attributesMaxBytes} bytes of JSON`
-        return badField(reply, 'body', '/attributes', message) as never
-      }
+      const fault = deviceFault(body)
+      if (fault !== undefined) return badField(reply, 'body', fault.path, fault.message) as never
+      const wanted = await records.prepare(key.app, device, body)
+      const [put] = await records.put(key, [wanted])
+      const { record, isNew, secret } = put!
       reply.header('cache-control', 'no-store')
-      return turns.take(`${tenant}/${device}`, async () => {
-        const before = await names.device(tenant, device)
-        const made = before === undefined && body.secret === undefined ? makeSecret() : undefined
-        const record = await changed(context, tenant, device, before, body, made ?? body.secret)
-        await names.putDevice(record)
-        if (record.disabled) gateway.refuseDevice(tenant, device)
-        if (before === undefined) reply.code(201).header('location', `/v1/devices/${device}`)
-        return view(record, made)
-      })
+      if (isNew) reply.code(201).header('location', `/v1/devices/${device}`)
+      return view(record, secret)
     },
   )
 
@@ -90,7 +87,7 @@ export function deviceRoutes(app: App, context: ApiContext): void {
     {
       onRequest,
       schema: {
-        summary: 'Devices in order of name',
+        summary: 'Devices in order of name, all or those that have a tag',
         tags: ['devices'],
         querystring: DeviceListQuery,
         response: { 200: DeviceList },
@@ -98,11 +95,12 @@ export function deviceRoutes(app: App, context: ApiContext): void {
       config: { problems: ['invalid-request'] },
     },
     async (request) => {
-      const { after, limit = apiBounds.pageItems } = request.query
-      const page = await names.devices(request.key.app, {
-        limit,
-        ...(after !== undefined && { after }),
-      })
+      const { after, limit = apiBounds.pageItems, tag } = request.query
+      const query = { limit, ...(after !== undefined && { after }) }
+      const page =
+        tag === undefined
+          ? await names.devices(request.key.app, query)
+          : await withTag(context, request.key.app, tag, query)
       return {
         items: await Promise.all(page.items.map((record) => view(record))),
         next: page.next ?? null,
@@ -127,42 +125,82 @@ export function deviceRoutes(app: App, context: ApiContext): void {
       },
     },
     async (request, reply) => {
-      const { device } = request.params
-      const tenant = request.key.app
-      const removed = await turns.take(`${tenant}/${device}`, () =>
-        gateway.removeDevice(tenant, device),
-      )
+      const removed = await records.remove(request.key.app, request.params.device)
       return removed ? reply.code(204).send() : refuse(reply, 'unknown-device')
+    },
+  )
+
+  app.post(
+    '/v1/devices/:device/secrets',
+    {
+      onRequest,
+      preValidation: (request, _reply, done) => {
+        request.body ??= {}
+        done()
+      },
+      schema: {
+        summary: 'Give a device a new secret; the one before stays valid',
+        description:
+          'The first half of a rotation. Once the device has changed over, DELETE /v1/devices/{device}/secrets/older.',
+        tags: ['devices'],
+        params: DevicePath,
+        body: EmptyBody,
+        response: { 201: NewSecret },
+      },
+      config: {
+        problems: ['invalid-request', 'unknown-device', 'store-unavailable', 'store-full'],
+      },
+    },
+    async (request, reply) => {
+      const { key, params } = request
+      const secret = makeSecret()
+      const credential = await makeCredential(secret, key.app, params.device)
+      const record = await records.change(key, params.device, (before) => ({
+        ...before,
+        credentials: rotated(before.credentials, credential),
+      }))
+      if (record === undefined) return refuse(reply, 'unknown-device') as never
+      reply.code(201).header('cache-control', 'no-store')
+      return { device: record.device, secret, credentials: record.credentials.length }
+    },
+  )
+
+  app.delete(
+    '/v1/devices/:device/secrets/older',
+    {
+      onRequest,
+      schema: {
+        summary: 'End a rotation: only the newest secret stays valid',
+        description: 'What is connected already stays so. Repeating it changes nothing.',
+        tags: ['devices'],
+        params: DevicePath,
+        response: { 200: Device },
+      },
+      config: {
+        problems: ['invalid-request', 'unknown-device', 'store-unavailable', 'store-full'],
+      },
+    },
+    async (request, reply) => {
+      const record = await records.change(request.key, request.params.device, (before) =>
+        before.credentials.length < 2
+          ? before
+          : { ...before, credentials: before.credentials.slice(0, 1) },
+      )
+      if (record === undefined) return refuse(reply, 'unknown-device') as never
+      return view(record)
     },
   )
 }
 
-/** The record after a PUT. */
-async function changed(
-  { clock }: ApiContext,
-  app: AppId,
-  device: DeviceId,
-  before: DeviceRecord | undefined,
-  body: DevicePut,
-  secret: string | undefined,
-): Promise<DeviceRecord> {
-  const now = clock.nowMs()
-  return {
-    app,
-    device,
-    disabled: body.disabled ?? before?.disabled ?? false,
-    tags: body.tags ?? before?.tags ?? [],
-    attributes: body.attributes ?? before?.attributes ?? {},
-    channels: body.channels ?? before?.channels ?? {},
-    credentials:
-      secret === undefined
-        ? before!.credentials
-        : rotated(before?.credentials ?? [], await makeCredential(secret, app, device)),
-    createdAtMs: before?.createdAtMs ?? now,
-    changedAtMs: now,
-  }
+/** The records behind a page of a tag. What lost the tag meanwhile is not shown. */
+async function withTag(
+  { names }: ApiContext,
+  app: string,
+  tag: string,
+  query: { readonly after?: string; readonly limit: number },
+) {
+  const page = await names.tagged(app, tag, query)
+  const records = await Promise.all(page.items.map((device) => names.device(app, device)))
+  const items = records.filter((record) => record?.tags.includes(tag) === true) as DeviceRecord[]
+  return { items, next: page.next }
 }
-
-/** Rule 31: the new one first, the one before beside it; giving the same again changes nothing. */
-const rotated = (before: readonly Credential[], next: Credential): readonly Credential[] =>
-  [next, ...before.filter(({ storedKey }) => storedKey !== next.storedKey)].slice(0, 2)

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { endStatuses, eventKinds, limits } from '../contract/index.ts'
+import { endStatuses, eventKinds, identifierPattern, limits } from '../contract/index.ts'
 import { closed, Identifier, pageLimit, payloadFields, ReplyStatus, Step, Time } from './schemas.ts'
 
 export const eventIdPattern = '^[0-9a-z]{1,7}-[0-9a-z]{10}$'
@@ -17,6 +17,12 @@ export const EventsQuery = Type.Object(
       }),
     ),
     device: Type.Optional(Identifier),
+    tag: Type.Optional(
+      Type.String({
+        pattern: identifierPattern,
+        description: 'Only of devices that have this tag by the time it is read.',
+      }),
+    ),
     type: Type.Optional(
       Type.Array(Type.String(), {
         maxItems: 16,

@@ -8,9 +8,12 @@ import { eventJson } from './event-view.ts'
 import { jsonMediaType } from './payload.ts'
 import { badField, refuse } from './problems.ts'
 import { EventStream } from './stream.ts'
+import { keepTagged, readKept } from './tag-filter.ts'
 
 type Query = Static<typeof EventsQuery>
-type Filter = Pick<EventQuery, 'device' | 'kinds'>
+interface Filter extends Pick<EventQuery, 'device' | 'kinds'> {
+  readonly tag?: string
+}
 
 const eventId = new RegExp(eventIdPattern)
 const known = new Set<string>(eventKinds)
@@ -54,6 +57,7 @@ export function eventRoutes(app: App, context: ApiContext): void {
       const filter: Filter = {
         ...(query.device !== undefined && { device: query.device }),
         ...(kinds !== undefined && { kinds: kinds as EventKind[] }),
+        ...(query.tag !== undefined && { tag: query.tag }),
       }
       if (request.headers.accept?.includes(streamMediaType) === true)
         return stream(context, streams, request, reply as unknown as FastifyReply, query, filter)
@@ -101,12 +105,15 @@ async function page(
 
 /** One read; or, up to `untilMs`, as many as it takes to find something. */
 async function readHeld(
-  { events, feed, clock, holds }: ApiContext,
+  { events, names, feed, clock, holds }: ApiContext,
   request: FastifyRequest,
   reply: FastifyReply,
-  { untilMs, ...query }: EventQuery & { readonly untilMs: number },
+  { untilMs, tag, ...query }: EventQuery & Filter & { readonly untilMs: number },
 ): Promise<EventPage> {
   const { app } = request.key
+  const keep = tag === undefined ? undefined : keepTagged(names, app, tag)
+  const read = (asked: EventQuery) =>
+    keep === undefined ? events.read(app, asked) : readKept(events, app, asked, keep)
   let gone = false
   let wake: (() => void) | undefined
   const leave = () => {
@@ -120,7 +127,7 @@ async function readHeld(
   }
   for (let after = query.after; ; ) {
     const version = feed.version(app)
-    const found = await events.read(app, after === undefined ? query : { ...query, after })
+    const found = await read(after === undefined ? query : { ...query, after })
     const over = gone || holds.closed || clock.nowMs() >= untilMs
     if (found.kind === 'gone' || found.items.length > 0 || over) return found
     after = found.next
@@ -136,8 +143,9 @@ async function stream(
   query: Query,
   filter: Filter,
 ): Promise<FastifyReply> {
-  const { events, feed, clock, auth, limits } = context
+  const { events, names, feed, clock, auth, limits } = context
   const { key } = request
+  const { tag, ...logFilter } = filter
   const last = request.headers['last-event-id']
   if (last !== undefined && last !== '' && !(typeof last === 'string' && eventId.test(last)))
     return badField(reply, 'header', '/last-event-id', 'is no event id')
@@ -161,12 +169,13 @@ async function stream(
   })
   const opened: EventStream = new EventStream(reply.raw, {
     app: key.app,
-    filter,
+    filter: logFilter,
+    ...(tag !== undefined && { keep: keepTagged(names, key.app, tag) }),
     after,
     events,
     feed,
     clock,
-    allowed: () => auth.stillValid(key),
+    allowed: () => auth.stillValid(key, 'events'),
     ended: () => streams.delete(opened),
   })
   streams.add(opened)

@@ -1,13 +1,20 @@
+import { aliasRoutes } from './aliases.ts'
+import { appRoutes } from './apps.ts'
 import { Auth } from './auth.ts'
+import { backupRoutes } from './backup.ts'
 import { commandRoutes } from './commands.ts'
 import type { ApiContext, ApiDeps, App } from './context.ts'
+import { DeviceRecords } from './device-records.ts'
 import { deviceRoutes } from './devices.ts'
 import { eventRoutes } from './events.ts'
 import { Feed } from './feed.ts'
 import { healthRoutes } from './health.ts'
 import { Holds } from './holds.ts'
+import { keyRoutes } from './keys.ts'
 import { describeApi } from './openapi.ts'
 import { createServer } from './server.ts'
+import { tagRoutes } from './tags.ts'
+import { Tenants } from './tenants.ts'
 
 export { keyHash } from './auth.ts'
 export type { ApiDeps, App } from './context.ts'
@@ -33,7 +40,14 @@ export async function createApi(deps: ApiDeps): Promise<App> {
   const context: ApiContext = { ...deps, auth, holds, feed }
   const app = createServer(deps, holds)
   await describeApi(app, deps.version)
-  deviceRoutes(app, context)
+  const tenants = new Tenants(auth)
+  const records = new DeviceRecords(context, tenants)
+  deviceRoutes(app, context, records)
+  aliasRoutes(app, context, tenants)
+  tagRoutes(app, context, records)
+  appRoutes(app, context, tenants)
+  keyRoutes(app, context, tenants)
+  backupRoutes(app, context)
   commandRoutes(app, context)
   eventRoutes(app, context)
   healthRoutes(app, context)

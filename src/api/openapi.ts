@@ -28,8 +28,10 @@ export async function describeApi(app: App, version: string): Promise<void> {
       },
       tags: [
         { name: 'devices', description: 'who exists' },
+        { name: 'names', description: 'other names of devices: aliases and tags' },
         { name: 'commands', description: 'what shall be done, and what became of it' },
         { name: 'events', description: 'what devices say, and outcomes' },
+        { name: 'apps', description: "tenants and their keys; with an administrator's key" },
         { name: 'operation', description: 'for who runs it; no key needed' },
       ],
       components: {
@@ -42,6 +44,7 @@ export async function describeApi(app: App, version: string): Promise<void> {
     transform: ({ schema, url, route }) => {
       const config = (route.config ?? {}) as {
         problems?: readonly ProblemName[]
+        takes?: Json
         responses?: Json
       }
       const named = [...(config.problems ?? []), ...(url.startsWith('/v1/') ? everywhere : [])]
@@ -49,6 +52,7 @@ export async function describeApi(app: App, version: string): Promise<void> {
         url,
         schema: {
           ...schema,
+          ...(config.takes && { body: taken(config.takes) }),
           ...(url.startsWith('/v1/') && { headers: headersOf(url, String(route.method)) }),
           response: {
             ...described((schema as { response?: Json } | undefined)?.response),
@@ -104,6 +108,11 @@ function headersOf(url: string, method: string): Json | undefined {
   }
   return undefined
 }
+
+/** A body that is a stream: the schema is that of one line, as OpenAPI 3.1 has no word for it. */
+const taken = (media: Json): Json => ({
+  content: Object.fromEntries(Object.entries(media).map(([type, schema]) => [type, { schema }])),
+})
 
 const texts: Readonly<Record<string, string>> = { 200: 'As asked', 201: 'Made', 202: 'Kept, open' }
 

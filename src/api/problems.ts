@@ -203,6 +203,11 @@ export const problems = {
     advice:
       'The log says more. A command may have been kept: repeat with the same Idempotency-Key.',
   },
+  'not-supported': {
+    status: 501,
+    title: 'This gateway cannot do that',
+    advice: 'Its store does not offer it; with PIKE_ENGINE=level it does.',
+  },
   'store-unavailable': {
     status: 503,
     title: 'The store cannot be written at the moment',

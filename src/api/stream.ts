@@ -4,10 +4,13 @@ import { apiBounds } from './bounds.ts'
 import { eventJson } from './event-view.ts'
 import type { Feed } from './feed.ts'
 import { problemJson } from './problems.ts'
+import type { Keep } from './tag-filter.ts'
 
 export interface StreamOptions {
   readonly app: AppId
   readonly filter: Pick<EventQuery, 'device' | 'kinds'>
+  /** Which of these to tell, where the log cannot know. */
+  readonly keep?: Keep
   /** The stream tells what lies behind it. */
   readonly after: EventId
   readonly events: Pick<Events, 'read'>
@@ -87,7 +90,7 @@ export class EventStream {
 
   /** @returns whether more lies there already. */
   async #readOnce(): Promise<boolean> {
-    const { events, app, filter } = this.#options
+    const { events, app, filter, keep } = this.#options
     const page = await events.read(app, {
       ...filter,
       after: this.#cursor,
@@ -100,8 +103,10 @@ export class EventStream {
       this.#end()
       return false
     }
+    const items = keep === undefined ? page.items : await keep(page.items)
+    if (this.#ended) return false
     let chunk = ''
-    for (const event of page.items) {
+    for (const event of items) {
       chunk += `id: ${event.id}\nevent: ${event.kind}\ndata: ${eventJson(event)}\n\n`
       if (chunk.length < apiBounds.streamChunkBytes) continue
       this.#cursor = event.id

@@ -1,0 +1,67 @@
+import type {
+  AppId,
+  DeviceId,
+  EventPage,
+  EventQuery,
+  Events,
+  KeptEvent,
+  Names,
+  TagName,
+} from '../contract/index.ts'
+import { apiBounds } from './bounds.ts'
+
+export type Keep = (events: readonly KeptEvent[]) => Promise<readonly KeptEvent[]>
+
+/** Those of devices that have the tag now. The log does not know tags: they change, it does not. */
+export function keepTagged(names: Pick<Names, 'device'>, app: AppId, tag: TagName): Keep {
+  return async (events) => {
+    const has = new Map<DeviceId, boolean>()
+    const kept: KeptEvent[] = []
+    for (const event of events) {
+      let fits = has.get(event.device)
+      if (fits === undefined) {
+        const found = names.device(app, event.device)
+        const record = found instanceof Promise ? await found : found
+        fits = record?.tags.includes(tag) === true
+        has.set(event.device, fits)
+      }
+      if (fits) kept.push(event)
+    }
+    return kept
+  }
+}
+
+/**
+ * A page of what `keep` leaves. Where that is little, many events are looked at and few found: it
+ * ends after `tagScanMaxEvents`, perhaps empty, and `next` goes on from there.
+ */
+export async function readKept(
+  events: Pick<Events, 'read'>,
+  app: AppId,
+  query: EventQuery,
+  keep: Keep,
+): Promise<EventPage> {
+  const items: KeptEvent[] = []
+  let { after } = query
+  for (let looked = 0; ; ) {
+    const page = await events.read(app, {
+      ...query,
+      ...(after !== undefined && { after }),
+      limit: apiBounds.pageItems,
+    })
+    if (page.kind === 'gone') {
+      // Purged under our hands: what was found is told first, and the next call hears of it.
+      if (items.length === 0) return page
+      return { kind: 'page', items, next: items.at(-1)!.id, caughtUp: false }
+    }
+    for (const event of await keep(page.items)) {
+      items.push(event)
+      if (items.length < query.limit) continue
+      if (event === page.items.at(-1)) return { ...page, items }
+      return { kind: 'page', items, next: event.id, caughtUp: false }
+    }
+    looked += page.items.length
+    if (page.caughtUp || looked >= apiBounds.tagScanMaxEvents) return { ...page, items }
+    after = page.next
+  }
+}
