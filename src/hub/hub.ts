@@ -281,7 +281,7 @@ export class Hub implements Core, Gateway, Host, House, Roads {
       devices_online: this.#presences.online,
       commands_written_total: this.counts.delivered,
       commands_rewritten_total: this.counts.repeated,
-      uplinks_total: this.counts.uplinks,
+      uplinks_arrived_total: this.counts.uplinks,
       uplinks_duplicate_total: this.counts.duplicates,
       probes_total: this.counts.probes,
       waiters: this.#waiters.size,

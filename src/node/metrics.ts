@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Registry } from 'prom-client'
-import type { Counts } from '../contract/index.ts'
+import { type Counts, endStatuses, type Limits, type SlaSeries } from '../contract/index.ts'
+import { slaText } from './sla-text.ts'
 
 /** Somebody who counts: names in snake case with their unit, read when asked. */
 export interface FigureSource {
@@ -16,6 +17,8 @@ export interface FigureSource {
 export class Metrics {
   readonly #registry = new Registry()
   readonly #sources: FigureSource[] = []
+  #sla: () => readonly SlaSeries[] = () => []
+  #limits = ''
   readonly #counts: () => Promise<ReadonlyMap<string, Counts>>
 
   /** @param counts of every app, by its name. */
@@ -28,6 +31,19 @@ export class Metrics {
     this.#sources.push(source)
   }
 
+  /** Service figures: counters and histograms by app, protocol and class. */
+  addSla(sla: () => readonly SlaSeries[]): void {
+    this.#sla = sla
+  }
+
+  /** So that a rule or a panel can say how near to its bound something is. */
+  addLimits(limits: Limits): void {
+    const families = new Families()
+    for (const [limit, value] of Object.entries(limits))
+      families.add('pike_limit', { limit }, value)
+    this.#limits = families.text()
+  }
+
   /** Prometheus text, as of now. */
   async scrape(): Promise<{ contentType: string; body: string }> {
     const families = new Families()
@@ -38,13 +54,14 @@ export class Metrics {
     for (const [app, counts] of await this.#counts()) {
       families.add('pike_commands_accepted_total', { app }, counts.accepted)
       families.add('pike_commands_open', { app }, counts.open)
-      for (const [status, count] of Object.entries(counts.ended))
-        families.add('pike_commands_ended_total', { app, status }, count)
+      // Each status from the start: the first of its kind must be an increase too.
+      for (const status of endStatuses)
+        families.add('pike_commands_ended_total', { app, status }, counts.ended[status] ?? 0)
       families.add('pike_commands_unaccounted', { app }, unaccounted(counts))
     }
     return {
       contentType: this.#registry.contentType,
-      body: `${await this.#registry.metrics()}\n${families.text()}`,
+      body: `${await this.#registry.metrics()}\n${families.text()}${slaText(this.#sla())}${this.#limits}`,
     }
   }
 }

@@ -122,6 +122,8 @@ export class Node {
     const metrics = new Metrics(() => countsOf(engine))
     metrics.add({ prefix: 'pike_engine_', figures: () => engine.figures() })
     metrics.add({ prefix: 'pike_', figures: () => hub.figures() })
+    metrics.addSla(() => hub.sla())
+    metrics.addLimits(limits)
 
     const listeners: Listener[] = []
     for (const adapter of adapters) {
