@@ -50,10 +50,29 @@ export const apiBounds = {
   pathPartMaxChars: 512,
   /** The headers of a request. Above: `408`. */
   headersTimeoutMs: 10_000,
-  /** A whole request. Above: `408`. */
+  /** A whole body. Above: `408`. Calls line by line may last. */
   requestTimeoutMs: 20_000,
-  /** How often the two above are looked at. */
+  /** A call line by line in which nothing moves. Above: it ends where it stands. */
+  lineIdleTimeoutMs: 60_000,
+  /** How often the three above are looked at. */
   timeoutsCheckMs: 2_000,
+  /** Bodies on their way into memory, together; of one app half. Above: `429`. */
+  bodiesMaxBytes: 64 * 1_048_576,
+  /** Bytes of one NDJSON call's unanswered lines. At the bound it is not read. */
+  linesPendingMaxBytes: 1_048_576,
+  /** Lines of one NDJSON call taken in one go; then it is the turn of others. */
+  linesPerTurn: 128,
+  /** A callback URL. Longer: `400`. */
+  callbackMaxChars: 2_048,
+  /** Callback URLs of which is remembered whether they are called, and for how long. */
+  callbacksKnownMax: 1_000,
+  callbackKnownMs: 10_000,
+  /** Devices a second of a broadcast. More: `400`. */
+  broadcastRateMax: 10_000,
+  /** Wrong API keys a minute from one address. Above: `429` instead of `401`. */
+  wrongKeysPerMinute: 100,
+  /** Addresses of which wrong keys are counted. At the bound the oldest is forgotten. */
+  wrongKeyAddressesMax: 10_000,
   /** An idle connection between two calls. Above: closed. */
   keepAliveTimeoutMs: 72_000,
   /** A connection on which nothing moves, beyond the longest wait. Above: closed. */

@@ -63,6 +63,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The problems this call may answer with, for /openapi.json. */
     problems?: readonly ProblemName[]
+    /** Bodies that are read as they come, by media type, with what one item of them is; for /openapi.json. */
+    takes?: Readonly<Record<string, object>>
     /** Responses that are not serialised by schema, for /openapi.json. */
     responses?: Readonly<Record<number, object>>
   }

@@ -187,6 +187,11 @@ export const problems = {
     title: 'As many broadcasts are running as may be',
     advice: 'Nothing was kept. Try again after Retry-After, with the same Idempotency-Key.',
   },
+  'too-many-bodies': {
+    status: 429,
+    title: 'More bodies are on their way here than there is room for',
+    advice: 'Nothing was kept. Send fewer at once; try again after Retry-After.',
+  },
   'too-many-wrong-keys': {
     status: 429,
     title: 'Too many wrong API keys from this address',
@@ -256,6 +261,14 @@ export interface Said {
   readonly [member: string]: unknown
 }
 
+/** A refusal as a value, for what is answered in more than one way. */
+export interface Refusal {
+  readonly problem: ProblemName
+  readonly said?: Said | undefined
+  /** Where trying again later may help. */
+  readonly retryAfterMs?: number | undefined
+}
+
 export const problemMediaType = 'application/problem+json'
 
 export const problemJson = (name: ProblemName, said?: Said): string =>
@@ -296,14 +309,19 @@ export function refuse(
     .send(problemJson(name, said))
 }
 
+export const refuseWith = (reply: object, { problem, said, retryAfterMs }: Refusal): FastifyReply =>
+  refuse(reply, problem, said, retryAfterMs)
+
+/** One field at fault. */
+export const fieldRefusal = (where: FieldError['in'], path: string, message: string): Refusal => ({
+  problem: 'invalid-request',
+  said: { detail: `${where} ${path}: ${message}`, errors: [{ in: where, path, message }] },
+})
+
 /** One field at fault. */
 export const badField = (
   reply: object,
   where: FieldError['in'],
   path: string,
   message: string,
-): FastifyReply =>
-  refuse(reply, 'invalid-request', {
-    detail: `${where} ${path}: ${message}`,
-    errors: [{ in: where, path, message }],
-  })
+): FastifyReply => refuseWith(reply, fieldRefusal(where, path, message))

@@ -55,12 +55,13 @@ export class OpenApiCheck {
     const type = String(answer.headers['content-type']).split(';', 1)[0]!
     assert.ok(Object.hasOwn(content, type), `${where} as ${type} is not documented`)
     if (!type.endsWith('json')) return
-    const body: unknown = JSON.parse(answer.payload)
     const validate = this.#validator(`${where} ${type}`, content[type]!.schema)
-    assert.ok(
-      validate(body),
-      `${where}: ${this.#ajv.errorsText(validate.errors)}: ${answer.payload}`,
-    )
+    // Of a stream of lines each is a value of the schema.
+    const values = type === 'application/x-ndjson' ? lines(answer.payload) : [answer.payload]
+    for (const text of values) {
+      const fits = validate(JSON.parse(text))
+      assert.ok(fits, `${where}: ${this.#ajv.errorsText(validate.errors)}: ${text}`)
+    }
   }
 
   #validator(name: string, schema: Json): ValidateFunction {
@@ -73,6 +74,8 @@ export class OpenApiCheck {
     return validate
   }
 }
+
+const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '')
 
 const pattern = (template: string): RegExp =>
   new RegExp(`^${template.replaceAll('.', '\\.').replace(/\{[^}]+\}/g, '[^/]+')}$`)

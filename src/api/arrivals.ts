@@ -1,0 +1,169 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { AppId, Clock, Timer } from '../contract/index.ts'
+import { apiBounds } from './bounds.ts'
+
+/** How long bodies may take; those of `apiBounds` unless a test has less patience. */
+export interface ArrivalTimes {
+  /** A whole body. */
+  readonly requestTimeoutMs: number
+  /** A body that lasts, without a byte of it. */
+  readonly lineIdleTimeoutMs: number
+  readonly timeoutsCheckMs: number
+}
+
+interface Arrival {
+  readonly response: ServerResponse
+  /** Since when it is waited for: a lasting one since its last byte. */
+  sinceMs: number
+  app: AppId | undefined
+  bytes: number
+  lasting: Lasting | undefined
+  bytesRead: number
+}
+
+/** A body that may take as long as its sender likes, as long as something comes. */
+export interface Lasting {
+  /** False while it is not the sender that is waited for. */
+  waits(): boolean
+  /** Nothing came in time. */
+  cut(): void
+}
+
+/**
+ * Bodies under way: how long each takes, and how much memory they may come to take together.
+ *
+ *     request ──▶ watched ──▶ admitted ──▶ whole      at most requestTimeoutMs
+ *                                └───────▶ lasting    as long as something comes
+ *
+ * Node's own timeout for whole requests would cut off a body that is meant to last, so this one is
+ * in its place. It holds for every request with a body, also for one that was refused and whose
+ * body nobody reads.
+ */
+export class Arrivals {
+  readonly #clock: Clock
+  readonly #times: ArrivalTimes
+  readonly #tooSlow: (socket: Socket, response: ServerResponse) => void
+  readonly #under = new Map<IncomingMessage, Arrival>()
+  readonly #bytesOf = new Map<AppId, number>()
+  #bytes = 0
+  #timer: Timer | undefined
+
+  constructor(
+    clock: Clock,
+    times: ArrivalTimes,
+    tooSlow: (socket: Socket, response: ServerResponse) => void,
+  ) {
+    this.#clock = clock
+    this.#times = times
+    this.#tooSlow = tooSlow
+  }
+
+  get count(): number {
+    return this.#under.size
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  watch(server: Server): void {
+    server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
+      const { headers } = request
+      const length = headers['content-length']
+      if (headers['transfer-encoding'] === undefined && (length === undefined || length === '0'))
+        return
+      this.#under.set(request, {
+        response,
+        sinceMs: this.#clock.nowMs(),
+        app: undefined,
+        bytes: 0,
+        lasting: undefined,
+        bytesRead: 0,
+      })
+      this.#timer ??= this.#checkLater()
+    })
+  }
+
+  /**
+   * A body is about to be read into memory, `maxBytes` at most. False: there is no room for it. One
+   * app has half of the room, so that it cannot keep the others out.
+   */
+  admit(request: IncomingMessage, app: AppId, maxBytes: number): boolean {
+    const arrival = this.#under.get(request)
+    if (arrival === undefined) return true
+    const said = Number(request.headers['content-length'] ?? maxBytes)
+    const bytes = Math.min(said, maxBytes)
+    const ofApp = (this.#bytesOf.get(app) ?? 0) + bytes
+    if (ofApp > apiBounds.bodiesMaxBytes / 2) return false
+    if (this.#bytes + bytes > apiBounds.bodiesMaxBytes) return false
+    arrival.app = app
+    arrival.bytes = bytes
+    this.#bytes += bytes
+    this.#bytesOf.set(app, ofApp)
+    return true
+  }
+
+  /** From here on this body may last. Call `arrived` when it is over. */
+  lasts(request: IncomingMessage, lasting: Lasting): void {
+    const arrival = this.#under.get(request)
+    if (arrival === undefined) return
+    this.#give(arrival)
+    arrival.lasting = lasting
+    arrival.sinceMs = this.#clock.nowMs()
+    arrival.bytesRead = request.socket.bytesRead
+  }
+
+  /** It is all here, or nobody waits for it any more. */
+  arrived(request: IncomingMessage): void {
+    const arrival = this.#under.get(request)
+    if (arrival === undefined) return
+    this.#under.delete(request)
+    this.#give(arrival)
+  }
+
+  close(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+  }
+
+  #give(arrival: Arrival): void {
+    const { app, bytes } = arrival
+    if (app === undefined) return
+    arrival.app = undefined
+    this.#bytes -= bytes
+    const left = this.#bytesOf.get(app)! - bytes
+    if (left === 0) this.#bytesOf.delete(app)
+    else this.#bytesOf.set(app, left)
+  }
+
+  #checkLater(): Timer {
+    const { timeoutsCheckMs } = this.#times
+    return this.#clock.at(this.#clock.nowMs() + timeoutsCheckMs, 'slow bodies', () => this.#check())
+  }
+
+  #check(): void {
+    const nowMs = this.#clock.nowMs()
+    const { requestTimeoutMs, lineIdleTimeoutMs } = this.#times
+    for (const [request, arrival] of this.#under) {
+      const { lasting } = arrival
+      if (request.complete || request.socket.destroyed) {
+        // Whatever lasts says itself when it is over.
+        if (lasting === undefined) this.arrived(request)
+        continue
+      }
+      if (lasting === undefined) {
+        if (nowMs - arrival.sinceMs < requestTimeoutMs) continue
+        this.arrived(request)
+        this.#tooSlow(request.socket, arrival.response)
+        continue
+      }
+      const { bytesRead } = request.socket
+      if (bytesRead !== arrival.bytesRead || !lasting.waits()) {
+        arrival.bytesRead = bytesRead
+        arrival.sinceMs = nowMs
+      } else if (nowMs - arrival.sinceMs >= lineIdleTimeoutMs) lasting.cut()
+    }
+    this.#timer = this.#under.size === 0 ? undefined : this.#checkLater()
+  }
+}
