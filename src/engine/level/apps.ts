@@ -23,6 +23,9 @@ export class AppState {
   open = 0
   readonly ended = new Map<EndStatus, number>()
   devices = 0
+  aliases = 0
+  /** About what the records of its log take. */
+  logBytes = 0
   /** Last sequence given, durable or not. */
   top = 0
   durableTop = 0
@@ -95,6 +98,8 @@ interface Kept {
   readonly open: number
   readonly ended: Readonly<Record<string, number>>
   readonly devices: number
+  readonly aliases: number
+  readonly logBytes: number
   readonly top: number
   readonly oldest: number
 }
@@ -160,9 +165,9 @@ export class Apps implements Part {
     for (const state of this.#writing) {
       state.changed = false
       this.#tops.push(state.top)
-      const { accepted, open, devices, top, oldest } = state
+      const { accepted, open, devices, aliases, logBytes, top, oldest } = state
       const ended = Object.fromEntries(state.ended)
-      const kept: Kept = { accepted, open, ended, devices, top, oldest }
+      const kept: Kept = { accepted, open, ended, devices, aliases, logBytes, top, oldest }
       this.#database.put(countersKey(state.app), JSON.stringify(kept))
     }
   }
@@ -188,6 +193,8 @@ export class Apps implements Part {
         state.ended.set(status as EndStatus, count)
       }
       state.devices = kept.devices
+      state.aliases = kept.aliases
+      state.logBytes = kept.logBytes
       state.top = kept.top
       state.durableTop = kept.top
       state.oldest = kept.oldest

@@ -17,11 +17,13 @@ import { Lookups } from './lookups.ts'
 import { LevelMailbox } from './mailbox.ts'
 import { LevelNames } from './names.ts'
 import type { Opened } from './opening.ts'
-import { formatKey, timeKey } from './opening.ts'
+import { timeKey } from './opening.ts'
+import { LevelShelf } from './shelf.ts'
 import { Space } from './space.ts'
 import { Status } from './status.ts'
 import type { Store } from './store.ts'
 import { saysFull, textOf } from './store.ts'
+import { formatKey } from './upgrade.ts'
 
 /** After a failed write the store is tried again this often. */
 const reopenMs = 2_000
@@ -53,6 +55,7 @@ export class LevelEngine implements Engine {
   readonly mailbox: LevelMailbox
   readonly events: LevelEvents
   readonly names: LevelNames
+  readonly shelf: LevelShelf
   readonly directory: LevelDirectory
   readonly bus: LevelBus
   /** The last time mark of the start before, ms since 1970; undefined for a new store (rule 34). */
@@ -109,6 +112,7 @@ export class LevelEngine implements Engine {
     })
     this.events = events
     this.names = names
+    this.shelf = new LevelShelf(database, status)
     this.directory = new LevelDirectory(this.node, opened.starts)
     this.bus = new LevelBus(this.node, surprised)
     this.#database = database
@@ -155,6 +159,7 @@ export class LevelEngine implements Engine {
       channels: this.#channels.count,
       payload_cache_bytes: this.#channels.held.cachedBytes,
       recent_events: this.events.recentCount,
+      events_bytes: this.events.bytes,
       store_bytes: this.#storeBytes,
       store_free_bytes: this.#space.free,
     }

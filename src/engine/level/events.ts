@@ -10,19 +10,17 @@ import type {
   Offset,
   Settled,
 } from '../../contract/index.ts'
-import { channelId } from '../../contract/index.ts'
 import type { AppState, Apps } from './apps.ts'
 import type { Database, Part } from './database.ts'
+import { EventPurge, keptBytes } from './event-purge.ts'
 import type { Pointer } from './event-record.ts'
-import { decodeEvent, encodeEvent, eventAtMs } from './event-record.ts'
-import { eventKey, historyKey, sequenceOf } from './keys.ts'
+import { decodeEvent, encodeEvent } from './event-record.ts'
+import { eventKey, sequenceOf } from './keys.ts'
 import { RecentEvents } from './recent.ts'
 import type { Status } from './status.ts'
 
 /** Events looked at for one page, matching or not: then the page ends, however short. */
 const pageMaxLooked = 4_096
-/** Events forgotten in one commit. */
-const purgeStep = 512
 const readStep = 128
 
 export class LevelEvents implements Events, Part {
@@ -30,6 +28,7 @@ export class LevelEvents implements Events, Part {
   readonly #status: Status
   readonly #apps: Apps
   readonly #recent: RecentEvents
+  readonly #purging: EventPurge
   readonly #surprised: (error: unknown) => void
   readonly #listeners = new Set<(events: readonly KeptEvent[]) => void>()
   #fresh: KeptEvent[] = []
@@ -49,6 +48,9 @@ export class LevelEvents implements Events, Part {
     this.#apps = apps
     this.#recent = new RecentEvents(recentMax)
     this.#surprised = surprised
+    this.#purging = new EventPurge(database, status, apps, (app, value) =>
+      this.#decoded(app, start, value),
+    )
   }
 
   get recentCount(): number {
@@ -64,7 +66,9 @@ export class LevelEvents implements Events, Part {
   keep(event: NewEvent): number {
     const state = this.#apps.number(event.app)
     const sequence = state.top
-    this.#database.put(eventKey(event.app, sequence), encodeEvent(event))
+    const value = encodeEvent(event)
+    state.logBytes += keptBytes(value)
+    this.#database.put(eventKey(event.app, sequence), value)
     this.#fresh.push({ ...event, id: state.idOfTop() })
     this.#freshSequences.push(sequence)
     return sequence
@@ -110,8 +114,19 @@ export class LevelEvents implements Events, Part {
     return state?.idOf(state.durableTop) ?? start
   }
 
+  async find(app: AppId, id: EventId): Promise<KeptEvent | undefined> {
+    return this.#status.reading(async () => {
+      const state = this.#apps.get(app)
+      const sequence = state?.sequenceOf(id)
+      if (state === undefined || sequence === undefined) return undefined
+      // A cursor may name a place in another epoch than the event there.
+      if (sequence < state.oldest || state.idOf(sequence) !== id) return undefined
+      return this.at(app, sequence)
+    })
+  }
+
   /** The event of this sequence, if it is still kept. */
-  async find(app: AppId, sequence: number): Promise<KeptEvent | undefined> {
+  async at(app: AppId, sequence: number): Promise<KeptEvent | undefined> {
     const recent = this.#recent.get(app, sequence)
     if (recent !== undefined) return recent
     const value = await this.#database.store.get(eventKey(app, sequence))
@@ -140,16 +155,16 @@ export class LevelEvents implements Events, Part {
     }
   }
 
-  async purge(beforeMs: number): Promise<number> {
-    let count = 0
-    for (const state of [...this.#apps.all()]) {
-      let gone = purgeStep
-      while (gone === purgeStep) {
-        gone = await this.#status.reading(() => this.#purgeStep(state, beforeMs))
-        count += gone
-      }
-    }
-    return count
+  /** About what all logs take. */
+  get bytes(): number {
+    return this.#purging.bytes
+  }
+
+  purge(
+    beforeMs: number,
+    options?: { readonly app?: AppId; readonly maxBytes?: number },
+  ): Promise<number> {
+    return this.#purging.purge(beforeMs, options)
   }
 
   encode(): void {
@@ -227,34 +242,6 @@ export class LevelEvents implements Events, Part {
       this.#surprised(error)
       return undefined
     }
-  }
-
-  /** Forget some of the oldest, and the way to the outcomes among them, in one batch. */
-  async #purgeStep(state: AppState, beforeMs: number): Promise<number> {
-    const { app, oldest } = state
-    const entries = await this.#database.store
-      .iterator({
-        gte: eventKey(app, oldest),
-        lte: eventKey(app, state.durableTop),
-        limit: purgeStep,
-      })
-      .all()
-    if (!this.#status.ready) throw this.#status.unavailable()
-    let count = 0
-    for (const [key, value] of entries) {
-      if (eventAtMs(value) >= beforeMs) break
-      const event = this.#decoded(app, start, value)
-      if (event?.kind === 'command.ended') {
-        const channel = channelId(app, event.device, event.channel!)
-        this.#database.del(historyKey(channel, event.ended.offset))
-      }
-      this.#database.del(key)
-      state.oldest = Math.max(state.oldest, sequenceOf(key) + 1)
-      count += 1
-    }
-    if (count > 0) this.#apps.use(app)
-    if (count > 0 && !(await this.#database.kept())) throw this.#status.unavailable()
-    return count
   }
 }
 

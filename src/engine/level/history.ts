@@ -125,7 +125,7 @@ class Lane {
     }
     const { status, sequence } = candidate.pointer
     if (this.#status !== undefined && this.#status !== status) return undefined
-    const event = await events.find(appOf(channel.id), sequence)
+    const event = await events.at(appOf(channel.id), sequence)
     if (event?.kind !== 'command.ended') return undefined
     return { kind: 'ended', command: withLate(event.ended, candidate.pointer) }
   }

@@ -38,7 +38,7 @@ export async function openLevelEngine(options: LevelEngineOptions): Promise<Leve
   const { log = () => {}, sync = true, makeStore = makeLevel } = options
   const { reserveBytes = defaultReserveBytes, freeBytes = freeBytesOf } = options
   const folder = folderAt(options.folder)
-  const opened = await openStore(folder, makeStore, Date.now)
+  const opened = await openStore(folder, makeStore, Date.now, log)
   try {
     const clock =
       typeof options.clock === 'function' ? options.clock(opened.timeMarkMs) : options.clock

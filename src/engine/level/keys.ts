@@ -1,10 +1,13 @@
 import type {
+  AliasName,
   AppId,
   ChannelId,
   DeviceId,
   DeviceKey,
   KeyName,
   Offset,
+  TagName,
+  WebhookName,
 } from '../../contract/index.ts'
 
 /**
@@ -18,6 +21,10 @@ import type {
  *     n/<app>                               counters of an app, and its log  apps.ts
  *     l/<app>                               epochs of its log                apps.ts
  *     a/<app>   k/<app>/<name>   d/<app>/<device>        names               names.ts
+ *     t/<app>/<tag>/<device>                has this tag; no value         tags.ts
+ *     o/<app>/<alias>                       other names of devices         aliases.ts
+ *     w/<app>/<name>                        webhooks                       names.ts
+ *     x/<path>                              small records of services      shelf.ts
  *     i/<day>/<app>/<key>                   answer to an idempotency key     idempotency.ts
  *     s/<word>                              the store itself                 meta.ts
  */
@@ -44,6 +51,16 @@ export const countersKey = (app: AppId): string => `n/${app}`
 export const logKey = (app: AppId): string => `l/${app}`
 export const apiKeyKey = (app: AppId, name: KeyName): string => `k/${app}/${name}`
 export const deviceRecordKey = (app: AppId, device: DeviceId): string => `d/${app}/${device}`
+export const webhookKey = (app: AppId, name: WebhookName): string => `w/${app}/${name}`
+export const aliasPrefix = 'o'
+export const aliasKey = (app: AppId, alias: AliasName): string => `o/${app}/${alias}`
+export const tagKey = (app: AppId, tag: TagName, device: DeviceId): string =>
+  `t/${app}/${tag}/${device}`
+export const shelfKey = (path: string): string => `x/${path}`
+export const pathOfShelf = (key: string): string => key.slice(2)
+
+/** The last part of a key. */
+export const nameAtEnd = (key: string): string => key.slice(key.lastIndexOf('/') + 1)
 
 export const answerKey = (day: number, app: AppId, key: string): string =>
   `i/${day.toString(36).padStart(6, '0')}/${app}/${key}`
@@ -63,6 +80,9 @@ export const underAsBytes = (prefix: string) => ({
 
 export const channelsOf = (device: DeviceKey): Range => under(`c/${device}`)
 export const devicesOf = (app: AppId): Range => under(`d/${app}`)
+export const aliasesOf = (app: AppId): Range => under(`o/${app}`)
+export const taggedWith = (app: AppId, tag: TagName): Range => under(`t/${app}/${tag}`)
+export const shelfUnder = (path: string): Range => under(`x/${path}`)
 
 /** All answers of days before this one. */
 export const answersBefore = (day: number): Range => ({

@@ -193,7 +193,7 @@ export class Lookups {
     const [pointer, command] = await this.#database.store.getMany(keys)
     if (pointer !== undefined) {
       const way = decodePointer(pointer)
-      const event = await this.#events.find(appOf(id), way.sequence)
+      const event = await this.#events.at(appOf(id), way.sequence)
       if (event?.kind !== 'command.ended' || event.ended.epoch !== epoch) return undefined
       return { kind: 'ended', command: withLate(event.ended, way) }
     }

@@ -1,4 +1,6 @@
 import type {
+  AliasName,
+  AliasRecord,
   AppId,
   AppRecord,
   DeviceId,
@@ -6,102 +8,147 @@ import type {
   KeyName,
   KeyRecord,
   Names,
+  TagName,
+  WebhookName,
+  WebhookRecord,
 } from '../../contract/index.ts'
+import { Aliases } from './aliases.ts'
 import type { Apps } from './apps.ts'
 import type { Database, Part } from './database.ts'
-import { apiKeyKey, appKey, deviceRecordKey, devicesOf, under } from './keys.ts'
+import { Devices } from './devices.ts'
+import { apiKeyKey, appKey, webhookKey } from './keys.ts'
+import { Registry } from './registry.ts'
+import { removeApp } from './removal.ts'
 import type { Status } from './status.ts'
 import type { Store } from './store.ts'
+import { Tags } from './tags.ts'
 
-/** Records of devices held in memory; beyond it the longest unused is read again when asked for. */
-const deviceCacheMax = 50_000
-
-interface Write {
-  readonly exists: boolean
-  readonly apply: () => void
-}
-
-/** Apps and keys are all in memory, devices as far as they are used; all of it durable. */
+/** Apps, keys and webhooks are all in memory, devices and aliases as far as they are used. */
 export class LevelNames implements Names, Part {
   readonly #database: Database
   readonly #status: Status
-  readonly #counters: Apps
-  readonly #apps = new Map<AppId, AppRecord>()
-  readonly #keys = new Map<AppId, Map<KeyName, KeyRecord>>()
+  readonly #tags: Tags
+  readonly #devices: Devices
+  readonly #aliases: Aliases
+  readonly #apps: Registry<AppRecord>
+  readonly #keys: Registry<KeyRecord>
+  readonly #webhooks: Registry<WebhookRecord>
   readonly #keysByHash = new Map<string, KeyRecord>()
-  readonly #devices = new Map<string, DeviceRecord>()
-  /** What is written and not durable yet, by key in the store. */
-  #fresh = new Map<string, Write>()
-  #writing = new Map<string, Write>()
-  /** Changes with every durable change, so that what was read before it is not held. */
-  #version = 0
+  readonly #parts: readonly Part[]
 
   constructor(database: Database, status: Status, counters: Apps) {
     this.#database = database
     this.#status = status
-    this.#counters = counters
+    this.#tags = new Tags(database, status)
+    this.#devices = new Devices(database, status, counters, this.#tags)
+    this.#aliases = new Aliases(database, status, counters)
+    this.#apps = new Registry(database, {
+      ...{ prefix: 'a', keyOf: appKey, nameOf: ({ app }: AppRecord) => app },
+    })
+    this.#keys = new Registry(
+      database,
+      { prefix: 'k', keyOf: apiKeyKey, nameOf: ({ name }: KeyRecord) => name },
+      (before, now) => this.#keyChanged(before, now),
+    )
+    this.#webhooks = new Registry(database, {
+      ...{ prefix: 'w', keyOf: webhookKey, nameOf: ({ name }: WebhookRecord) => name },
+    })
+    this.#parts = [this.#devices, this.#aliases, this.#apps, this.#keys, this.#webhooks]
   }
 
   device(
     app: AppId,
     device: DeviceId,
   ): DeviceRecord | undefined | Promise<DeviceRecord | undefined> {
-    const at = deviceRecordKey(app, device)
-    const held = this.#devices.get(at)
-    if (held === undefined) return this.#status.reading(() => this.#readDevice(at))
-    this.#hold(at, held)
-    return held
+    return this.#devices.get(app, device)
   }
 
-  async putDevice(record: DeviceRecord): Promise<void> {
-    const { app, device } = record
-    const at = deviceRecordKey(app, device)
-    const copy = structuredClone(record)
-    this.#usable()
-    if (!this.#exists(at)) this.#counters.use(app).devices += 1
-    await this.#write(at, copy, () => this.#hold(at, copy))
+  putDevice(record: DeviceRecord): Promise<void> {
+    return this.putDevices([record])
   }
 
-  async removeDevice(app: AppId, device: DeviceId): Promise<boolean> {
-    const at = deviceRecordKey(app, device)
-    this.#usable()
-    const exists = this.#exists(at)
-    if (exists) this.#counters.use(app).devices -= 1
-    await this.#write(at, undefined, () => this.#devices.delete(at))
-    return exists
+  putDevices(records: readonly DeviceRecord[]): Promise<void> {
+    return this.#change(() => this.#devices.put(structuredClone(records)))
   }
 
-  async devices(
+  removeDevice(app: AppId, device: DeviceId): Promise<boolean> {
+    return this.#change(() => this.#devices.remove(app, device))
+  }
+
+  devices(
     app: AppId,
     query: { readonly after?: DeviceId; readonly limit: number },
   ): Promise<{ readonly items: readonly DeviceRecord[]; readonly next: DeviceId | undefined }> {
-    const all = devicesOf(app)
-    const range =
-      query.after === undefined ? all : { gt: deviceRecordKey(app, query.after), lt: all.lt }
-    return this.#status.reading(async () => {
-      const values = await this.#database.store.values({ ...range, limit: query.limit + 1 }).all()
-      const items = values.slice(0, query.limit).map((value) => parse<DeviceRecord>(value))
-      return { items, next: values.length > items.length ? items.at(-1)?.device : undefined }
-    })
+    return this.#devices.list(app, query)
   }
 
   async deviceCount(app: AppId): Promise<number> {
     this.#usable()
-    return this.#counters.get(app)?.devices ?? 0
+    return this.#devices.count(app)
+  }
+
+  tagged(
+    app: AppId,
+    tag: TagName,
+    query: { readonly after?: DeviceId; readonly limit: number },
+  ): Promise<{ readonly items: readonly DeviceId[]; readonly next: DeviceId | undefined }> {
+    return this.#tags.tagged(app, tag, query)
+  }
+
+  snapshot(app: AppId, tag: TagName): AsyncIterable<readonly DeviceId[]> {
+    return this.#tags.snapshot(app, tag)
+  }
+
+  alias(app: AppId, alias: AliasName): AliasRecord | undefined | Promise<AliasRecord | undefined> {
+    return this.#aliases.get(app, alias)
+  }
+
+  putAlias(record: AliasRecord): Promise<void> {
+    return this.#change(() => this.#aliases.put(structuredClone(record)))
+  }
+
+  removeAlias(app: AppId, alias: AliasName): Promise<boolean> {
+    return this.#change(() => this.#aliases.remove(app, alias))
+  }
+
+  aliases(
+    app: AppId,
+    query: { readonly after?: AliasName; readonly limit: number },
+  ): Promise<{ readonly items: readonly AliasRecord[]; readonly next: AliasName | undefined }> {
+    return this.#aliases.list(app, query)
+  }
+
+  async aliasCount(app: AppId): Promise<number> {
+    this.#usable()
+    return this.#aliases.count(app)
+  }
+
+  purgeAliases(expiredBeforeMs: number): Promise<number> {
+    return this.#aliases.purge(expiredBeforeMs)
   }
 
   async app(app: AppId): Promise<AppRecord | undefined> {
-    return this.#apps.get(app)
+    return this.#apps.get(app, app)
   }
 
   async apps(): Promise<readonly AppRecord[]> {
-    return [...this.#apps.values()]
+    return this.#apps.all()
   }
 
-  async putApp(record: AppRecord): Promise<void> {
-    const copy = structuredClone(record)
-    this.#usable()
-    await this.#write(appKey(copy.app), copy, () => this.#apps.set(copy.app, copy))
+  putApp(record: AppRecord): Promise<void> {
+    return this.#change(() => this.#apps.put(structuredClone(record)))
+  }
+
+  /** One that has devices stays as it is. */
+  removeApp(app: AppId): Promise<boolean> {
+    const others = [this.#keys, this.#webhooks]
+    return removeApp(
+      {
+        ...{ database: this.#database, status: this.#status, devices: this.#devices, others },
+        ...{ aliases: this.#aliases, apps: this.#apps },
+      },
+      app,
+    )
   }
 
   keyByHash(hash: string): KeyRecord | undefined {
@@ -109,111 +156,67 @@ export class LevelNames implements Names, Part {
   }
 
   async keys(app: AppId): Promise<readonly KeyRecord[]> {
-    return [...(this.#keys.get(app)?.values() ?? [])]
+    return this.#keys.ofApp(app)
   }
 
-  async putKey(record: KeyRecord): Promise<void> {
-    const copy = structuredClone(record)
-    this.#usable()
-    await this.#write(apiKeyKey(copy.app, copy.name), copy, () => this.#holdKey(copy))
+  putKey(record: KeyRecord): Promise<void> {
+    return this.#change(() => this.#keys.put(structuredClone(record)))
   }
 
-  async removeKey(app: AppId, name: KeyName): Promise<boolean> {
-    const at = apiKeyKey(app, name)
-    this.#usable()
-    const waiting = this.#fresh.get(at) ?? this.#writing.get(at)
-    const exists = waiting?.exists ?? this.#keys.get(app)?.has(name) ?? false
-    await this.#write(at, undefined, () => this.#forgetKey(app, name))
-    return exists
+  removeKey(app: AppId, name: KeyName): Promise<boolean> {
+    return this.#change(() => this.#remove(this.#keys, app, name))
+  }
+
+  webhooks(app?: AppId): readonly WebhookRecord[] {
+    return app === undefined ? this.#webhooks.all() : this.#webhooks.ofApp(app)
+  }
+
+  putWebhook(record: WebhookRecord): Promise<void> {
+    return this.#change(() => this.#webhooks.put(structuredClone(record)))
+  }
+
+  removeWebhook(app: AppId, name: WebhookName): Promise<boolean> {
+    return this.#change(() => this.#remove(this.#webhooks, app, name))
   }
 
   encode(): void {
-    this.#writing = this.#fresh
-    if (this.#fresh.size > 0) this.#fresh = new Map()
+    for (const part of this.#parts) part.encode()
   }
 
   synced(): void {
-    if (this.#writing.size === 0) return
-    this.#version += 1
-    for (const { apply } of this.#writing.values()) apply()
-    this.#writing = new Map()
+    for (const part of this.#parts) part.synced()
   }
 
   drop(): void {
-    this.#fresh = new Map()
-    this.#writing = new Map()
-    this.#version += 1
-    this.#devices.clear()
-    // Apps and keys stay: what is in memory is durable, and callers still want their answer.
+    for (const part of this.#parts) part.drop()
   }
 
-  async load(store: Store): Promise<void> {
-    const apps = await store.values(under('a')).all()
-    const keys = await store.values(under('k')).all()
-    this.#apps.clear()
-    this.#keys.clear()
-    this.#keysByHash.clear()
-    for (const record of apps.map((value) => parse<AppRecord>(value))) {
-      this.#apps.set(record.app, record)
-    }
-    for (const record of keys.map((value) => parse<KeyRecord>(value))) this.#holdKey(record)
+  async load(store: Store, clean: boolean): Promise<void> {
+    for (const part of this.#parts) await part.load(store, clean)
   }
 
   #usable(): void {
     if (!this.#status.ready) throw this.#status.unavailable()
   }
 
-  async #write(at: string, record: object | undefined, apply: () => void): Promise<void> {
-    // A later write of the same record in the same commit stands for the earlier one.
-    this.#fresh.set(at, { exists: record !== undefined, apply })
-    if (record === undefined) this.#database.del(at)
-    else this.#database.put(at, JSON.stringify(record))
+  /** Put what changes, and wait until it is durable; the answer is that of the moment of the call. */
+  async #change<T>(put: () => T): Promise<T> {
+    this.#usable()
+    const answer = put()
     if (!(await this.#database.kept())) throw this.#status.unavailable()
+    return answer
   }
 
-  #exists(at: string): boolean {
-    const waiting = this.#fresh.get(at) ?? this.#writing.get(at)
-    if (waiting !== undefined) return waiting.exists
-    if (this.#devices.has(at)) return true
-    try {
-      return this.#database.store.getSync(at) !== undefined
-    } catch (error) {
-      throw this.#status.unavailable(error)
+  #keyChanged(before: KeyRecord | undefined, now: KeyRecord | undefined): void {
+    if (before !== undefined && this.#keysByHash.get(before.hash) === before) {
+      this.#keysByHash.delete(before.hash)
     }
+    if (now !== undefined) this.#keysByHash.set(now.hash, now)
   }
 
-  async #readDevice(at: string): Promise<DeviceRecord | undefined> {
-    const version = this.#version
-    const value = await this.#database.store.get(at)
-    if (value === undefined) return undefined
-    const record = parse<DeviceRecord>(value)
-    if (version === this.#version) this.#hold(at, record)
-    return record
-  }
-
-  #hold(at: string, record: DeviceRecord): void {
-    this.#devices.delete(at)
-    this.#devices.set(at, record)
-    if (this.#devices.size <= deviceCacheMax) return
-    for (const oldest of this.#devices.keys()) {
-      this.#devices.delete(oldest)
-      return
-    }
-  }
-
-  #holdKey(record: KeyRecord): void {
-    this.#forgetKey(record.app, record.name)
-    const ofApp = this.#keys.get(record.app) ?? new Map<KeyName, KeyRecord>()
-    this.#keys.set(record.app, ofApp.set(record.name, record))
-    this.#keysByHash.set(record.hash, record)
-  }
-
-  #forgetKey(app: AppId, name: KeyName): void {
-    const record = this.#keys.get(app)?.get(name)
-    if (record === undefined) return
-    this.#keys.get(app)?.delete(name)
-    if (this.#keysByHash.get(record.hash) === record) this.#keysByHash.delete(record.hash)
+  #remove<R extends { readonly app: AppId }>(all: Registry<R>, app: AppId, name: string): boolean {
+    const exists = all.exists(app, name)
+    if (exists) all.remove(app, name)
+    return exists
   }
 }
-
-const parse = <T>(value: Buffer): T => JSON.parse(value.toString()) as T

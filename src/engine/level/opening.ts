@@ -14,11 +14,8 @@ import {
 import { appKey } from './keys.ts'
 import type { Store } from './store.ts'
 import { codeOf, pathOf, saysFull, textOf } from './store.ts'
+import { format, formatKey, upgrade } from './upgrade.ts'
 
-/** Of this layout of keys and records; a store of a higher one is not touched. */
-const format = 1
-
-export const formatKey = 's/format'
 export const startsKey = 's/starts'
 export const timeKey = 's/time'
 
@@ -35,7 +32,7 @@ export interface Opened {
 }
 
 /**
- * Open the store of a folder, or make one. What it says of itself is durable before it resolves, so
+ * Open the store of a folder, or make one; an older one is brought to this version's format. What it says of itself is durable before it resolves, so
  * that a power cut in its first seconds finds a store that opens.
  * @throws StoreCannotOpen with what to do.
  */
@@ -43,6 +40,7 @@ export async function openStore(
   folder: Folder,
   makeStore: (path: string) => Store,
   wallMs: () => number,
+  log: (event: string, fields: object) => void = () => {},
 ): Promise<Opened> {
   try {
     await makeFolder(folder)
@@ -57,7 +55,7 @@ export async function openStore(
     const mark = await readCleanMark(folder)
     const store = await openLevel(folder, makeStore)
     try {
-      return await begin(folder, store, mark, wallMs)
+      return await begin(folder, store, mark, wallMs, log)
     } catch (error) {
       await store.close()
       throw error
@@ -88,6 +86,7 @@ async function begin(
   store: Store,
   mark: ReadMark,
   wallMs: () => number,
+  log: (event: string, fields: object) => void,
 ): Promise<Opened> {
   const kept = await store.get(formatKey)
   const isNew = kept === undefined
@@ -96,9 +95,12 @@ async function begin(
   const starts = Number((await store.get(startsKey))?.toString() ?? 0) + 1
   const time = await store.get(timeKey)
   const left = await takeCleanMark(folder, mark)
-  const batch = store.batch().put(startsKey, String(starts), asText)
   const createdAtMs = wallMs()
-  const self = kept ?? Buffer.from(JSON.stringify({ format, store: randomUUID(), createdAtMs }))
+  const self =
+    kept === undefined
+      ? Buffer.from(JSON.stringify({ format, store: randomUUID(), createdAtMs }))
+      : await upgrade(store, kept, folder.store, log)
+  const batch = store.batch().put(startsKey, String(starts), asText)
   if (isNew) {
     const app: AppRecord = { app: defaultApp, createdAtMs }
     batch.put(formatKey, self)
@@ -133,8 +135,8 @@ function mustBeKnown(folder: Folder, kept: Buffer): void {
   } catch {
     found = undefined
   }
-  if (found === format) return
-  if (typeof found === 'number' && found > format) {
+  if (isFormat(found) && found <= format) return
+  if (isFormat(found)) {
     throw new StoreCannotOpen(
       `the store in ${folder.store} has format ${found}; this version knows ${format}`,
       'start the newer version that wrote it, or choose another data folder',
@@ -145,6 +147,8 @@ function mustBeKnown(folder: Folder, kept: Buffer): void {
     'restore the folder from a backup',
   )
 }
+
+const isFormat = (found: unknown): found is number => Number.isInteger(found) && Number(found) > 0
 
 function explain(folder: Folder, error: unknown): StoreCannotOpen {
   const code = codeOf(error)

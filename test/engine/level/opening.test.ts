@@ -77,10 +77,10 @@ test('a store of a newer format is refused and left as it is', async (t) => {
   const folder = await home(t)
   await used(folder)
   const store = makeStore(join(folder, 'level'))
-  await store.put('s/format', Buffer.from('{"format":2}'))
+  await store.put('s/format', Buffer.from('{"format":3}'))
   await store.close()
-  await refuses(folder, /has format 2; this version knows 1/)
-  await refuses(folder, /has format 2/)
+  await refuses(folder, /has format 3; this version knows 2/)
+  await refuses(folder, /has format 3/)
 })
 
 test('a LevelDB that is not ours is refused and left as it is', async (t) => {
