@@ -16,8 +16,10 @@ import type {
   Step,
 } from '../../contract/index.ts'
 import { channelParts, deviceOf } from '../../contract/index.ts'
+import { ended as endedInBroadcast } from './broadcasts.ts'
 import type { Box, MemoryDisk, Open } from './disk.ts'
 import type { MemoryEvents } from './events.ts'
+import { asOpen } from './schedule.ts'
 
 export const makeBox = (): Box => ({
   epochs: [],
@@ -110,6 +112,12 @@ export function historyOf(disk: MemoryDisk, device: DeviceKey, query: HistoryQue
       found.push({ serial, item: { kind: 'ended', command } })
     }
   }
+  for (const [channel, plan] of disk.plans) {
+    if (deviceOf(channel) !== device) continue
+    for (const { serial, command } of plan.waiting.values()) {
+      found.push({ serial, item: asOpen(command) })
+    }
+  }
   const following = found
     .filter(({ serial, item }) => {
       const status = item.kind === 'open' ? 'open' : item.command.status
@@ -166,6 +174,9 @@ export class End {
     const counts = this.#disk.counts.get(app)!
     counts.open -= 1
     counts.ended = { ...counts.ended, [ended.status]: (counts.ended[ended.status] ?? 0) + 1 }
+    if (ended.broadcast !== undefined) {
+      endedInBroadcast(this.#disk, app, ended.broadcast, ended.status)
+    }
     this.#events.keep({
       kind: 'command.ended',
       app,
@@ -189,10 +200,13 @@ function endedCommand(
   if (sentAtMs !== undefined) known.push({ status: 'sent', atMs: sentAtMs })
   if (deliveredAtMs !== undefined) known.push({ status: 'delivered', atMs: deliveredAtMs })
   const { id, channel, epoch, offset, name, delivery, expect } = command
-  const { acceptedAtMs, expiresAtMs, askedBy } = command
+  const { acceptedAtMs, expiresAtMs, askedBy, notBeforeMs, callback, broadcast } = command
   return {
     ...{ id, channel, epoch, offset, name, delivery, expect },
     ...{ acceptedAtMs, expiresAtMs, askedBy },
+    ...(notBeforeMs === undefined ? {} : { notBeforeMs }),
+    ...(callback === undefined ? {} : { callback }),
+    ...(broadcast === undefined ? {} : { broadcast }),
     ...{ status, ...why },
     timeline: [...[...known, ...others].sort((a, b) => a.atMs - b.atMs), { status, atMs, ...why }],
     ...(reply === undefined ? {} : { reply }),

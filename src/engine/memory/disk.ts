@@ -3,17 +3,23 @@ import type {
   AliasRecord,
   AppId,
   AppRecord,
+  BroadcastId,
   ChannelId,
   CommandId,
   Counts,
+  DeviceId,
   DeviceRecord,
   EndedCommand,
+  EndStatus,
   Epoch,
   EpochSpan,
   KeptCommand,
   KeptEvent,
   KeyRecord,
+  NewBroadcast,
   Offset,
+  Position,
+  ScheduledCommand,
   WebhookRecord,
 } from '../../contract/index.ts'
 import { epochsKept } from '../../contract/index.ts'
@@ -32,6 +38,9 @@ export interface MemoryDisk {
   /** The last term claimed, over all channels. */
   term: number
   readonly boxes: Map<ChannelId, Box>
+  readonly plans: Map<ChannelId, Plan>
+  /** Of every app, in the order they were made. */
+  readonly broadcasts: Map<AppId, Map<BroadcastId, Cast>>
   readonly logs: Map<AppId, Log>
   readonly counts: Map<AppId, Tally>
   /** By `app/key`. */
@@ -75,6 +84,27 @@ export interface Ended {
   readonly atMs: number
 }
 
+/** What is scheduled in one channel, by number. */
+export interface Plan {
+  /** The last number given. */
+  last: number
+  readonly waiting: Map<number, { readonly command: ScheduledCommand; readonly serial: number }>
+  /** Where those lie that are in the mailbox, or were and are not forgotten. */
+  readonly placed: Map<number, Position>
+}
+
+/** A broadcast. */
+export interface Cast {
+  readonly made: NewBroadcast
+  state: 'running' | 'placed' | 'stopped'
+  why: string | undefined
+  /** In order of name, each with its command once it has one. */
+  readonly members: Map<DeviceId, CommandId | undefined>
+  waiting: number
+  open: number
+  readonly ended: Map<EndStatus, number>
+}
+
 /** The events of one app, oldest first: sequences `purged + 1` to `top`. */
 export interface Log {
   epochs: EpochSpan[]
@@ -85,7 +115,8 @@ export interface Log {
 
 export interface Answer {
   readonly hash: string
-  readonly id: CommandId
+  /** Of a command, or of a broadcast. */
+  readonly id: string
   readonly atMs: number
 }
 
@@ -97,6 +128,8 @@ export const makeDisk = (): MemoryDisk => ({
   accepted: 0,
   term: 0,
   boxes: new Map(),
+  plans: new Map(),
+  broadcasts: new Map(),
   logs: new Map(),
   counts: new Map(),
   answers: new Map(),

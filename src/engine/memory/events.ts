@@ -11,6 +11,7 @@ import type {
 import type { Commits } from './commits.ts'
 import type { Log, MemoryDisk } from './disk.ts'
 import { currentEra, numberNext } from './disk.ts'
+import { forgetPlaced } from './schedule.ts'
 
 export class MemoryEvents implements Events {
   readonly #disk: MemoryDisk
@@ -117,7 +118,10 @@ export class MemoryEvents implements Events {
     if (event.kind === 'command.ended') {
       const { channel, offset, id } = event.ended
       const ended = this.#disk.boxes.get(channel)?.ended
-      if (ended?.get(offset)?.command.id === id) ended.delete(offset)
+      if (ended?.get(offset)?.command.id === id) {
+        ended.delete(offset)
+        forgetPlaced(this.#disk, channel, event.ended)
+      }
     }
     return event
   }

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock, Engine, EngineState, Limits } from '../../contract/index.ts'
 import { limits as defaultLimits } from '../../contract/index.ts'
+import { Answers } from './answers.ts'
+import { MemoryBroadcasts } from './broadcasts.ts'
 import { MemoryBus } from './bus.ts'
 import { Commits } from './commits.ts'
 import { MemoryDirectory } from './directory.ts'
@@ -33,6 +35,7 @@ export class MemoryEngine implements Engine {
   readonly mailbox: MemoryMailbox
   readonly events: MemoryEvents
   readonly names: MemoryNames
+  readonly broadcasts: MemoryBroadcasts
   readonly shelf: MemoryShelf
   readonly directory: MemoryDirectory
   readonly bus: MemoryBus
@@ -48,10 +51,10 @@ export class MemoryEngine implements Engine {
     this.node = `memory-${randomUUID()}`
     this.#commits = new Commits(() => this.events.committed())
     this.events = new MemoryEvents(disk, this.#commits, (beforeMs) => this.mailbox.purge(beforeMs))
-    this.mailbox = new MemoryMailbox(disk, this.#commits, this.events, clock, {
-      ...defaultLimits,
-      ...limits,
-    })
+    const all = { ...defaultLimits, ...limits }
+    const answers = new Answers(disk, clock, all)
+    this.mailbox = new MemoryMailbox(disk, this.#commits, this.events, clock, all, answers)
+    this.broadcasts = new MemoryBroadcasts(disk, this.#commits, answers, all)
     this.names = new MemoryNames(disk, this.#commits)
     this.shelf = new MemoryShelf(disk, this.#commits)
     this.directory = new MemoryDirectory(disk, this.node)

@@ -20,16 +20,22 @@ import type {
   Offset,
   OpenCommand,
   Reading,
+  Scheduled,
+  ScheduledCommand,
+  ScheduleOptions,
   Settled,
   Settlement,
   Step,
 } from '../../contract/index.ts'
-import { channelParts, commandId, deviceOf, dueAtMs } from '../../contract/index.ts'
-import { depthOf, End, historyOf, isUntrue, makeBox, makeRoom, openCommand } from './box.ts'
+import { deviceOf, dueAtMs, scheduledEpoch } from '../../contract/index.ts'
+import { Accepting } from './accepting.ts'
+import type { Answers } from './answers.ts'
+import { depthOf, End, historyOf, isUntrue, makeBox, openCommand } from './box.ts'
 import type { Commits } from './commits.ts'
 import type { Box, MemoryDisk } from './disk.ts'
-import { beginEpoch, currentEra, cursorOf, epochOf, numberNext } from './disk.ts'
+import { beginEpoch, currentEra, cursorOf, epochOf } from './disk.ts'
 import type { MemoryEvents } from './events.ts'
+import { asOpen, forgetPlaced, Schedule } from './schedule.ts'
 
 export class MemoryMailbox implements Mailbox {
   readonly #disk: MemoryDisk
@@ -37,6 +43,8 @@ export class MemoryMailbox implements Mailbox {
   readonly #clock: Clock
   readonly #limits: Limits
   readonly #end: End
+  readonly #schedule: Schedule
+  readonly #accepting: Accepting
   readonly #events: MemoryEvents
   readonly #attached = new Set<ChannelId>()
   /** No open command is due before it. */
@@ -48,6 +56,7 @@ export class MemoryMailbox implements Mailbox {
     events: MemoryEvents,
     clock: Clock,
     limits: Limits,
+    answers: Answers,
   ) {
     this.#disk = disk
     this.#commits = commits
@@ -55,6 +64,8 @@ export class MemoryMailbox implements Mailbox {
     this.#clock = clock
     this.#limits = limits
     this.#end = new End(disk, events)
+    this.#schedule = new Schedule(disk)
+    this.#accepting = new Accepting(disk, this.#end, this.#schedule, answers, clock)
     this.#byDeadline()
   }
 
@@ -63,12 +74,44 @@ export class MemoryMailbox implements Mailbox {
     return new Promise((resolve) => {
       this.#commits.keep(
         () => {
-          const appended = this.#append(channel, command, options, attached)
+          const appended = this.#accepting.append(channel, command, options, attached)
+          this.#nextDueMs = Math.min(this.#nextDueMs, command.expiresAtMs)
           return () => resolve(appended)
         },
         (full) => resolve({ kind: 'unavailable', full }),
       )
     })
+  }
+
+  schedule(channel: ChannelId, command: Command, options: ScheduleOptions): Promise<Scheduled> {
+    return new Promise((resolve) => {
+      this.#commits.keep(
+        () => {
+          const scheduled = this.#accepting.schedule(channel, command, options)
+          return () => resolve(scheduled)
+        },
+        (full) => resolve({ kind: 'unavailable', full }),
+      )
+    })
+  }
+
+  async ripe(nowMs: number, max: number): Promise<readonly ScheduledCommand[]> {
+    return this.#commits.look(() =>
+      this.#schedule
+        .all()
+        .filter(({ notBeforeMs }) => notBeforeMs <= nowMs)
+        .slice(0, max),
+    )
+  }
+
+  nextRipeMs(): number {
+    return this.#schedule.all()[0]?.notBeforeMs ?? Number.POSITIVE_INFINITY
+  }
+
+  async scheduled(device: DeviceKey): Promise<readonly ScheduledCommand[]> {
+    return this.#commits.look(() =>
+      this.#schedule.all().filter(({ channel }) => deviceOf(channel) === device),
+    )
   }
 
   open(channel: ChannelId, renumber = false): Promise<Head> {
@@ -147,12 +190,11 @@ export class MemoryMailbox implements Mailbox {
     offset: Offset,
   ): Found | undefined | Promise<Found | undefined> {
     return this.#commits.look(() => {
-      const box = this.#disk.boxes.get(channel)
-      const open = box?.open.get(offset)
-      const ended = box?.ended.get(offset)
-      if (open?.command.epoch === epoch) return { kind: 'open', command: openCommand(box!, open) }
-      if (ended?.command.epoch === epoch) return { kind: 'ended', command: ended.command }
-      return undefined
+      if (epoch !== scheduledEpoch) return this.#find(channel, epoch, offset)
+      const waiting = this.#schedule.waiting(channel, offset)
+      if (waiting !== undefined) return asOpen(waiting.command)
+      const place = this.#schedule.placed(channel, offset)
+      return place && this.#find(channel, place.epoch, place.offset)
     })
   }
 
@@ -195,8 +237,12 @@ export class MemoryMailbox implements Mailbox {
 
   /** Forget what ended before; the counters stay (rule 11). */
   purge(beforeMs: number): void {
-    for (const box of this.#disk.boxes.values()) {
-      for (const [offset, ended] of box.ended) if (ended.atMs < beforeMs) box.ended.delete(offset)
+    for (const [channel, box] of this.#disk.boxes) {
+      for (const [offset, ended] of box.ended) {
+        if (ended.atMs >= beforeMs) continue
+        box.ended.delete(offset)
+        forgetPlaced(this.#disk, channel, ended.command)
+      }
     }
     const forgottenMs = this.#clock.nowMs() - this.#limits.idempotencyMs
     for (const [key, answer] of this.#disk.answers) {
@@ -217,52 +263,13 @@ export class MemoryMailbox implements Mailbox {
     return all
   }
 
-  #append(
-    channel: ChannelId,
-    command: Command,
-    options: AppendOptions,
-    attached: boolean,
-  ): Appended {
-    const { app } = channelParts(channel)
-    const nowMs = this.#clock.nowMs()
-    const key = options.idempotency && `${app}/${options.idempotency.key}`
-    const earlier = key === undefined ? undefined : this.#disk.answers.get(key)
-    if (earlier !== undefined && nowMs < earlier.atMs + this.#limits.idempotencyMs) {
-      const same = earlier.hash === options.idempotency?.hash
-      return { kind: same ? 'repeat' : 'conflict', id: earlier.id }
-    }
-    const known = this.#disk.boxes.get(channel)
-    // What ends as it is accepted takes no room, so it moves nothing either.
-    const leaving = options.ended === undefined ? makeRoom(known, command, options, attached) : []
-    if (leaving === undefined) return { kind: 'full', depth: depthOf(known) }
-
-    const box = this.#box(channel)
-    for (const { open, status, reason } of leaving) {
-      this.#end.end(channel, box, open, { status, reason, atMs: nowMs })
-    }
-    const epoch = epochOf(box, this.#disk)
-    const offset = numberNext(box, epoch)
-    const id = commandId(channel, epoch, offset)
-    const kept = { ...command, id, channel, epoch, offset }
-    this.#disk.accepted += 1
-    const open = {
-      command: kept,
-      serial: this.#disk.accepted,
-      sentAtMs: undefined,
-      deliveredAtMs: undefined,
-    }
-    box.open.set(offset, open)
-    this.#end.accepted(app)
-    if (options.ended !== undefined) {
-      this.#end.end(channel, box, open, { ...options.ended, atMs: command.acceptedAtMs })
-    } else {
-      if (offset <= options.intendUpTo) this.#intend(box, offset)
-      this.#nextDueMs = Math.min(this.#nextDueMs, command.expiresAtMs)
-    }
-    if (key !== undefined && options.idempotency !== undefined) {
-      this.#disk.answers.set(key, { hash: options.idempotency.hash, id, atMs: nowMs })
-    }
-    return { kind: 'kept', command: kept }
+  #find(channel: ChannelId, epoch: Epoch, offset: Offset): Found | undefined {
+    const box = this.#disk.boxes.get(channel)
+    const open = box?.open.get(offset)
+    const ended = box?.ended.get(offset)
+    if (open?.command.epoch === epoch) return { kind: 'open', command: openCommand(box!, open) }
+    if (ended?.command.epoch === epoch) return { kind: 'ended', command: ended.command }
+    return undefined
   }
 
   #change(channel: ChannelId, box: Box, change: Change): void {
