@@ -15,7 +15,8 @@ import type {
 } from '../contract/index.ts'
 import { channelId, channelParts, deviceOf } from '../contract/index.ts'
 import { type Attachment, type Figures, unavailableRetryMs } from './attachment.ts'
-import { hasChannel } from './router.ts'
+import { hasChannel } from './placement.ts'
+import type { Quotas } from './quotas.ts'
 import type { Sla } from './sla.ts'
 import { Takeovers } from './takeovers.ts'
 
@@ -25,6 +26,7 @@ export interface House {
   readonly clock: Clock
   readonly limits: Limits
   readonly running: boolean
+  readonly quotas: Quotas
   log(event: string, fields: Record<string, unknown>): void
   attached(channel: ChannelId): Attachment | undefined
   settleIn(claim: Claim, link: Link, channel: Channel, figures: Figures): Attachment
@@ -91,7 +93,7 @@ export class Arrivals {
     await engine.flushed()
     const head = await this.#open(channel, hello)
     const claim = await engine.directory.claim(channel, link.id)
-    const late = this.#outrun(channel, link) ?? this.#closed()
+    const late = this.#outrun(channel, link) ?? this.#closed() ?? this.#crowded(channel, hello)
     if (late !== undefined) {
       engine.directory.release(claim)
       return late
@@ -134,6 +136,13 @@ export class Arrivals {
     return this.#house.engine.state === 'ready' ? undefined : unavailable
   }
 
+  /** Its app has as many links as it may; one that takes over takes no more (`AppQuota.sessions`). */
+  #crowded(channel: ChannelId, { app }: Hello): Attached | undefined {
+    const instead = this.#house.attached(channel) !== undefined
+    const admitted = this.#house.quotas.admits(app, instead, this.#house.clock.nowMs())
+    return admitted ? undefined : { kind: 'refused', reason: 'overloaded' }
+  }
+
   async #refusal(channel: ChannelId, hello: Hello, asked: Asked): Promise<Attached | undefined> {
     const { engine, clock } = this.#house
     const closed = this.#closed()
@@ -144,7 +153,7 @@ export class Arrivals {
     if (!hasChannel(device, hello.channel)) return { kind: 'refused', reason: 'unknown-channel' }
     const heldMs = this.#takeovers.heldMs(channel, clock.nowMs())
     if (heldMs > 0) return { kind: 'refused', reason: 'conflict', retryAfterMs: heldMs }
-    return undefined
+    return this.#crowded(channel, hello)
   }
 
   /** One receiver a channel, the newest wins; unless they fight (rule 18). */

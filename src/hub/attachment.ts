@@ -15,6 +15,7 @@ import type {
   Uplink,
 } from '../contract/index.ts'
 import type { Deadlines, Sleeper } from './deadlines.ts'
+import type { Quotas } from './quotas.ts'
 import { type Tally, tallyAcknowledged } from './sla.ts'
 import { Uplinks } from './uplinks.ts'
 
@@ -27,6 +28,7 @@ export interface Host {
   readonly limits: Limits
   readonly mailbox: Mailbox
   readonly deadlines: Deadlines
+  readonly quotas: Quotas
   /** Exactly once, when the attachment is over. */
   detached(attachment: Attachment, why: Reason | 'lost'): void
   /** The device went quiet, or spoke again. */
@@ -121,7 +123,9 @@ export class Attachment implements Session, Sleeper {
   }
 
   get deadlineMs(): number {
-    return this.#over ? Number.POSITIVE_INFINITY : this.#channel.liveness.deadlineMs
+    if (this.#over) return Number.POSITIVE_INFINITY
+    // While its answers are held back it may not be read: then its silence is ours.
+    return this.#uplinks.late.nextAtMs ?? this.#channel.liveness.deadlineMs
   }
 
   // What the device does.
@@ -191,8 +195,14 @@ export class Attachment implements Session, Sleeper {
 
   wake(nowMs: number): void {
     if (this.#over) return
-    this.#channel.liveness.tick(nowMs)
-    this.#perform()
+    const { late } = this.#uplinks
+    if (late.nextAtMs === undefined) {
+      this.#channel.liveness.tick(nowMs)
+      this.#perform()
+      return
+    }
+    late.release(nowMs)
+    if (late.nextAtMs === undefined) this.touch()
   }
 
   /** End it from our side. */
@@ -211,6 +221,7 @@ export class Attachment implements Session, Sleeper {
     this.#over = true
     this.#channel.pump.stop()
     this.#channel.effects.length = 0
+    this.#uplinks.late.end()
     this.#host.deadlines.remove(this)
     this.#host.detached(this, why)
   }
@@ -232,6 +243,10 @@ export class Attachment implements Session, Sleeper {
     tallyAcknowledged(this.tally, this.#channel, this.#resumedPast, changes)
     this.#channel.pump.settled(changes, intendUpTo)
     if (!this.#over) this.#perform()
+  }
+
+  holding(): void {
+    if (!this.#over) this.#host.deadlines.arm(this)
   }
 
   #perform(): void {

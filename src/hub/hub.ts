@@ -1,7 +1,11 @@
-import { type Channel, canceled, removed } from '../channel/index.ts'
+import type { Channel } from '../channel/index.ts'
 import type {
   AppId,
   Attached,
+  Broadcast,
+  Broadcasted,
+  BroadcastId,
+  BroadcastRequest,
   Canceled,
   ChannelId,
   Claim,
@@ -15,7 +19,6 @@ import type {
   Engine,
   EngineState,
   Explanation,
-  Found,
   Gateway,
   Hello,
   Limits,
@@ -27,7 +30,7 @@ import type {
   Submitted,
   Verifier,
 } from '../contract/index.ts'
-import { deviceKey, deviceOf, limits, locateCommand } from '../contract/index.ts'
+import { channelParts, deviceKey, deviceOf, limits } from '../contract/index.ts'
 import { Arrivals, type House } from './arrivals.ts'
 import {
   Attachment,
@@ -36,12 +39,17 @@ import {
   type HubCounts,
   unavailableRetryMs,
 } from './attachment.ts'
+import { Broadcaster } from './broadcaster.ts'
 import { Deadlines } from './deadlines.ts'
+import { Desk } from './desk.ts'
 import { explain } from './explain.ts'
 import { Overdue } from './overdue.ts'
 import { Patrol } from './patrol.ts'
+import { Placement } from './placement.ts'
 import { Presences } from './presences.ts'
-import { openStatus, type Roads, Router } from './router.ts'
+import { Quotas } from './quotas.ts'
+import { type Asked, Router } from './router.ts'
+import { Schedules } from './schedules.ts'
 import { Sla } from './sla.ts'
 import { Verifiers } from './verifiers.ts'
 import { Waiters } from './waiters.ts'
@@ -61,24 +69,29 @@ export interface HubOptions {
  * To adapters it is the `Core`, to the northbound API the `Gateway`. It holds what is live; what
  * must last is in the engine, and is loaded afresh whenever the engine has lost something.
  */
-export class Hub implements Core, Gateway, Host, House, Roads {
+export class Hub implements Core, Gateway, Host, House, Asked {
   readonly engine: Engine
   readonly clock: Clock
   readonly limits: Limits
   readonly mailbox
   readonly deadlines: Deadlines
+  readonly quotas: Quotas
   readonly service: Sla
   readonly counts: HubCounts = { delivered: 0, repeated: 0, uplinks: 0, duplicates: 0, probes: 0 }
 
   readonly #log: (event: string, fields: Record<string, unknown>) => void
   readonly #live = new Map<ChannelId, Attachment>()
   readonly #router: Router
+  readonly #desk: Desk
+  readonly #schedules: Schedules
+  readonly #broadcaster: Broadcaster
   readonly #waiters: Waiters
   readonly #overdue: Overdue
   readonly #patrol: Patrol
   readonly #presences: Presences
   readonly #arrivals: Arrivals
   readonly #verifiers: Verifiers
+  readonly #holdUntilMs: number
   #unlisten: (() => void) | undefined
   #state: 'new' | 'running' | 'stopped' = 'new'
 
@@ -90,19 +103,35 @@ export class Hub implements Core, Gateway, Host, House, Roads {
     this.mailbox = this.engine.mailbox
     this.deadlines = new Deadlines(this.clock)
     this.service = new Sla(this.limits)
-    const { names, events } = this.engine
-    this.#router = new Router(names, this.mailbox, this.clock, this.limits, this)
-    this.#waiters = new Waiters(this.clock, this.limits.waitersMax)
+    this.quotas = new Quotas(this.engine.names)
+    this.#holdUntilMs = options.holdExpiryUntilMs ?? 0
+    const { names, events, broadcasts } = this.engine
+    const { mailbox, clock, quotas } = this
+    this.#router = new Router(names, mailbox, clock, this.limits, quotas, this)
+    this.#waiters = new Waiters(clock, this.limits.waitersMax)
+    this.#desk = new Desk(mailbox, clock, this.limits, this.#waiters)
+    const placement = new Placement(names, mailbox, clock, this.limits, this)
+    this.#schedules = new Schedules(mailbox, placement, clock, this.#log)
+    this.#schedules.holdUntil(this.#holdUntilMs)
+    this.#broadcaster = new Broadcaster(
+      broadcasts,
+      names,
+      placement,
+      clock,
+      this.limits,
+      quotas,
+      this,
+    )
     this.#overdue = new Overdue(this.mailbox, this.clock, this.limits, (channel, offset) =>
       this.#live.get(channel)?.withdraw(offset),
     )
-    this.#overdue.holdUntil(options.holdExpiryUntilMs ?? 0)
+    this.#overdue.holdUntil(this.#holdUntilMs)
     this.#arrivals = new Arrivals(this)
     this.#presences = new Presences(events)
     this.#verifiers = new Verifiers(names, this.clock, this.limits)
     this.#patrol = new Patrol(this.clock, this.limits.patrolMs, this.#live, (nowMs) => {
       this.#arrivals.sweep(nowMs)
-      this.#overdue.arm()
+      this.#arm()
     })
   }
 
@@ -110,8 +139,10 @@ export class Hub implements Core, Gateway, Host, House, Roads {
     this.#state = 'running'
     this.#unlisten = this.engine.events.listen((events) => this.#waiters.heard(events))
     this.engine.onState((state, detail) => this.#engineTurned(state, detail))
+    await this.quotas.load(this.clock.nowMs())
     this.#patrol.start()
-    this.#overdue.arm()
+    this.#arm()
+    if (this.engine.broadcasts !== undefined) this.#broadcaster.resume() // TEMPORARY
   }
 
   /** End every session; adapters have been stopped before, so this finds what they left. */
@@ -120,6 +151,8 @@ export class Hub implements Core, Gateway, Host, House, Roads {
     for (const attachment of [...this.#live.values()]) attachment.close('going-away')
     this.#patrol.stop()
     this.#overdue.stop()
+    this.#schedules.stop()
+    this.#broadcaster.halt()
     this.deadlines.stop()
     this.#unlisten?.()
     await this.engine.flushed()
@@ -153,6 +186,7 @@ export class Hub implements Core, Gateway, Host, House, Roads {
   settleIn(claim: Claim, link: Link, channel: Channel, figures: Figures): Attachment {
     const attachment = new Attachment(this, claim, link, channel, figures)
     this.#live.set(channel.id, attachment)
+    this.quotas.attached(channelParts(channel.id).app)
     this.#presences.attached(attachment, this.clock.nowMs())
     return attachment
   }
@@ -162,6 +196,7 @@ export class Hub implements Core, Gateway, Host, House, Roads {
   detached(attachment: Attachment, why: Reason | 'lost'): void {
     const { channel } = attachment
     this.engine.directory.release(attachment.claim)
+    this.quotas.detached(channelParts(channel).app)
     if (this.#live.get(channel) === attachment) {
       this.#live.delete(channel)
       if (!this.#arrivals.has(channel)) this.mailbox.release(channel)
@@ -174,7 +209,7 @@ export class Hub implements Core, Gateway, Host, House, Roads {
     this.#presences.suspicion(attachment, this.clock.nowMs())
   }
 
-  // Roads: what the router needs.
+  // Asked: what whoever places commands needs.
 
   attached(channel: ChannelId): Attachment | undefined {
     return this.#live.get(channel)
@@ -184,74 +219,55 @@ export class Hub implements Core, Gateway, Host, House, Roads {
     this.#overdue.arm()
   }
 
+  scheduled(): void {
+    this.#schedules.arm()
+  }
+
   // Gateway: what back ends may ask.
 
   submit(request: SubmitRequest): Promise<Submitted> {
     return this.#router.submit(request)
   }
 
-  async status(app: AppId, id: CommandId): Promise<CommandStatus | undefined> {
-    const found = await this.#find(app, id)
-    if (found === undefined) return undefined
-    if (found.kind === 'ended') return { kind: 'ended', command: found.command }
-    return openStatus(found.command)
+  status(app: AppId, id: CommandId): Promise<CommandStatus | undefined> {
+    return this.#desk.status(app, id)
   }
 
-  async wait(app: AppId, id: CommandId, timeoutMs: number): Promise<CommandStatus | undefined> {
-    const waiter = this.#waiters.until(app, id, Math.min(timeoutMs, this.limits.waitMaxMs))
-    try {
-      const status = await this.status(app, id)
-      if (status?.kind !== 'open') return status
-      await waiter.ended
-      return await this.status(app, id)
-    } finally {
-      waiter.forget()
-    }
+  wait(app: AppId, id: CommandId, timeoutMs: number): Promise<CommandStatus | undefined> {
+    return this.#desk.wait(app, id, timeoutMs)
   }
 
-  async cancel(app: AppId, id: CommandId): Promise<Canceled> {
-    const found = await this.#find(app, id)
-    if (found === undefined) return { kind: 'unknown' }
-    if (found.kind === 'ended') return { kind: 'too-late', status: found }
-    const { channel } = found.command
-    const change = canceled(found.command, this.clock.nowMs())
-    if (change === undefined) return { kind: 'too-late', status: openStatus(found.command) }
-    const settled = await new Promise((resolve) =>
-      this.mailbox.settle(channel, { changes: [change] }, resolve),
-    )
-    if (settled !== 'kept') return { kind: 'unavailable' }
-    const status = await this.status(app, id)
-    if (status?.kind !== 'ended') return { kind: 'unavailable' }
-    // Something else may have ended it between the look and the change; then that is its outcome.
-    return status.command.status === 'canceled'
-      ? { kind: 'canceled', command: status.command }
-      : { kind: 'too-late', status }
+  cancel(app: AppId, id: CommandId): Promise<Canceled> {
+    return this.#desk.cancel(app, id)
+  }
+
+  broadcast(request: BroadcastRequest): Promise<Broadcasted> {
+    return this.#broadcaster.begin(request)
+  }
+
+  stopBroadcast(app: AppId, id: BroadcastId): Promise<Broadcast | undefined> {
+    return this.#broadcaster.stop(app, id)
   }
 
   async explain(app: AppId, id: CommandId): Promise<Explanation | undefined> {
     const status = await this.status(app, id)
     if (status === undefined) return undefined
-    const attachment = this.#live.get(status.command.channel)
-    return explain(status, attachment, this.mailbox, this.clock, this.limits.inDoubtGraceMs)
+    const { device } = channelParts(status.command.channel)
+    return explain(status, this.mailbox, this.limits, {
+      attachment: this.#live.get(status.command.channel),
+      presence: this.presence(app, device),
+      store: this.engine.state,
+      nowMs: this.clock.nowMs(),
+      holdUntilMs: this.#holdUntilMs,
+    })
   }
 
   presence(app: AppId, device: DeviceId): Presence {
     return this.#presences.of(app, device)
   }
 
-  async depth(app: AppId, device: DeviceId): Promise<Depth> {
-    let commands = 0
-    let bytes = 0
-    let oldestAtMs: number | undefined
-    for (const channel of await this.mailbox.channels(deviceKey(app, device))) {
-      const depth = await this.mailbox.depth(channel)
-      commands += depth.commands
-      bytes += depth.bytes
-      if (depth.oldestAtMs !== undefined) {
-        oldestAtMs = Math.min(oldestAtMs ?? depth.oldestAtMs, depth.oldestAtMs)
-      }
-    }
-    return { commands, bytes, oldestAtMs }
+  depth(app: AppId, device: DeviceId): Promise<Depth> {
+    return this.#desk.depth(app, device)
   }
 
   async removeDevice(app: AppId, device: DeviceId): Promise<boolean> {
@@ -284,6 +300,10 @@ export class Hub implements Core, Gateway, Host, House, Roads {
       uplinks_arrived_total: this.counts.uplinks,
       uplinks_duplicate_total: this.counts.duplicates,
       probes_total: this.counts.probes,
+      commands_scheduled_placed_total: this.#schedules.placed,
+      broadcasts_running: this.#broadcaster.running,
+      broadcast_commands_placed_total: this.#broadcaster.placed,
+      quota_limited_total: this.quotas.limited,
       waiters: this.#waiters.size,
       deadlines: this.deadlines.size,
     }
@@ -291,12 +311,6 @@ export class Hub implements Core, Gateway, Host, House, Roads {
 
   sla(): readonly SlaSeries[] {
     return this.service.all()
-  }
-
-  async #find(app: AppId, id: CommandId): Promise<Found | undefined> {
-    const place = locateCommand(app, id)
-    if (place === undefined) return undefined
-    return this.mailbox.find(place.channel, place.epoch, place.offset)
   }
 
   #closeDevice(app: AppId, device: DeviceId, reason: Reason): void {
@@ -307,20 +321,20 @@ export class Hub implements Core, Gateway, Host, House, Roads {
     }
   }
 
-  async #endAll(app: AppId, device: DeviceId): Promise<void> {
-    for (const channel of await this.mailbox.channels(deviceKey(app, device))) {
-      const { open } = await this.mailbox.open(channel)
-      const nowMs = this.clock.nowMs()
-      const changes = open.map((command) => removed(command, nowMs))
-      await new Promise((done) => this.mailbox.settle(channel, { changes }, done))
-      if (!this.#live.has(channel)) this.mailbox.release(channel)
-    }
+  #endAll(app: AppId, device: DeviceId): Promise<void> {
+    return this.#desk.removeAll(app, device, (channel) => this.#live.has(channel))
+  }
+
+  #arm(): void {
+    this.#overdue.arm()
+    if (this.mailbox.nextRipeMs !== undefined) this.#schedules.arm() // TEMPORARY
   }
 
   #engineTurned(state: EngineState, detail: string): void {
     this.#log('engine.state', { state, detail })
     if (state === 'ready') {
-      this.#overdue.arm()
+      this.#arm()
+      if (this.running && this.engine.broadcasts !== undefined) this.#broadcaster.resume() // TEMPORARY
       return
     }
     // What sessions hold may be ahead of what is kept: they start over from the store.

@@ -1,40 +1,48 @@
 import type {
+  AliasName,
   Appended,
   AppendOptions,
+  AppId,
+  ChannelId,
   Clock,
   Command,
   CommandStatus,
-  DeviceRecord,
+  DeviceId,
   EndedCommand,
   KeptCommand,
   Limits,
   Mailbox,
   Names,
   OpenCommand,
+  ScheduledCommand,
   Step,
   SubmitRequest,
   Submitted,
 } from '../contract/index.ts'
-import { channelId, mainChannel, StoreUnavailable, urgentChannel } from '../contract/index.ts'
-import type { Attachment } from './attachment.ts'
+import { channelId, commandId, StoreUnavailable, scheduledEpoch } from '../contract/index.ts'
+import { appendOptions, hasChannel, hint, type Roads } from './placement.ts'
+import type { Quotas } from './quotas.ts'
 
 /** Retry advice for a full mailbox: long enough that a device has had a chance to take something. */
 const fullRetryAfterMs = 5_000
+/** Bounds of the advice where too many commands wait for their time. */
+const scheduleRetryMinMs = 1_000
+const scheduleRetryMaxMs = 60_000
 
 /** What the router needs of the hub. */
-export interface Roads {
-  attached(channel: string): Attachment | undefined
-  status(app: string, id: string): Promise<CommandStatus | undefined>
-  /** A command was kept: its deadline may be the next. */
-  kept(): void
+export interface Asked extends Roads {
+  status(app: AppId, id: string): Promise<CommandStatus | undefined>
+  /** A command for later was kept: it may be the next that is due. */
+  scheduled(): void
 }
 
 /**
  * A command's way to its mailbox.
  *
- *     request ▶ device, channel ▶ live link? ▶ append, with the intent to send ▶ hint
+ *     request ▶ alias ▶ device, channel ▶ quota ┬▶ live link? ▶ append, with the intent to send ▶ hint
+ *                                               ╰▶ not before a later moment: schedule
  *
- * What is decided here is decided once: which channel (rule 27), whether a `now` has a link (rule 5).
+ * What is decided here is decided once: which device (rule 27), whether a `now` has a link (rule 5).
  * Everything after `append` may fail without loss: the pump also looks at attach and on patrol.
  */
 export class Router {
@@ -42,14 +50,23 @@ export class Router {
   readonly #mailbox: Mailbox
   readonly #clock: Clock
   readonly #limits: Limits
-  readonly #roads: Roads
+  readonly #quotas: Quotas
+  readonly #hub: Asked
 
-  constructor(names: Names, mailbox: Mailbox, clock: Clock, limits: Limits, roads: Roads) {
+  constructor(
+    names: Names,
+    mailbox: Mailbox,
+    clock: Clock,
+    limits: Limits,
+    quotas: Quotas,
+    hub: Asked,
+  ) {
     this.#names = names
     this.#mailbox = mailbox
     this.#clock = clock
     this.#limits = limits
-    this.#roads = roads
+    this.#quotas = quotas
+    this.#hub = hub
   }
 
   async submit(request: SubmitRequest): Promise<Submitted> {
@@ -62,25 +79,49 @@ export class Router {
   }
 
   async #submit(request: SubmitRequest): Promise<Submitted> {
-    const looked = this.#names.device(request.app, request.device)
+    const { app, to } = request
+    const id = to.device ?? (await this.#resolve(app, to.alias))
+    if (id === undefined) return { kind: 'unknown-alias' }
+    const looked = this.#names.device(app, id)
     const device = looked instanceof Promise ? await looked : looked
     if (device === undefined) return { kind: 'unknown-device' }
     if (device.disabled) return { kind: 'device-disabled' }
     if (!hasChannel(device, request.channel)) return { kind: 'unknown-channel' }
+    const nowMs = this.#clock.nowMs()
+    const retryAfterMs = this.#quotas.command(app, nowMs)
+    if (retryAfterMs > 0) return { kind: 'limited', retryAfterMs }
 
-    const channel = channelId(request.app, request.device, request.channel)
-    const attachment = this.#roads.attached(channel)
-    const command = this.#command(request)
-    const options = this.#options(device, request, attachment)
+    const channel = channelId(app, id, request.channel)
+    const command = this.#command(request, nowMs)
+    if (command.notBeforeMs !== undefined) return this.#schedule(channel, command, request)
+    const attachment = this.#hub.attached(channel)
+    const { delivery, idempotency } = request
+    const options = appendOptions(
+      device,
+      request.channel,
+      delivery,
+      attachment,
+      this.#limits,
+      idempotency,
+    )
     const appended = await this.#mailbox.append(channel, command, options)
     if (appended.kind === 'kept') return this.#kept(appended.command, options)
     return this.#notKept(request, appended)
   }
 
-  #command(request: SubmitRequest): Command {
-    const nowMs = this.#clock.nowMs()
+  /** Once, at accept: whoever the alias stands for later has nothing to do with it (rule 27). */
+  async #resolve(app: AppId, alias: AliasName): Promise<DeviceId | undefined> {
+    const record = await this.#names.alias(app, alias)
+    if (record === undefined) return undefined
+    const { device, expiresAtMs } = record
+    return expiresAtMs !== undefined && expiresAtMs <= this.#clock.nowMs() ? undefined : device
+  }
+
+  #command(request: SubmitRequest, nowMs: number): Command {
     const defaultTtlMs =
       request.delivery === 'now' ? this.#limits.nowTtlMs : this.#limits.queueTtlMs
+    const { notBeforeMs } = request
+    const later = notBeforeMs !== undefined && notBeforeMs > nowMs
     return {
       name: request.name,
       payload: request.payload,
@@ -88,32 +129,12 @@ export class Router {
       delivery: request.delivery,
       expect: request.expect,
       acceptedAtMs: nowMs,
-      expiresAtMs: nowMs + (request.ttlMs ?? defaultTtlMs),
+      expiresAtMs: (later ? notBeforeMs : nowMs) + (request.ttlMs ?? defaultTtlMs),
       replyTimeoutMs: request.replyTimeoutMs ?? this.#limits.replyTimeoutMs,
       askedBy: request.askedBy,
       collapse: request.collapse,
-    }
-  }
-
-  #options(
-    device: DeviceRecord,
-    request: SubmitRequest,
-    attachment: Attachment | undefined,
-  ): AppendOptions {
-    const settings = Object.hasOwn(device.channels, request.channel)
-      ? device.channels[request.channel]
-      : undefined
-    return {
-      maxCommands: settings?.maxCommands ?? this.#limits.mailboxMaxCommands,
-      maxBytes: this.#limits.mailboxMaxBytes,
-      overflow: settings?.overflow ?? 'reject',
-      idempotency: request.idempotency,
-      intendUpTo: attachment?.live.pump.takesUpTo ?? 0,
-      // `now` never waits for a link: none at accept is its outcome, at once (rule 5).
-      ended:
-        request.delivery === 'now' && attachment === undefined
-          ? { status: 'undeliverable', reason: 'no-link' }
-          : undefined,
+      notBeforeMs: later ? notBeforeMs : undefined,
+      callback: request.callback,
     }
   }
 
@@ -121,27 +142,17 @@ export class Router {
     if (options.ended !== undefined) {
       return { kind: 'accepted', status: { kind: 'ended', command: endedAtOnce(command, options) } }
     }
-    this.#roads.kept()
-    // Whatever is attached by now: the link may have come or gone while this was being kept.
-    const intended = command.offset <= options.intendUpTo
-    this.#roads.attached(command.channel)?.hint(command.offset, intended)
-    return {
-      kind: 'accepted',
-      status: openStatus({ ...command, maybeSent: false }),
-    }
+    hint(command, options, this.#hub)
+    return { kind: 'accepted', status: openStatus({ ...command, maybeSent: false }) }
   }
 
   async #notKept(
-    request: SubmitRequest,
+    { app }: SubmitRequest,
     appended: Exclude<Appended, { kind: 'kept' }>,
   ): Promise<Submitted> {
     switch (appended.kind) {
-      case 'repeat': {
-        const status = await this.#roads.status(request.app, appended.id)
-        return status === undefined
-          ? { kind: 'unavailable', full: false }
-          : { kind: 'accepted', status }
-      }
+      case 'repeat':
+        return this.#repeated(app, appended.id)
       case 'conflict':
         return { kind: 'conflict', id: appended.id }
       case 'full':
@@ -150,10 +161,52 @@ export class Router {
         return { kind: 'unavailable', full: appended.full }
     }
   }
+
+  async #repeated(app: AppId, id: string): Promise<Submitted> {
+    const status = await this.#hub.status(app, id)
+    return status === undefined
+      ? { kind: 'unavailable', full: false }
+      : { kind: 'accepted', status }
+  }
+
+  /** It has no place before its time (rule 6); the link it needs is looked for then. */
+  async #schedule(
+    channel: ChannelId,
+    command: Command,
+    request: SubmitRequest,
+  ): Promise<Submitted> {
+    const scheduled = await this.#mailbox.schedule(channel, command, {
+      maxCommands: this.#limits.scheduledMaxCommands,
+      maxTotal: this.#limits.scheduledMaxTotal,
+      idempotency: request.idempotency,
+    })
+    switch (scheduled.kind) {
+      case 'kept':
+        this.#hub.scheduled()
+        return { kind: 'accepted', status: openStatus(waitingOpen(scheduled.command)) }
+      case 'repeat':
+        return this.#repeated(request.app, scheduled.id)
+      case 'conflict':
+        return { kind: 'conflict', id: scheduled.id }
+      case 'full': {
+        const nextMs = this.#mailbox.nextRipeMs() - this.#clock.nowMs()
+        const retryAfterMs = Math.min(scheduleRetryMaxMs, Math.max(scheduleRetryMinMs, nextMs))
+        return { kind: 'schedule-full', max: scheduled.max, retryAfterMs }
+      }
+      case 'unavailable':
+        return { kind: 'unavailable', full: scheduled.full }
+    }
+  }
 }
 
-export const hasChannel = (device: DeviceRecord, channel: string): boolean =>
-  channel === mainChannel || channel === urgentChannel || Object.hasOwn(device.channels, channel)
+/** A command that waits for its time, as an open one. */
+const waitingOpen = (command: ScheduledCommand): OpenCommand => ({
+  ...command,
+  id: commandId(command.channel, scheduledEpoch, command.scheduled),
+  epoch: scheduledEpoch,
+  offset: command.scheduled,
+  maybeSent: false,
+})
 
 /** An open command as back ends see it. */
 export function openStatus(command: OpenCommand): CommandStatus {
@@ -181,6 +234,7 @@ function endedAtOnce(command: KeptCommand, options: AppendOptions): EndedCommand
     acceptedAtMs,
     expiresAtMs,
     askedBy,
+    callback: command.callback,
     status,
     reason,
     timeline: [

@@ -12,6 +12,7 @@ import type {
 } from '../contract/index.ts'
 import { channelParts } from '../contract/index.ts'
 import type { Host } from './attachment.ts'
+import { HeldAnswers } from './held-answers.ts'
 import type { Tally } from './sla.ts'
 
 /** The attachment these uplinks come through. */
@@ -19,6 +20,8 @@ interface Through {
   readonly isOver: boolean
   readonly tally: Tally
   kept(changes: readonly Change[], intendUpTo: Offset | undefined): void
+  /** An answer is held back: it wants to be woken for it. */
+  holding(): void
 }
 
 /**
@@ -31,6 +34,8 @@ export class Uplinks {
   readonly #host: Host
   readonly #channel: Channel
   readonly #through: Through
+  /** Answers its app has to wait for. */
+  readonly late = new HeldAnswers()
   /** What waits for a reply whose command is being looked up. */
   #held: (() => void)[] | undefined
 
@@ -62,8 +67,12 @@ export class Uplinks {
       if (maybeRepeat !== true) counted++ // nobody knows whether the first one came
       events.push({ kind: 'event', ...about, name, payload, contentType, stamp, maybeRepeat })
     }
+    const { app, atMs } = about
+    const holdMs = events.length === 0 ? 0 : this.#host.quotas.events(app, events.length, atMs)
     // Even where nothing is new the answer waits its turn: the first copy may still be on its way.
-    this.#keep({ changes: [], events, uplinks: this.#channel.keptUplinks }, settled, counted)
+    const settlement = { changes: [], events, uplinks: this.#channel.keptUplinks }
+    const answer = holdMs === 0 ? settled : this.#later(atMs + holdMs, settled)
+    this.#keep(settlement, answer, counted)
   }
 
   reply(reply: DeviceReply, settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void): void {
@@ -115,6 +124,21 @@ export class Uplinks {
     )
     const late = proofs.map(({ offset }) => ({ offset, step }))
     this.#keep({ changes: [], late, events }, ignore)
+  }
+
+  /** Over its app's quota: kept like any other, but answered only when that is paid for. */
+  #later(
+    atMs: number,
+    settled: (outcome: 'kept' | 'unavailable') => void,
+  ): (outcome: 'kept' | 'unavailable') => void {
+    return (outcome) => {
+      if (outcome === 'unavailable' || this.#through.isOver) {
+        settled(outcome)
+        return
+      }
+      this.late.hold(atMs, () => settled(outcome))
+      this.#through.holding()
+    }
   }
 
   #release(first: () => void): void {

@@ -270,7 +270,7 @@ test('rule 11: accepted = ended + open, through a crash', async () => {
   for (let i = 0; i < 5; i++) await before.command()
   session.acknowledge(link.got[0]!.command.offset)
   await before.quiet()
-  await before.command({ device: 'locker', channel: 'urgent', delivery: 'now' })
+  await before.command({ channel: 'urgent', delivery: 'now' })
   const after = await before.crash()
   const counts = await after.engine.mailbox.counts('default')
   const ended = Object.values(counts.ended).reduce((sum, count) => sum + count, 0)

@@ -95,10 +95,12 @@ export class World {
     return world
   }
 
-  /** The process dies: what was kept stays, nothing else; another one starts on it. */
-  async crash(): Promise<World> {
-    const { disk } = this.engine
-    return World.open({ disk, clock: this.clock })
+  /**
+   * The process dies: what was kept stays, nothing else; another one starts on it. The dead one can
+   * do nothing any more: its store has stopped.
+   */
+  async crash(limits?: Partial<Limits>): Promise<World> {
+    return World.open({ disk: this.engine.crash(), clock: this.clock, limits })
   }
 
   async restart(): Promise<World> {
@@ -161,7 +163,7 @@ export class World {
   submit(request: Partial<SubmitRequest> = {}) {
     return this.hub.submit({
       app: 'default',
-      device: 'locker',
+      to: { device: 'locker' },
       channel: 'main',
       name: 'open',
       payload: bytes('{}'),

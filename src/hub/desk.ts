@@ -1,0 +1,145 @@
+import { canceled, removed } from '../channel/index.ts'
+import type {
+  AppId,
+  Canceled,
+  ChannelId,
+  Clock,
+  CommandId,
+  CommandStatus,
+  Depth,
+  DeviceId,
+  EndReason,
+  EndStatus,
+  Found,
+  Limits,
+  Mailbox,
+  OpenCommand,
+  ScheduledCommand,
+} from '../contract/index.ts'
+import { deviceKey, locateCommand, scheduledEpoch } from '../contract/index.ts'
+import { asAccepted, endedOptions } from './placement.ts'
+import { openStatus } from './router.ts'
+import type { Waiters } from './waiters.ts'
+
+/** Where back ends ask about their commands, take them back, and where a device's are ended. */
+export class Desk {
+  readonly #mailbox: Mailbox
+  readonly #clock: Clock
+  readonly #limits: Limits
+  readonly #waiters: Waiters
+
+  constructor(mailbox: Mailbox, clock: Clock, limits: Limits, waiters: Waiters) {
+    this.#mailbox = mailbox
+    this.#clock = clock
+    this.#limits = limits
+    this.#waiters = waiters
+  }
+
+  async status(app: AppId, id: CommandId): Promise<CommandStatus | undefined> {
+    const found = await this.#find(app, id)
+    if (found === undefined) return undefined
+    if (found.kind === 'ended') return { kind: 'ended', command: found.command }
+    return openStatus(found.command)
+  }
+
+  async wait(app: AppId, id: CommandId, timeoutMs: number): Promise<CommandStatus | undefined> {
+    const waiter = this.#waiters.until(app, id, Math.min(timeoutMs, this.#limits.waitMaxMs))
+    try {
+      const status = await this.status(app, id)
+      if (status?.kind !== 'open') return status
+      await waiter.ended
+      return await this.status(app, id)
+    } finally {
+      waiter.forget()
+    }
+  }
+
+  /** Over all channels of a device. */
+  async depth(app: AppId, device: DeviceId): Promise<Depth> {
+    let commands = 0
+    let bytes = 0
+    let oldestAtMs: number | undefined
+    for (const channel of await this.#mailbox.channels(deviceKey(app, device))) {
+      const depth = await this.#mailbox.depth(channel)
+      commands += depth.commands
+      bytes += depth.bytes
+      if (depth.oldestAtMs !== undefined) {
+        oldestAtMs = Math.min(oldestAtMs ?? depth.oldestAtMs, depth.oldestAtMs)
+      }
+    }
+    return { commands, bytes, oldestAtMs }
+  }
+
+  /** Only what is certainly unsent can go (rule 10). */
+  async cancel(app: AppId, id: CommandId): Promise<Canceled> {
+    const found = await this.#find(app, id)
+    if (found === undefined) return { kind: 'unknown' }
+    if (found.kind === 'ended') return { kind: 'too-late', status: found }
+    if (found.command.epoch !== scheduledEpoch) return this.#cancelPlaced(app, found.command)
+    const appended = await this.#endScheduled(found.command, 'canceled', 'requested')
+    if (appended === 'unavailable') return { kind: 'unavailable' }
+    if (appended === 'kept') return this.#outcome(app, id)
+    // Its time came between the look and the change: it has a place by now.
+    const placed = await this.#find(app, id)
+    if (placed === undefined) return { kind: 'unknown' }
+    if (placed.kind === 'ended') return { kind: 'too-late', status: placed }
+    if (placed.command.epoch === scheduledEpoch) return { kind: 'unavailable' }
+    return this.#cancelPlaced(app, placed.command)
+  }
+
+  /** End all that is open of a device, and what is scheduled for it (rule 7). */
+  async removeAll(app: AppId, device: DeviceId, isAttached: (channel: ChannelId) => boolean) {
+    const key = deviceKey(app, device)
+    const scheduled = (await this.#mailbox.scheduled?.(key)) ?? [] // TEMPORARY
+    await Promise.all(
+      scheduled.map((command) => this.#endScheduled(command, 'undeliverable', 'device-removed')),
+    )
+    for (const channel of await this.#mailbox.channels(key)) {
+      const { open } = await this.#mailbox.open(channel)
+      const nowMs = this.#clock.nowMs()
+      const changes = open.map((command) => removed(command, nowMs))
+      await new Promise((done) => this.#mailbox.settle(channel, { changes }, done))
+      if (!isAttached(channel)) this.#mailbox.release(channel)
+    }
+  }
+
+  async #cancelPlaced(app: AppId, command: OpenCommand): Promise<Canceled> {
+    const change = canceled(command, this.#clock.nowMs())
+    if (change === undefined) return { kind: 'too-late', status: openStatus(command) }
+    const settled = await new Promise((resolve) =>
+      this.#mailbox.settle(command.channel, { changes: [change] }, resolve),
+    )
+    if (settled !== 'kept') return { kind: 'unavailable' }
+    return this.#outcome(app, command.id)
+  }
+
+  /** Something else may have ended it between the look and the change; then that is its outcome. */
+  async #outcome(app: AppId, id: CommandId): Promise<Canceled> {
+    const status = await this.status(app, id)
+    if (status?.kind !== 'ended') return { kind: 'unavailable' }
+    return status.command.status === 'canceled'
+      ? { kind: 'canceled', command: status.command }
+      : { kind: 'too-late', status }
+  }
+
+  /** It never gets a place that anything is read from: it is kept as ended (rule 6). */
+  async #endScheduled(
+    command: ScheduledCommand | OpenCommand,
+    status: EndStatus,
+    reason: EndReason,
+  ): Promise<'kept' | 'gone' | 'unavailable'> {
+    const appended = await this.#mailbox.append(
+      command.channel,
+      asAccepted(command),
+      endedOptions(status, reason),
+    )
+    if (appended.kind === 'kept' || appended.kind === 'unavailable') return appended.kind
+    return 'gone'
+  }
+
+  async #find(app: AppId, id: CommandId): Promise<Found | undefined> {
+    const place = locateCommand(app, id)
+    if (place === undefined) return undefined
+    return this.#mailbox.find(place.channel, place.epoch, place.offset)
+  }
+}

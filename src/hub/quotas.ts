@@ -1,0 +1,139 @@
+import type { AppId, AppQuota, Names } from '../contract/index.ts'
+import { TokenBucket } from './token-bucket.ts'
+
+/** A changed quota is in force after this. */
+const rereadMs = 1_000
+
+interface Account {
+  quota: AppQuota
+  readAtMs: number
+  reading: boolean
+  commands: TokenBucket | undefined
+  events: TokenBucket | undefined
+  sessions: number
+}
+
+/**
+ * How much of this gateway each app may use, so that it cannot crowd out the others.
+ *
+ * What an app may is read beside the calls, at most once a second and only for apps that call, so
+ * that no command waits for it. Until the first answer an app has no bound.
+ */
+export class Quotas {
+  readonly #names: Names
+  readonly #apps = new Map<AppId, Account>()
+  /** Commands refused and events answered late. */
+  limited = 0
+
+  constructor(names: Names) {
+    this.#names = names
+  }
+
+  /** Know all apps before the first call. */
+  async load(nowMs: number): Promise<void> {
+    try {
+      for (const record of await this.#names.apps()) {
+        this.#known(this.#open(record.app), record.quota, nowMs)
+      }
+    } catch {
+      // The store is away; each is read when it calls.
+    }
+  }
+
+  /** A command is to be accepted. @returns 0, or how long until it may be. */
+  command(app: AppId, nowMs: number): number {
+    const { commands } = this.#account(app, nowMs)
+    if (commands === undefined) return 0
+    const waitMs = commands.take(nowMs)
+    if (waitMs > 0) this.limited++
+    return waitMs
+  }
+
+  /**
+   * A broadcast is to place a command. It leaves half of a burst to single calls: they are refused
+   * where it only waits.
+   */
+  placing(app: AppId, nowMs: number): number {
+    const { commands } = this.#account(app, nowMs)
+    return commands === undefined ? 0 : commands.take(nowMs, Math.floor(commands.burst / 2))
+  }
+
+  /** So many events are being kept. @returns how long their answer is to be held back. */
+  events(app: AppId, count: number, nowMs: number): number {
+    const { events } = this.#account(app, nowMs)
+    if (events === undefined) return 0
+    const holdMs = events.owe(count, nowMs)
+    if (holdMs > 0) this.limited += count
+    return holdMs
+  }
+
+  /** May one more link attach? `instead`: in place of one that is attached. */
+  admits(app: AppId, instead: boolean, nowMs: number): boolean {
+    const { quota, sessions } = this.#account(app, nowMs)
+    return quota.sessions === undefined || sessions - (instead ? 1 : 0) < quota.sessions
+  }
+
+  attached(app: AppId): void {
+    this.#open(app).sessions++
+  }
+
+  detached(app: AppId): void {
+    this.#open(app).sessions--
+  }
+
+  #account(app: AppId, nowMs: number): Account {
+    const account = this.#open(app)
+    if (nowMs - account.readAtMs >= rereadMs && !account.reading) this.#read(app, account, nowMs)
+    return account
+  }
+
+  #open(app: AppId): Account {
+    let account = this.#apps.get(app)
+    if (account === undefined) {
+      account = {
+        quota: none,
+        readAtMs: Number.NEGATIVE_INFINITY,
+        reading: false,
+        commands: undefined,
+        events: undefined,
+        sessions: 0,
+      }
+      this.#apps.set(app, account)
+    }
+    return account
+  }
+
+  #read(app: AppId, account: Account, nowMs: number): void {
+    account.reading = true
+    this.#names.app(app).then(
+      (record) => {
+        account.reading = false
+        this.#known(account, record?.quota, nowMs)
+      },
+      () => {
+        account.reading = false
+        account.readAtMs = nowMs // the store is away: as before, and not asked at every call
+      },
+    )
+  }
+
+  #known(account: Account, quota: AppQuota | undefined, nowMs: number): void {
+    account.readAtMs = nowMs
+    account.quota = quota ?? none
+    account.commands = bucket(account.commands, quota?.commandsPerSecond, nowMs)
+    account.events = bucket(account.events, quota?.eventsPerSecond, nowMs)
+  }
+}
+
+const none: AppQuota = {}
+
+function bucket(
+  before: TokenBucket | undefined,
+  perSecond: number | undefined,
+  nowMs: number,
+): TokenBucket | undefined {
+  if (perSecond === undefined) return undefined
+  if (before === undefined) return new TokenBucket(perSecond, nowMs)
+  if (before.perSecond !== perSecond) before.turn(perSecond, nowMs)
+  return before
+}
