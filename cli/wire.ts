@@ -3,7 +3,6 @@ import { createSecureContext } from 'node:tls'
 import { pikeAdapter } from '../adapters/pike/index.ts'
 import { createApi } from '../src/api/index.ts'
 import type { Engine, Listener } from '../src/contract/index.ts'
-import { limits } from '../src/contract/index.ts'
 import { openLevelEngine } from '../src/engine/level/index.ts'
 import { openMemoryEngine } from '../src/engine/memory/index.ts'
 import type { SystemClock } from '../src/node/clock.ts'
@@ -25,7 +24,7 @@ export function partsFor(config: Config, log: Log): NodeParts {
   return {
     dataDir: config.dataDir,
     apiKey: config.apiKey,
-    limits,
+    limits: config.limits,
     log,
     version,
     openEngine: (dataDir, clock) => openEngine(config, dataDir, clock, log),
@@ -49,7 +48,7 @@ async function openEngine(
 ): Promise<Engine> {
   if (config.engine === 'memory') {
     log.warn({ event: 'engine.memory' }, 'nothing is kept over a restart: PIKE_ENGINE is memory')
-    return openMemoryEngine({ clock, limits })
+    return openMemoryEngine({ clock, limits: config.limits })
   }
   return openLevelEngine({
     folder: dataDir,
@@ -57,7 +56,7 @@ async function openEngine(
       if (timeMarkMs !== undefined) clock.startAtLeast(timeMarkMs)
       return clock
     },
-    limits,
+    limits: config.limits,
     log: eventLog(log),
   })
 }
@@ -70,7 +69,7 @@ async function makeApi(config: Config, ports: ApiPorts, log: Log): Promise<ApiSe
     events: engine.events,
     mailbox: engine.mailbox,
     clock,
-    limits,
+    limits: config.limits,
     version,
     metrics: () => metrics.scrape(),
     log: {

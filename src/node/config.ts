@@ -1,5 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
+import type { Limits } from '../contract/index.ts'
+import {
+  asLimits,
+  type ChosenLimit,
+  chooseLimits,
+  type GivenLimit,
+  splitLimits,
+} from './limit-settings.ts'
 import { type Setting, type SettingName, settings } from './settings.ts'
 
 export type Port = number | 'off'
@@ -17,6 +25,7 @@ export interface Config {
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
   readonly engine: 'level' | 'memory'
   readonly logLevel: string
+  readonly limits: Limits
 }
 
 /** One setting as it came out, for `pike config`. Secrets are masked already. */
@@ -35,6 +44,7 @@ export type Loaded =
       readonly ok: true
       readonly config: Config
       readonly chosen: readonly Chosen[]
+      readonly limits: readonly ChosenLimit[]
       /** PIKE_ names in the environment that mean nothing here: most likely a slip of the pen. */
       readonly unknown: readonly string[]
     }
@@ -42,7 +52,7 @@ export type Loaded =
   | { readonly ok: false; readonly problem: string }
 
 export interface Sources {
-  /** By flag, without the dashes. */
+  /** By flag, without the dashes. Flags that may be repeated: joined by commas. */
   readonly flags: Readonly<Record<string, string | undefined>>
   readonly env: Readonly<Record<string, string | undefined>>
   /** The file named by `--config`. */
@@ -71,7 +81,16 @@ export function loadConfig(sources: Sources): Loaded {
 function load(sources: Sources): Loaded {
   const file = sources.file === undefined ? new Map<string, string>() : readFile(sources.file)
   const found = new Map<SettingName, Found>()
+  const limits = chooseLimits(givenLimits(sources, file))
+  if (typeof limits === 'string') throw new Wrong(limits)
+  const changed = limits.filter(({ origin }) => origin !== 'default')
+  if (changed.length > 0)
+    found.set('PIKE_LIMITS', {
+      text: changed.map(({ name, value }) => `${name}=${value}`).join(','),
+      origin: [...new Set(changed.map(({ origin }) => origin))].join(', '),
+    })
   for (const setting of settings as readonly (Setting & { name: SettingName })[]) {
+    if (setting.kind === 'limits') continue // each has an origin of its own
     const one = find(setting, sources, file)
     if (one === undefined) continue
     check(setting, one)
@@ -102,7 +121,9 @@ function load(sources: Sources): Loaded {
       tls: certFile === undefined ? undefined : { certFile, keyFile: keyFile! },
       engine: text('PIKE_ENGINE') as Config['engine'],
       logLevel: text('PIKE_LOG_LEVEL')!,
+      limits: asLimits(limits),
     },
+    limits,
     chosen: (settings as readonly (Setting & { name: SettingName })[]).map((setting) => {
       const one = found.get(setting.name)
       return {
@@ -121,6 +142,20 @@ function load(sources: Sources): Loaded {
         !sources.alsoKnown?.includes(name),
     ),
   }
+}
+
+/** Flags over environment over file, limit by limit. */
+function givenLimits(
+  { flags, env, file: name }: Sources,
+  file: ReadonlyMap<string, string>,
+): GivenLimit[] {
+  const from = (text: string | undefined, origin: string, where: string): GivenLimit[] =>
+    splitLimits(text ?? '').map(([limit, value]) => ({ name: limit, text: value, origin, where }))
+  return [
+    ...from(flags.limit, 'flag', 'the flag --limit'),
+    ...from(env.PIKE_LIMITS, 'environment', 'PIKE_LIMITS in the environment'),
+    ...from(file.get('limits'), name ?? '', `"limits" in ${name}`),
+  ]
 }
 
 /** An empty value counts as none: what starts containers often hands over names without values. */
@@ -176,7 +211,7 @@ function check(setting: Setting, { text, origin }: Found): void {
   }
 }
 
-/** The file: a flat YAML mapping, its keys the flags without dashes. */
+/** The file: a flat YAML mapping, its keys the flags without dashes; and a mapping of limits. */
 function readFile(file: string): ReadonlyMap<string, string> {
   let content: string
   try {
@@ -198,7 +233,11 @@ function readFile(file: string): ReadonlyMap<string, string> {
   if (typeof tree !== 'object' || Array.isArray(tree))
     throw new Wrong(`${file} holds no settings; write one a line, like "api-port: 8080"`)
   for (const [key, value] of Object.entries(tree)) {
-    if (!settings.some((setting) => setting.flag === key))
+    if (key === 'limits') {
+      values.set(key, limitsInFile(file, value))
+      continue
+    }
+    if (key === 'limit' || !settings.some((setting) => setting.flag === key))
       throw new Wrong(`"${key}" in ${file} is no setting; "pike config" lists them all`)
     if (value === null) continue
     // YAML 1.1 tools write `off` as false.
@@ -207,4 +246,20 @@ function readFile(file: string): ReadonlyMap<string, string> {
     else throw new Wrong(`"${key}" in ${file} must be one plain value; write "${key}: value"`)
   }
   return values
+}
+
+function limitsInFile(file: string, tree: unknown): string {
+  if (tree === null) return ''
+  if (typeof tree !== 'object' || Array.isArray(tree))
+    throw new Wrong(
+      `"limits" in ${file} holds no limits; write one a line below it, like "  mailboxMaxCommands: 500"`,
+    )
+  return Object.entries(tree as Record<string, unknown>)
+    .map(([name, value]) => {
+      const plain = typeof value === 'number' || typeof value === 'string'
+      if (!plain || /[,=]/.test(`${name}${value}`))
+        throw new Wrong(`limit ${name} in ${file} must be one number; write "${name}: number"`)
+      return `${name}=${value}`
+    })
+    .join(',')
 }

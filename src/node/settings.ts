@@ -6,7 +6,7 @@ export interface Setting {
   readonly name: string
   /** `--api-port 8080` on the command line, `api-port: 8080` in the file. */
   readonly flag: string
-  readonly kind: 'text' | 'host' | 'port' | 'file' | 'choice' | 'key' | 'url'
+  readonly kind: 'text' | 'host' | 'port' | 'file' | 'choice' | 'key' | 'url' | 'limits'
   readonly default?: string
   readonly choices?: readonly string[]
   readonly what: string
@@ -157,6 +157,12 @@ export const settings = [
     default: 'info',
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
     what: 'least severe log line that is written',
+  },
+  {
+    name: 'PIKE_LIMITS',
+    flag: 'limit',
+    kind: 'limits',
+    what: 'bounds other than the defaults: name=value, more of them separated by commas; in the file a mapping "limits"',
   },
 ] as const satisfies readonly Setting[]
 

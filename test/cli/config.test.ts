@@ -32,6 +32,24 @@ test('a bad value is one line that names it, and exit code 1', async () => {
   }
 })
 
+test('pike config --limits: every limit with its origin; the flag may be repeated', async () => {
+  const flags = ['--limit', 'keysMax=2', '--limit', 'appsMax=3']
+  const env = { PIKE_LIMITS: 'keysMax=9,waitersMax=4' }
+  const { stdout } = await runPike(['config', '--limits', ...flags], env)
+  assert.match(stdout, /^keysMax +2 +flag$/m)
+  assert.match(stdout, /^appsMax +3 +flag$/m)
+  assert.match(stdout, /^waitersMax +4 +environment$/m)
+  assert.match(stdout, /^patrolMs +40000 +default$/m)
+  const { stdout: settings } = await runPike(['config', ...flags], {})
+  assert.match(settings, /^PIKE_LIMITS +appsMax=3,keysMax=2 +flag /m)
+})
+
+test('a limit nobody has stops the start with one line that names the nearest', async () => {
+  const { code, stderr } = await runPike(['serve', '--limit', 'keyMax=2'], {})
+  assert.equal(code, 1)
+  assert.match(stderr, /^pike: limit keyMax \(from the flag --limit\): [^\n]*keysMax[^\n]*\n$/)
+})
+
 test('every command explains itself, with an example', async () => {
   const commands = ['serve', 'demo', 'device add', 'device list', 'device show', 'device remove']
   commands.push('send', 'show', 'explain', 'cancel', 'events', 'locker', 'config')

@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { limits } from '../../src/contract/index.ts'
 import { type Config, loadConfig, type Sources } from '../../src/node/config.ts'
+import { limitNames } from '../../src/node/limit-settings.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'pike-config-'))
 after(() => rmSync(folder, { recursive: true }))
@@ -40,7 +42,33 @@ test('nothing given: the defaults of the documents', () => {
     tls: undefined,
     engine: 'level',
     logLevel: 'info',
+    limits,
   })
+})
+
+test('each limit by itself: flags win over the environment, the environment over the file', () => {
+  const file = yaml('limits:\n  keysMax: 1\n  appsMax: 1\n  waitersMax: 1\n')
+  const env = { PIKE_LIMITS: ' keysMax=2, appsMax = 2,' }
+  const flags = { limit: 'keysMax=3' }
+  const loaded = loadConfig({ flags, env, file })
+  assert.ok(loaded.ok)
+  const { keysMax, appsMax, waitersMax, streamsMax } = loaded.config.limits
+  assert.deepEqual([keysMax, appsMax, waitersMax, streamsMax], [3, 2, 1, limits.streamsMax])
+  const origin = (name: string) => loaded.limits.find((one) => one.name === name)?.origin
+  assert.deepEqual(['keysMax', 'appsMax', 'waitersMax', 'streamsMax'].map(origin), [
+    'flag',
+    'environment',
+    file,
+    'default',
+  ])
+  const row = loaded.chosen.find(({ name }) => name === 'PIKE_LIMITS')
+  assert.equal(row?.value, 'waitersMax=1,appsMax=2,keysMax=3')
+  assert.deepEqual(loaded.unknown, [])
+})
+
+test('every limit may be given its default', () => {
+  const all = limitNames.map((name) => `${name}=${limits[name]}`).join(',')
+  assert.deepEqual(load({ flags: { limit: all } }).limits, limits)
 })
 
 test('flags win over the environment, the environment over the file, the file over defaults', () => {
@@ -134,6 +162,36 @@ const bad: readonly [name: string, sources: Partial<Sources>, ...says: RegExp[]]
   ['an unknown key in the file', { file: yaml('api-prot: 1\n') }, /"api-prot"/, /pike config/],
   ['a key named __proto__', { file: yaml('__proto__: 1\n') }, /"__proto__"|no settings/],
   ['a nested value', { file: yaml('api-port: {a: 1}\n') }, /"api-port"/, /plain value/],
+  [
+    'a limit nobody has',
+    { flags: { limit: 'mailboxMaxComands=5' } },
+    /mailboxMaxComands/,
+    /--limit/,
+    /mailboxMaxCommands/,
+  ],
+  ['a limit without value', { env: { PIKE_LIMITS: 'keysMax' } }, /keysMax/, /PIKE_LIMITS/, /=/],
+  ['a limit in words', { flags: { limit: 'keysMax=ten' } }, /"ten"/, /whole number/],
+  ['a negative limit', { flags: { limit: 'keysMax=-1' } }, /"-1"/],
+  ['a limit that is too small', { flags: { limit: 'idempotencyMs=24' } }, /60000 or more/],
+  ['a limit that is too large', { flags: { limit: 'nameMaxBytes=1000' } }, /128 or less/],
+  ['a limit of the API itself', { flags: { limit: 'ttlMaxMs=1000' } }, /cannot be set/],
+  ['one limit twice', { flags: { limit: 'keysMax=1,keysMax=2' } }, /twice, 1 and 2/],
+  [
+    'limits that do not go together',
+    { flags: { limit: 'payloadMaxBytes=1000000' } },
+    /payloadMaxBytes/,
+    /frameMaxBytes|linkMaxBytes/,
+    /set both/,
+  ],
+  ['limits as a list', { file: yaml('limits: [1]\n') }, /yaml/, /mailboxMaxCommands: 500/],
+  ['a nested limit', { file: yaml('limits: {keysMax: {a: 1}}\n') }, /keysMax/, /one number/],
+  [
+    'a limit smuggled into another',
+    { file: yaml('limits: {keysMax: "1,appsMax=1"}\n') },
+    /keysMax/,
+  ],
+  ['a limit called __proto__', { env: { PIKE_LIMITS: '__proto__=1' } }, /no such limit/],
+  ['the flag as a key in the file', { file: yaml('limit: keysMax=1\n') }, /"limit"/],
   ['aliases that explode', { file: yaml('a: &a [1]\nb: [*a, *a]\n') }, /not YAML|no setting/],
 ]
 for (const [name, sources, ...says] of bad)
