@@ -6,12 +6,14 @@ import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
 import { allEvents, keep, logEvents, same, settle } from '../support/engine-words.ts'
 import { eventsCursorExam } from './events-cursor.exam.ts'
+import { eventsPurgeExam } from './events-purge.exam.ts'
 
 /** What every event log must do: src/contract/events.ts. */
 export function eventsExam(name: string, subject: EngineSubject): void {
   describe(`${name}: events`, () => {
     describe('keeping', () => keepingExam(subject))
     describe('cursors', () => eventsCursorExam(subject))
+    describe('by id and by size', () => eventsPurgeExam(subject))
   })
 }
 

@@ -4,12 +4,18 @@ import type { DeviceRecord, KeyRecord } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
 import { same } from '../support/engine-words.ts'
+import { aliasesExam } from './names-aliases.exam.ts'
+import { appsExam } from './names-apps.exam.ts'
+import { tagsExam } from './names-tags.exam.ts'
 
 /** What every register of names must do: src/contract/names.ts. */
 export function namesExam(name: string, subject: EngineSubject): void {
   describe(`${name}: names`, () => {
     describe('devices', () => devicesExam(subject))
     describe('apps and keys', () => keysExam(subject))
+    describe('aliases', () => aliasesExam(subject))
+    describe('tags', () => tagsExam(subject))
+    describe('webhooks and whole apps', () => appsExam(subject))
   })
 }
 

@@ -47,6 +47,7 @@ export class EventPurge {
     beforeMs: number,
     { app, maxBytes }: { readonly app?: AppId; readonly maxBytes?: number } = {},
   ): Promise<number> {
+    if (!this.#status.ready) throw this.#status.unavailable()
     let count = 0
     for (const state of [...this.#apps.all()]) {
       if (app !== undefined && state.app !== app) continue
