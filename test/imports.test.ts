@@ -17,6 +17,7 @@ const homes: readonly (readonly [home: string, may: readonly string[]])[] = [
   ['src/engine/level', ['src/contract']],
   ['src/api', ['src/contract', 'src/secrets']],
   ['src/node', ['src/contract', 'src/hub']],
+  ['src/backend', ['src/contract', 'src/secrets', 'src/api']],
   ['adapters/pike', ['src/contract', 'src/secrets']],
   ['devices', ['src/contract', 'src/secrets', 'adapters/pike/codec.ts', 'adapters/pike/frames.ts']],
   ['cli', ['src', 'adapters', 'devices']],
@@ -74,6 +75,17 @@ test('the core holds no protocol, no socket and no clock', () => {
     }
     const text = readFileSync(path.join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')
     assert.doesNotMatch(text, /\bDate\.now|performance\.now|setTimeout|setInterval/, file)
+  }
+})
+
+test('the client brings no server code', () => {
+  for (const file of sources('src/backend')) {
+    const text = readFileSync(path.join(root, file), 'utf8')
+    for (const [statement] of text.matchAll(/^(?:import|export)\s[^;]*?from\s+'[^']+'/gms)) {
+      if (/'\.\.\/(?:api|contract)\//.test(statement))
+        assert.match(statement, /^(?:import|export) type\b/, `${file}: ${statement}`)
+      assert.doesNotMatch(statement, /^(?!import type)[^']*'(?!node:|\.)/s, `${file}: ${statement}`)
+    }
   }
 })
 

@@ -1,0 +1,86 @@
+import { randomUUID } from 'node:crypto'
+import { isRecord } from './errors.ts'
+import { exchange, type Line } from './many.ts'
+import type { Transport } from './transport.ts'
+import type { BroadcastPost, Problem } from './types.ts'
+
+/** One line of `sendMany`: a command, where it goes, and its own idempotency key. */
+export type ManyLine = BroadcastPost & {
+  readonly to: { readonly device: string } | { readonly alias: string } | { readonly tag: string }
+  readonly idempotencyKey?: string
+}
+
+interface OfLine {
+  /** Which one, from 1, as they were given. */
+  readonly line: number
+  /** With which to send this one again. */
+  readonly idempotencyKey: string | undefined
+}
+export type ManyAnswer = OfLine &
+  (
+    | { readonly status: 200 | 202; readonly id: string; readonly commandStatus: string }
+    | { readonly status: 202; readonly broadcast: string; readonly devices: number }
+    | { readonly status: number; readonly problem: Problem }
+  )
+
+export interface ManyOptions {
+  readonly signal?: AbortSignal
+}
+
+interface Entry extends Line {
+  readonly line: number
+  readonly key: string | undefined
+}
+
+/** Answers in order, one for each line that is not blank. */
+export async function* sendMany(
+  transport: Transport,
+  lines: Iterable<ManyLine | string> | AsyncIterable<ManyLine | string>,
+  { signal }: ManyOptions,
+): AsyncGenerator<ManyAnswer> {
+  const answers = exchange<Entry>(transport, {
+    path: '/v1/commands',
+    contentType: 'application/x-ndjson',
+    lines: entries(lines),
+    ...(signal !== undefined && { signal }),
+  })
+  for await (const { entry, answer } of answers)
+    yield { ...answer, line: entry.line, idempotencyKey: entry.key } as ManyAnswer
+}
+
+async function* entries(
+  lines: Iterable<ManyLine | string> | AsyncIterable<ManyLine | string>,
+): AsyncGenerator<Entry> {
+  let line = 0
+  for await (const one of lines) {
+    line++
+    if (typeof one !== 'string') {
+      const key = one.idempotencyKey ?? randomUUID()
+      yield { line, key, text: JSON.stringify({ ...one, idempotencyKey: key }) }
+    } else if (one.trim() !== '') yield { line, ...withKey(one) }
+  }
+}
+
+/**
+ * Text is sent as it stands, so that a payload's numbers reach the device as they were written; a
+ * key is put in front where there is none. What is no object goes as it is: the gateway says so.
+ */
+function withKey(given: string): { text: string; key: string | undefined } {
+  // A line break outside of a JSON string is only space; inside it is not JSON.
+  const text = given.replaceAll(/[\r\n]+/g, ' ').trim()
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch {
+    return { text, key: undefined }
+  }
+  if (!isRecord(parsed)) return { text, key: undefined }
+  if (Object.hasOwn(parsed, 'idempotencyKey'))
+    return {
+      text,
+      key: typeof parsed.idempotencyKey === 'string' ? parsed.idempotencyKey : undefined,
+    }
+  const key = randomUUID()
+  const rest = text.slice(1).trimStart()
+  return { text: `{"idempotencyKey":"${key}"${rest === '}' ? '' : ','}${rest}`, key }
+}
