@@ -43,8 +43,9 @@ const upgrades: readonly Upgrade[] = [
 
 /** Records changed in one batch. */
 const step = 256
-/** Batches between two lines in the log. */
-const stepsTold = 100
+const stepBytes = 1_048_576
+/** Records between two lines in the log. */
+const toldEach = 50_000
 /** Events looked at to tell what a log takes. */
 const samples = 1_000
 
@@ -61,10 +62,13 @@ export async function upgrade(store: Store, kept: Buffer, path: string, log: Log
     const from = to - 1
     log('store.upgrading', { from, to, done: 0 })
     let all = 0
+    let toldUpTo = 0
     try {
       await run(store, (done) => {
         all = done
-        if (done % (step * stepsTold) === 0) log('store.upgrading', { from, to, done })
+        if (done < toldUpTo + toldEach) return
+        toldUpTo = done
+        log('store.upgrading', { from, to, done })
       })
       known = Buffer.from(JSON.stringify({ ...self, format: to }))
       await store.batch().put(formatKey, known).write({ sync: true })
@@ -85,7 +89,7 @@ export async function upgrade(store: Store, kept: Buffer, path: string, log: Log
 async function indexTags(store: Store, told: (done: number) => void): Promise<void> {
   // Of an upgrade that was cut, after which the version before went on and changed tags.
   await store.clear(under('t'))
-  const devices = store.values(under('d'))
+  const devices = store.values({ ...under('d'), highWaterMarkBytes: stepBytes })
   let done = 0
   try {
     for (;;) {
