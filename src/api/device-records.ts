@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { AppId, Credential, DeviceId, DeviceRecord, KeyRecord } from '../contract/index.ts'
 import { kdfFor, makeCredential, makeSecret } from '../secrets/secrets.ts'
 import { apiBounds } from './bounds.ts'
@@ -68,6 +69,7 @@ export class DeviceRecords {
         const record = changedBy(app, device, known, body, made, clock.nowMs())
         current.set(device, record)
         changed.push({ record, isNew: known === undefined, secret })
+        if (changed.length % apiBounds.linesPerTurn === 0) await setImmediate()
       }
       const records = [...current.values()] as DeviceRecord[]
       if (records.length === 1) await names.putDevice(records[0]!)

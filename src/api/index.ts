@@ -6,12 +6,14 @@ import { commandRoutes } from './commands.ts'
 import type { ApiContext, ApiDeps, App } from './context.ts'
 import { DeviceRecords } from './device-records.ts'
 import { deviceRoutes } from './devices.ts'
+import { docsRoutes } from './docs.ts'
 import { eventRoutes } from './events.ts'
 import { Feed } from './feed.ts'
 import { healthRoutes } from './health.ts'
 import { Holds } from './holds.ts'
 import { keyRoutes } from './keys.ts'
 import { describeApi } from './openapi.ts'
+import { registerRoutes } from './register.ts'
 import { createServer } from './server.ts'
 import { tagRoutes } from './tags.ts'
 import { Tenants } from './tenants.ts'
@@ -43,6 +45,7 @@ export async function createApi(deps: ApiDeps): Promise<App> {
   const tenants = new Tenants(auth)
   const records = new DeviceRecords(context, tenants)
   deviceRoutes(app, context, records)
+  registerRoutes(app, context, records)
   aliasRoutes(app, context, tenants)
   tagRoutes(app, context, records)
   appRoutes(app, context, tenants)
@@ -51,6 +54,7 @@ export async function createApi(deps: ApiDeps): Promise<App> {
   commandRoutes(app, context)
   eventRoutes(app, context)
   healthRoutes(app, context)
+  await docsRoutes(app)
   app.decorate('figures', () => ({
     streams_open: app.eventStreams(),
     calls_held: holds.count,

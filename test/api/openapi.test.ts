@@ -61,6 +61,7 @@ test('every call there is is described', () => {
     'GET /v1/devices/{device}/commands',
     'GET /v1/events',
     'GET /v1/tags/{tag}',
+    'POST /v1/devices',
     'POST /v1/devices/{device}/commands',
     'POST /v1/devices/{device}/secrets',
     'PUT /v1/aliases/{alias}',

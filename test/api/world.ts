@@ -417,7 +417,9 @@ export class World {
     })
     this.check.check(method, url, answer)
     const text = answer.payload
-    const isJson = String(answer.headers['content-type']).includes('json')
+    const type = String(answer.headers['content-type'])
+    // Lines are looked at by whoever asked for them.
+    const isJson = type.includes('json') && !type.includes('ndjson')
     return {
       status: answer.statusCode,
       headers: answer.headers,
