@@ -11,6 +11,8 @@ WORKDIR /app
 COPY --from=build /build/package.json /build/LICENSE ./
 COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
+# Served at /docs.
+COPY --from=build /build/docs ./docs
 RUN ln -s /app/dist/cli/main.js /usr/local/bin/pike \
   && chmod +x dist/cli/main.js \
   && install -d -o node -g node -m 0700 /data
