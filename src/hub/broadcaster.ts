@@ -17,7 +17,7 @@ import type { Placement } from './placement.ts'
 import { Placing } from './placing.ts'
 import type { Quotas } from './quotas.ts'
 
-/** Retry advice where as many broadcasts as may be are running. */
+/** Retry advice where as many broadcasts as may be are running: one may be done by then. */
 const busyRetryAfterMs = 5_000
 
 /** What the broadcaster needs of the hub. */
@@ -41,8 +41,6 @@ export class Broadcaster {
   readonly #quotas: Quotas
   readonly #hub: Canceling
   readonly #placing: Placing
-  /** Being kept at this moment: they will run. */
-  #making = 0
 
   constructor(
     broadcasts: Broadcasts,
@@ -83,20 +81,14 @@ export class Broadcaster {
   }
 
   async begin(request: BroadcastRequest): Promise<Broadcasted> {
-    const max = this.#limits.broadcastsMaxRunning
-    if (this.running + this.#making >= max) {
-      return { kind: 'busy', max, retryAfterMs: busyRetryAfterMs }
-    }
     const retryAfterMs = this.#quotas.command(request.app, this.#clock.nowMs())
     if (retryAfterMs > 0) return { kind: 'limited', retryAfterMs }
-    this.#making++
     try {
-      return this.#begun(request, await this.#make(request))
+      return this.#begun(request.app, await this.#make(request))
     } catch (error) {
+      if (error instanceof NobodyHasIt) return { kind: 'unknown-tag' }
       if (error instanceof StoreUnavailable) return { kind: 'unavailable', full: error.full }
       throw error
-    } finally {
-      this.#making--
     }
   }
 
@@ -122,8 +114,7 @@ export class Broadcaster {
     if (kind === 'unavailable') throw new StoreUnavailable(false)
   }
 
-  #begun({ app }: BroadcastRequest, made: BroadcastMade | undefined): Broadcasted {
-    if (made === undefined) return { kind: 'unknown-tag' }
+  #begun(app: AppId, made: BroadcastMade): Broadcasted {
     switch (made.kind) {
       case 'kept':
         this.#placing.add(made.broadcast)
@@ -141,35 +132,40 @@ export class Broadcaster {
     }
   }
 
-  /** undefined: no device has the tag. */
-  async #make(request: BroadcastRequest): Promise<BroadcastMade | undefined> {
+  #make(request: BroadcastRequest): Promise<BroadcastMade> {
     const { app, tag, idempotency, ...asked } = request
-    const chunks = this.#names.snapshot(app, tag)[Symbol.asyncIterator]()
-    try {
-      let first = await chunks.next()
-      while (first.done !== true && first.value.length === 0) first = await chunks.next()
-      if (first.done === true) return undefined
-      const createdAtMs = this.#clock.nowMs()
-      const id = broadcastId(createdAtMs)
-      return await this.#broadcasts.create(
-        { app, id, tag, createdAtMs, ...asked },
-        from(first.value, chunks),
-        {
-          maxDevices: this.#limits.broadcastMaxDevices,
-          maxKept: this.#limits.broadcastsMaxKept,
-          idempotency,
-        },
-      )
-    } finally {
-      await chunks.return?.() // not all of it is always read
-    }
+    const createdAtMs = this.#clock.nowMs()
+    return this.#broadcasts.create(
+      { app, id: broadcastId(createdAtMs), tag, createdAtMs, ...asked },
+      somebody(this.#names.snapshot(app, tag)),
+      {
+        maxDevices: this.#limits.broadcastMaxDevices,
+        maxKept: this.#limits.broadcastsMaxKept,
+        idempotency,
+      },
+    )
   }
 }
 
-async function* from<T>(first: T, rest: AsyncIterator<T>): AsyncGenerator<T> {
-  yield first
-  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value
+/** Thrown into the making of a broadcast, which leaves nothing of it; never seen outside. */
+class NobodyHasIt extends Error {}
+
+/**
+ * The same members, but not nobody. Asked only while the broadcast is made, so that a repeated call
+ * finds its broadcast even if the tag has gone.
+ */
+async function* somebody(
+  members: AsyncIterable<readonly DeviceId[]>,
+): AsyncGenerator<readonly DeviceId[]> {
+  let any = false
+  for await (const chunk of members) {
+    if (chunk.length === 0) continue
+    any = true
+    yield chunk
+  }
+  if (!any) throw new NobodyHasIt()
 }
 
-const broadcastId = (nowMs: number): BroadcastId =>
-  `b${nowMs.toString(36)}${randomInt(36 ** 4, 36 ** 5).toString(36)}${randomInt(36 ** 4, 36 ** 5).toString(36)}`
+const random = (): string => randomInt(36 ** 4, 36 ** 5).toString(36)
+
+const broadcastId = (nowMs: number): BroadcastId => `b${nowMs.toString(36)}${random()}${random()}`

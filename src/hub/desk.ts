@@ -113,11 +113,14 @@ export class Desk {
     return this.#outcome(app, command.id)
   }
 
-  /** Something else may have ended it between the look and the change; then that is its outcome. */
+  /**
+   * Something else may have ended it between the look and the change: then that is its outcome. Or it
+   * may have been sent: then the change was passed over.
+   */
   async #outcome(app: AppId, id: CommandId): Promise<Canceled> {
     const status = await this.status(app, id)
-    if (status?.kind !== 'ended') return { kind: 'unavailable' }
-    return status.command.status === 'canceled'
+    if (status === undefined) return { kind: 'unknown' }
+    return status.kind === 'ended' && status.command.status === 'canceled'
       ? { kind: 'canceled', command: status.command }
       : { kind: 'too-late', status }
   }

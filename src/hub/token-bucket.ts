@@ -58,7 +58,7 @@ export class TokenBucket {
   #untilMs(level: number): number {
     const missing = level - this.#level
     if (missing <= rounding) return 0
-    return Math.min(waitMaxMs, Math.ceil((missing * 1_000) / this.#perSecond))
+    return Math.min(waitMaxMs, Math.ceil((missing * 1_000) / this.#perSecond - rounding))
   }
 
   #fill(nowMs: number): void {

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import type {
+  AppQuota,
   Attached,
+  Broadcast,
+  BroadcastCommand,
+  Broadcasted,
+  BroadcastRequest,
   CommandStatus,
+  Counts,
+  DeviceRecord,
   DeviceReply,
   Downlink,
   EndedCommand,
@@ -83,12 +90,17 @@ export class World {
   }
 
   static async open(
-    options: { disk?: MemoryDisk; clock?: ManualClock; limits?: Partial<Limits> } = {},
+    options: {
+      disk?: MemoryDisk
+      clock?: ManualClock
+      limits?: Partial<Limits>
+      holdExpiryUntilMs?: number
+    } = {},
   ): Promise<World> {
     const clock = options.clock ?? new ManualClock()
-    const { disk, limits } = options
+    const { disk, limits, holdExpiryUntilMs } = options
     const engine = openMemoryEngine({ clock, disk, limits })
-    const hub = new Hub({ engine, clock, limits })
+    const hub = new Hub({ engine, clock, limits, holdExpiryUntilMs })
     await hub.start()
     const world = new World(clock, engine, hub)
     await world.quiet()
@@ -99,8 +111,9 @@ export class World {
    * The process dies: what was kept stays, nothing else; another one starts on it. The dead one can
    * do nothing any more: its store has stopped.
    */
-  async crash(limits?: Partial<Limits>): Promise<World> {
-    return World.open({ disk: this.engine.crash(), clock: this.clock, limits })
+  async crash(limits?: Partial<Limits>, holdExpiryUntilMs?: number): Promise<World> {
+    const disk = this.engine.crash()
+    return World.open({ disk, clock: this.clock, limits, holdExpiryUntilMs })
   }
 
   async restart(): Promise<World> {
@@ -109,7 +122,12 @@ export class World {
     return World.open({ disk: this.engine.disk, clock: this.clock })
   }
 
-  async register(device = 'locker', app = 'default', channels = {}): Promise<void> {
+  async register(
+    device = 'locker',
+    app = 'default',
+    channels = {},
+    more: Partial<DeviceRecord> = {},
+  ): Promise<void> {
     const nowMs = this.clock.nowMs()
     await this.engine.names.putDevice({
       app,
@@ -121,7 +139,28 @@ export class World {
       credentials: [],
       createdAtMs: nowMs,
       changedAtMs: nowMs,
+      ...more,
     })
+  }
+
+  /** Devices `prefix00`, `prefix01` … with one tag, in order of name. */
+  async registerTagged(tag: string, count: number, prefix = 'box'): Promise<string[]> {
+    const devices = Array.from({ length: count }, (_, i) => `${prefix}${`${i}`.padStart(2, '0')}`)
+    for (const device of devices) await this.register(device, 'default', {}, { tags: [tag] })
+    return devices
+  }
+
+  async alias(alias: string, device: string, expiresAtMs?: number): Promise<void> {
+    const nowMs = this.clock.nowMs()
+    const times = { createdAtMs: nowMs, changedAtMs: nowMs }
+    const record = { app: 'default', alias, device, expiresAtMs, history: [], ...times }
+    await this.engine.names.putAlias(record)
+  }
+
+  /** An app may use so much from now on. */
+  async quota(quota: AppQuota, app = 'default'): Promise<void> {
+    await this.engine.names.putApp({ app, createdAtMs: 0, quota })
+    await this.pass(1_000)
   }
 
   /** Attach and start; fails the test when refused. */
@@ -173,6 +212,59 @@ export class World {
       askedBy: 'first',
       ...request,
     })
+  }
+
+  broadcast(
+    { tag = 'berlin', ...rest }: Partial<BroadcastRequest> = {},
+    command: Partial<BroadcastCommand> = {},
+  ): Promise<Broadcasted> {
+    return this.hub.broadcast({
+      app: 'default',
+      tag,
+      command: {
+        channel: 'main',
+        name: 'update',
+        payload: bytes('{}'),
+        contentType: 'application/json',
+        delivery: 'queue',
+        expect: 'ack',
+        ...command,
+      },
+      askedBy: 'first',
+      ...rest,
+    })
+  }
+
+  /** Broadcast, and let it settle as far as it goes at this moment; its id. */
+  async broadcastId(
+    request: Partial<BroadcastRequest> = {},
+    command: Partial<BroadcastCommand> = {},
+  ): Promise<string> {
+    const made = await this.broadcast(request, command)
+    assert.equal(made.kind, 'accepted', JSON.stringify(made))
+    if (made.kind !== 'accepted') throw new Error('unreachable')
+    await this.quiet()
+    return made.broadcast.id
+  }
+
+  report(id: string): Broadcast {
+    const report = this.engine.broadcasts.find('default', id)
+    assert.ok(report !== undefined, `no broadcast ${id}`)
+    return report
+  }
+
+  /** The commands of a broadcast, by device. */
+  async members(id: string): Promise<ReadonlyMap<string, string | undefined>> {
+    const { items } = await this.engine.broadcasts.members('default', id, { limit: 10_000 })
+    return new Map(items.map(({ device, command }) => [device, command]))
+  }
+
+  /** Accepted = ended + open (rule 11); fails the test when it is not so. */
+  async counts(app = 'default'): Promise<Counts> {
+    const counts = await this.engine.mailbox.counts(app)
+    const ended = Object.values(counts.ended).reduce((sum, count) => sum + (count ?? 0), 0)
+    assert.equal(counts.accepted, ended + counts.open, JSON.stringify(counts))
+    return counts
   }
 
   async status(id: string): Promise<string | undefined> {
