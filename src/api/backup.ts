@@ -43,7 +43,8 @@ export function backupRoutes(app: App, { auth, backup, holds }: ApiContext): voi
         running--
         throw error
       }
-      const release = holds.add(() => stream.destroy())
+      // An answer that breaks off cannot be taken for a whole one.
+      const release = holds.add(() => reply.raw.destroy())
       stream.once('close', () => {
         release()
         running--

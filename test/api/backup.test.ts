@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import { StoreUnavailable } from '../../src/contract/index.ts'
+import { World } from './world.ts'
+
+async function* chunks(...parts: string[]): AsyncGenerator<Uint8Array> {
+  for (const part of parts) yield Buffer.from(part)
+}
+
+test('a backup is streamed to an administrator, and to nobody else', async () => {
+  const world = await World.open({}, { backup: () => chunks('all ', 'of ', 'it') })
+  const answer = await world.call('GET', '/v1/backup')
+  assert.deepEqual([answer.status, answer.text], [200, 'all of it'])
+  assert.equal(answer.headers['content-type'], 'application/octet-stream')
+  assert.equal(answer.headers['cache-control'], 'no-store')
+  for (const key of ['key-devices', 'key-commands', 'key-events', 'key-other'])
+    assert.equal((await world.call('GET', '/v1/backup', { key })).status, 403)
+  assert.equal((await world.call('GET', '/v1/backup')).status, 200)
+  await world.close()
+})
+
+test('an engine that cannot: 501; a store that cannot be read: 503, and the next try is free', async () => {
+  const without = await World.open()
+  const answer = await without.call('GET', '/v1/backup')
+  assert.deepEqual([answer.status, answer.body.type], [501, '/problems/not-supported'])
+  await without.close()
+  let broken = true
+  const world = await World.open(
+    {},
+    {
+      backup: async function* () {
+        if (broken) throw new StoreUnavailable(false)
+        yield Buffer.from('whole')
+      },
+    },
+  )
+  assert.equal((await world.call('GET', '/v1/backup')).status, 503)
+  broken = false
+  assert.equal((await world.call('GET', '/v1/backup')).text, 'whole')
+  await world.close()
+})
+
+test('one at a time; one that breaks off cannot be taken for whole; leaving it frees the place', async () => {
+  let left = 0
+  let fail: ((error: Error) => void) | undefined
+  const world = await World.open(
+    {},
+    {
+      backup: async function* () {
+        try {
+          yield Buffer.from('begin')
+          await new Promise((_, reject) => {
+            fail = reject
+          })
+        } finally {
+          left++
+        }
+      },
+    },
+  )
+  await world.app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = world.app.server.address() as AddressInfo
+  const open = () =>
+    new Promise<import('node:http').IncomingMessage>((resolve) => {
+      const headers = { authorization: 'Bearer key-all' }
+      request({ port, host: '127.0.0.1', path: '/v1/backup', headers, agent: false }, resolve).end()
+    })
+  const first = await open()
+  await new Promise((read) => first.once('data', read))
+  const second = await world.call('GET', '/v1/backup')
+  assert.deepEqual([second.status, second.headers['retry-after']], [503, '5'])
+  const aborted = new Promise((over) => first.once('error', over))
+  while (fail === undefined) await new Promise(setImmediate)
+  fail(new Error('the disk'))
+  await aborted
+  assert.equal(first.complete, false)
+  while (left < 1) await new Promise(setImmediate)
+  const third = await open()
+  await new Promise((read) => third.once('data', read))
+  third.on('error', () => {})
+  await world.close()
+  assert.equal(third.complete, false)
+  await world.engine.close()
+})
