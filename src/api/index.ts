@@ -17,6 +17,7 @@ import { registerRoutes } from './register.ts'
 import { createServer } from './server.ts'
 import { tagRoutes } from './tags.ts'
 import { Tenants } from './tenants.ts'
+import { webhookRoutes } from './webhooks.ts'
 
 export { keyHash } from './auth.ts'
 export type { ApiDeps, App } from './context.ts'
@@ -50,6 +51,7 @@ export async function createApi(deps: ApiDeps): Promise<App> {
   tagRoutes(app, context, records)
   appRoutes(app, context, tenants)
   keyRoutes(app, context, tenants)
+  webhookRoutes(app, context, tenants)
   backupRoutes(app, context)
   commandRoutes(app, context)
   eventRoutes(app, context)

@@ -1,0 +1,173 @@
+import type { DeadLetter, DeviceId, EventId, Timer } from '../contract/index.ts'
+import { webhookBounds } from './bounds.ts'
+import type { Ledger } from './ledger.ts'
+import { shelfName } from './place.ts'
+import type { Attempt } from './sender.ts'
+
+/** A callback that was not taken and is tried again. */
+export interface Retry {
+  readonly event: EventId
+  readonly device: DeviceId
+  /** Its receiver's; one request under way each. */
+  readonly lane: number
+  readonly failingSinceMs: number
+  readonly attempts: number
+  readonly dueMs: number
+  readonly lastError: string
+}
+
+interface RetryPorts {
+  readonly ledger: Ledger
+  readonly nowMs: () => number
+  at(atMs: number, run: () => void): Timer
+  /** How long until the attempt after so many. */
+  delayMs(attempts: number): number
+  readonly deadAfterMs: number
+  /** undefined: not now; `go` is called when it may be. */
+  attempt(event: EventId): Promise<Attempt | 'gone' | 'later'> | undefined
+  dead(letter: DeadLetter): void
+}
+
+const folder = 'retry'
+
+/**
+ * Callbacks that failed, durable, each with its own backoff. They do not wait for each other: a
+ * callback has no order to keep, and one receiver's trouble is nobody else's.
+ */
+export class Retries {
+  readonly #ports: RetryPorts
+  /** By lane, since each lane has one request under way. */
+  readonly #lanes = new Map<number, { flying: boolean; readonly waiting: Set<Retry> }>()
+  #count = 0
+  #timer: { readonly atMs: number; readonly timer: Timer } | undefined
+  #closed = false
+
+  constructor(ports: RetryPorts) {
+    this.#ports = ports
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  get hasRoom(): boolean {
+    return this.#count < webhookBounds.callbackRetriesMax
+  }
+
+  get nextMs(): number | undefined {
+    let next: number | undefined
+    for (const { waiting } of this.#lanes.values())
+      for (const { dueMs } of waiting) if (next === undefined || dueMs < next) next = dueMs
+    return next
+  }
+
+  async load(): Promise<void> {
+    for await (const { value } of this.#ports.ledger.all(folder)) {
+      try {
+        this.#wait(JSON.parse(value) as Retry)
+      } catch {
+        // A damaged record: the event is still in the log.
+      }
+    }
+  }
+
+  /** A first attempt failed. */
+  add(event: EventId, device: DeviceId, lane: number, lastError: string): void {
+    const nowMs = this.#ports.nowMs()
+    const dueMs = nowMs + this.#ports.delayMs(1)
+    this.#keep({ event, device, lane, failingSinceMs: nowMs, attempts: 1, dueMs, lastError })
+  }
+
+  /** Start what is due and may start. */
+  go(): void {
+    if (this.#closed) return
+    const nowMs = this.#ports.nowMs()
+    let next = Number.POSITIVE_INFINITY
+    for (const lane of this.#lanes.values()) {
+      if (lane.flying) continue
+      const first = earliest(lane.waiting)
+      if (first === undefined) continue
+      if (first.dueMs > nowMs) next = Math.min(next, first.dueMs)
+      else if (!this.#start(lane, first)) break
+    }
+    this.#arm(next)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#timer?.timer.cancel()
+    this.#timer = undefined
+  }
+
+  #start(lane: { flying: boolean; readonly waiting: Set<Retry> }, retry: Retry): boolean {
+    const attempt = this.#ports.attempt(retry.event)
+    if (attempt === undefined) return false
+    lane.flying = true
+    void attempt.then((outcome) => {
+      lane.flying = false
+      lane.waiting.delete(retry)
+      this.#count--
+      this.#ended(retry, outcome)
+      this.go()
+    })
+    return true
+  }
+
+  #ended(retry: Retry, outcome: Attempt | 'gone' | 'later'): void {
+    const nowMs = this.#ports.nowMs()
+    if (outcome === 'later') {
+      // The store could not be read: no attempt was made.
+      this.#wait({ ...retry, dueMs: nowMs + this.#ports.delayMs(1) })
+      return
+    }
+    if (outcome !== 'gone' && outcome.taken) {
+      this.#ports.ledger.put(nameOf(retry.event), undefined)
+      return
+    }
+    const attempts = retry.attempts + 1
+    const lastError = outcome === 'gone' ? 'the event is no longer in the log' : outcome.text
+    if (outcome === 'gone' || nowMs - retry.failingSinceMs >= this.#ports.deadAfterMs) {
+      const { event, device } = retry
+      this.#ports.ledger.put(nameOf(event), undefined)
+      const letter = { event, device, kind: 'command.ended', setAsideAtMs: nowMs } as const
+      this.#ports.dead({ ...letter, attempts, lastError })
+      return
+    }
+    this.#keep({ ...retry, attempts, lastError, dueMs: nowMs + this.#ports.delayMs(attempts) })
+  }
+
+  #keep(retry: Retry): void {
+    this.#ports.ledger.put(nameOf(retry.event), JSON.stringify(retry))
+    this.#wait(retry)
+    this.#arm(retry.dueMs)
+  }
+
+  #wait(retry: Retry): void {
+    let lane = this.#lanes.get(retry.lane)
+    if (lane === undefined) {
+      lane = { flying: false, waiting: new Set() }
+      this.#lanes.set(retry.lane, lane)
+    }
+    lane.waiting.add(retry)
+    this.#count++
+  }
+
+  #arm(atMs: number): void {
+    if (this.#closed || atMs === Number.POSITIVE_INFINITY) return
+    if (this.#timer !== undefined && this.#timer.atMs <= atMs) return
+    this.#timer?.timer.cancel()
+    const timer = this.#ports.at(atMs, () => {
+      this.#timer = undefined
+      this.go()
+    })
+    this.#timer = { atMs, timer }
+  }
+}
+
+const nameOf = (event: EventId): string => `${folder}/${shelfName(event)}`
+
+function earliest(retries: Iterable<Retry>): Retry | undefined {
+  let first: Retry | undefined
+  for (const retry of retries) if (first === undefined || retry.dueMs < first.dueMs) first = retry
+  return first
+}
