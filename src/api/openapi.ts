@@ -31,6 +31,7 @@ export async function describeApi(app: App, version: string): Promise<void> {
         { name: 'names', description: 'other names of devices: aliases and tags' },
         { name: 'commands', description: 'what shall be done, and what became of it' },
         { name: 'events', description: 'what devices say, and outcomes' },
+        { name: 'webhooks', description: 'the same, pushed to you' },
         { name: 'apps', description: "tenants and their keys; with an administrator's key" },
         { name: 'operation', description: 'for who runs it; no key needed' },
       ],
