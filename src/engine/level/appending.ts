@@ -1,7 +1,8 @@
 import type { Appended, AppendOptions, ChannelId, Clock, Command } from '../../contract/index.ts'
-import { commandId } from '../../contract/index.ts'
+import { channelParts, idOfCommand } from '../../contract/index.ts'
 import type { Apps } from './apps.ts'
 import { isHeavy } from './bytes.ts'
+import type { Casts } from './casts.ts'
 import type { Channel } from './channel.ts'
 import type { Channels } from './channels.ts'
 import type { Entry } from './command-record.ts'
@@ -11,6 +12,10 @@ import type { Database } from './database.ts'
 import type { Endings } from './endings.ts'
 import type { Idempotency } from './idempotency.ts'
 import { commandKey } from './keys.ts'
+import type { Schedule } from './schedule.ts'
+import { scheduledId } from './schedule-record.ts'
+import type { Refused } from './status.ts'
+import type { Waiting } from './timetable.ts'
 
 type Answer = (appended: Appended) => void
 
@@ -22,7 +27,9 @@ export class Appending {
   readonly #apps: Apps
   readonly #endings: Endings
   readonly #idempotency: Idempotency
-  readonly #refused: () => Appended | undefined
+  readonly #schedule: Schedule
+  readonly #casts: Casts
+  readonly #refused: () => Refused | undefined
   readonly #surprised: (error: unknown) => void
 
   /** `refused`: why nothing new can be kept at the moment. */
@@ -33,7 +40,9 @@ export class Appending {
     readonly apps: Apps
     readonly endings: Endings
     readonly idempotency: Idempotency
-    readonly refused: () => Appended | undefined
+    readonly schedule: Schedule
+    readonly casts: Casts
+    readonly refused: () => Refused | undefined
     readonly surprised: (error: unknown) => void
   }) {
     this.#database = parts.database
@@ -42,6 +51,8 @@ export class Appending {
     this.#apps = parts.apps
     this.#endings = parts.endings
     this.#idempotency = parts.idempotency
+    this.#schedule = parts.schedule
+    this.#casts = parts.casts
     this.#refused = parts.refused
     this.#surprised = parts.surprised
   }
@@ -75,18 +86,39 @@ export class Appending {
     )
   }
 
-  #append(channel: Channel, command: Command, options: AppendOptions, answer: Answer): void {
+  #append(channel: Channel, given: Command, options: AppendOptions, answer: Answer): void {
     const app = appOf(channel.id)
     const { idempotency, ended } = options
     if (idempotency !== undefined) {
-      const earlier = this.#idempotency.find(app, idempotency.key)
+      const earlier = this.#idempotency.answer(app, idempotency, 'command')
       if (earlier !== undefined) {
-        const kind = earlier.hash === idempotency.hash ? 'repeat' : 'conflict'
-        this.#whenKept({ kind, id: earlier.id }, answer)
+        this.#whenKept(earlier, answer)
         return
       }
     }
-    const refused = this.#refused()
+    const { scheduled } = given
+    let command = given
+    let waiting: Waiting | undefined
+    if (scheduled !== undefined) {
+      waiting = this.#schedule.get(channel.id, scheduled)
+      if (waiting === undefined) {
+        this.#whenKept({ kind: 'repeat', id: scheduledId(channel.id, scheduled) }, answer)
+        return
+      }
+      if (command.notBeforeMs === undefined) {
+        command = { ...command, notBeforeMs: waiting.notBeforeMs }
+      }
+    }
+    if (command.broadcast !== undefined) {
+      const member = this.#casts.member(app, command.broadcast, deviceIdOf(channel.id))
+      if (member === undefined) command = withoutBroadcast(command)
+      else if (member !== '') {
+        this.#whenKept({ kind: 'repeat', id: member }, answer)
+        return
+      }
+    }
+    // What was accepted already may always go on.
+    const refused = waiting === undefined ? this.#refused() : undefined
     if (refused !== undefined) {
       answer(refused)
       return
@@ -98,13 +130,19 @@ export class Appending {
     this.#channels.begin(channel)
     channel.top += 1
     const { epoch, top: offset } = channel
-    const id = commandId(channel.id, epoch, offset)
+    const id = idOfCommand(channel.id, epoch, offset, scheduled)
     const entry = entryOf(command, id, epoch, offset)
-    this.#apps.accepted(app)
+    // One that was scheduled is counted since then.
+    if (waiting === undefined) this.#apps.accepted(app)
+    else this.#schedule.place(waiting, entry, entry.acceptedAtMs)
+    if (command.broadcast !== undefined) {
+      this.#casts.placed(app, command.broadcast, deviceIdOf(channel.id), id)
+    }
     if (ended === undefined) this.#queue(channel, entry, options)
     else {
       if (channel.count === 0) channel.floor = offset + 1
-      this.#endings.publish(channel.id, entry, { ...ended, atMs: command.acceptedAtMs })
+      const atMs = waiting === undefined ? command.acceptedAtMs : this.#clock.nowMs()
+      this.#endings.publish(channel.id, entry, { ...ended, atMs })
     }
     this.#channels.changed(channel)
     if (idempotency !== undefined) {
@@ -190,8 +228,15 @@ export class Appending {
 
   #full(): boolean {
     const refused = this.#refused()
-    return refused?.kind === 'unavailable' && refused.full
+    return refused?.full === true
   }
+}
+
+const deviceIdOf = (channel: ChannelId): string => channelParts(channel).device
+
+/** Who is none of its members has a command of its own. */
+function withoutBroadcast({ broadcast: _broadcast, ...command }: Command): Command {
+  return command
 }
 
 export const appOf = (channel: ChannelId): string => channel.slice(0, channel.indexOf('/'))

@@ -1,10 +1,20 @@
-import type { Command, CommandId, Epoch, Offset } from '../../contract/index.ts'
+import type { BroadcastId, Command, CommandId, Epoch, Offset } from '../../contract/index.ts'
+import type { Writer } from './bytes.ts'
 import { Reader, writer } from './bytes.ts'
 
 const version = 1
 const jsonType = 'application/json'
-const flag = { now: 1, reply: 2, json: 4, collapse: 8, sent: 16, delivered: 32 } as const
+const flag = { now: 1, reply: 2, json: 4, collapse: 8, sent: 16, delivered: 32, more: 64 } as const
+const moreFlag = { notBefore: 1, scheduled: 2, callback: 4, broadcast: 8 } as const
 export const noBytes: Uint8Array = new Uint8Array(0)
+
+/** What few commands have. */
+export interface More {
+  readonly notBeforeMs: number | undefined
+  readonly scheduled: number | undefined
+  readonly callback: string | undefined
+  readonly broadcast: BroadcastId | undefined
+}
 
 /** An open command as it is kept, and as it is held in memory while its channel is. */
 export interface Entry {
@@ -21,6 +31,7 @@ export interface Entry {
   readonly replyTimeoutMs: number
   readonly askedBy: string
   readonly collapse: string | undefined
+  readonly more: More | undefined
   /** Bytes of the payload; 0 once delivered. */
   bytes: number
   /** Undefined where it must be read from the store; see `payloadCacheMaxBytes`. */
@@ -43,7 +54,8 @@ export function encodeCommand(entry: Entry, payload: Uint8Array): Buffer {
       (entry.contentType === jsonType ? flag.json : 0) |
       (entry.collapse !== undefined ? flag.collapse : 0) |
       (entry.sentAtMs !== undefined ? flag.sent : 0) |
-      (entry.deliveredAtMs !== undefined ? flag.delivered : 0),
+      (entry.deliveredAtMs !== undefined ? flag.delivered : 0) |
+      (entry.more !== undefined ? flag.more : 0),
   )
   out.u32(entry.epoch)
   out.f64(entry.acceptedAtMs)
@@ -55,6 +67,7 @@ export function encodeCommand(entry: Entry, payload: Uint8Array): Buffer {
   out.text(entry.askedBy)
   if (entry.contentType !== jsonType) out.text(entry.contentType)
   if (entry.collapse !== undefined) out.text(entry.collapse)
+  if (entry.more !== undefined) writeMore(out, entry.more)
   out.raw(payload)
   return out.view()
 }
@@ -74,6 +87,7 @@ export function decodeCommand(offset: Offset, value: Buffer): Entry {
   const askedBy = from.text()
   const contentType = flags & flag.json ? jsonType : from.text()
   const collapse = flags & flag.collapse ? from.text() : undefined
+  const more = flags & flag.more ? readMore(from) : undefined
   const payload = from.rest()
   return {
     id: undefined,
@@ -88,12 +102,37 @@ export function decodeCommand(offset: Offset, value: Buffer): Entry {
     replyTimeoutMs,
     askedBy,
     collapse,
+    more,
     bytes: payload.length,
     payload,
     sentAtMs,
     deliveredAtMs,
     deliveredIn: 0,
     damaged: false,
+  }
+}
+
+export function writeMore(out: Writer, more: More): void {
+  const { notBeforeMs, scheduled, callback, broadcast } = more
+  out.u8(
+    (notBeforeMs === undefined ? 0 : moreFlag.notBefore) |
+      (scheduled === undefined ? 0 : moreFlag.scheduled) |
+      (callback === undefined ? 0 : moreFlag.callback) |
+      (broadcast === undefined ? 0 : moreFlag.broadcast),
+  )
+  if (notBeforeMs !== undefined) out.f64(notBeforeMs)
+  if (scheduled !== undefined) out.f64(scheduled)
+  if (callback !== undefined) out.text(callback)
+  if (broadcast !== undefined) out.text(broadcast)
+}
+
+export function readMore(from: Reader): More {
+  const flags = from.u8()
+  return {
+    notBeforeMs: flags & moreFlag.notBefore ? from.f64() : undefined,
+    scheduled: flags & moreFlag.scheduled ? from.f64() : undefined,
+    callback: flags & moreFlag.callback ? from.text() : undefined,
+    broadcast: flags & moreFlag.broadcast ? from.text() : undefined,
   }
 }
 
@@ -110,6 +149,7 @@ export const damagedEntry = (offset: Offset, epoch: Epoch, acceptedAtMs: number)
   replyTimeoutMs: 0,
   askedBy: '',
   collapse: undefined,
+  more: undefined,
   bytes: 0,
   payload: undefined,
   sentAtMs: undefined,

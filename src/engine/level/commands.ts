@@ -11,9 +11,9 @@ import type {
   Reply,
   Step,
 } from '../../contract/index.ts'
-import { commandId } from '../../contract/index.ts'
+import { idOfCommand } from '../../contract/index.ts'
 import type { Channel } from './channel.ts'
-import type { Entry } from './command-record.ts'
+import type { Entry, More } from './command-record.ts'
 import { noBytes } from './command-record.ts'
 
 /** Between a command as back ends and links see it and the entry kept of it. */
@@ -31,6 +31,7 @@ export const entryOf = (command: Command, id: CommandId, epoch: Epoch, offset: O
   replyTimeoutMs: command.replyTimeoutMs,
   askedBy: command.askedBy,
   collapse: command.collapse,
+  more: moreOf(command),
   bytes: command.payload.length,
   payload: command.payload,
   sentAtMs: undefined,
@@ -39,6 +40,31 @@ export const entryOf = (command: Command, id: CommandId, epoch: Epoch, offset: O
   damaged: false,
 })
 
+const moreOf = (command: Command): More | undefined => {
+  const { notBeforeMs, scheduled, callback, broadcast } = command
+  return notBeforeMs === undefined &&
+    scheduled === undefined &&
+    callback === undefined &&
+    broadcast === undefined
+    ? undefined
+    : { notBeforeMs, scheduled, callback, broadcast }
+}
+
+type WithMore = {
+  -readonly [field in 'notBeforeMs' | 'callback' | 'broadcast']?: NonNullable<More[field]>
+}
+
+function addMore(command: WithMore & { scheduled?: number }, more: More): void {
+  if (more.scheduled !== undefined) command.scheduled = more.scheduled
+  addMoreEnded(command, more)
+}
+
+function addMoreEnded(command: WithMore, more: More): void {
+  if (more.notBeforeMs !== undefined) command.notBeforeMs = more.notBeforeMs
+  if (more.callback !== undefined) command.callback = more.callback
+  if (more.broadcast !== undefined) command.broadcast = more.broadcast
+}
+
 export function keptCommand(
   command: Command,
   id: CommandId,
@@ -46,7 +72,7 @@ export function keptCommand(
   epoch: Epoch,
   offset: Offset,
 ): KeptCommand {
-  const kept: KeptCommand = {
+  const kept: { -readonly [field in keyof KeptCommand]: KeptCommand[field] } = {
     id,
     channel,
     epoch,
@@ -61,11 +87,14 @@ export function keptCommand(
     replyTimeoutMs: command.replyTimeoutMs,
     askedBy: command.askedBy,
   }
-  return command.collapse === undefined ? kept : { ...kept, collapse: command.collapse }
+  if (command.collapse !== undefined) kept.collapse = command.collapse
+  const more = moreOf(command)
+  if (more !== undefined) addMore(kept, more)
+  return kept
 }
 
 const idOf = (channel: ChannelId, entry: Entry): CommandId => {
-  entry.id ??= commandId(channel, entry.epoch, entry.offset)
+  entry.id ??= idOfCommand(channel, entry.epoch, entry.offset, entry.more?.scheduled)
   return entry.id
 }
 
@@ -89,6 +118,7 @@ export function openCommand(channel: Channel, entry: Entry, payload = entry.payl
     maybeSent: entry.offset <= channel.sentUpTo || entry.deliveredAtMs !== undefined,
   }
   if (entry.collapse !== undefined) command.collapse = entry.collapse
+  if (entry.more !== undefined) addMore(command, entry.more)
   const sentAtMs = entry.sentAtMs ?? channel.sentAtMsOf(entry.offset)
   if (sentAtMs !== undefined) command.sentAtMs = sentAtMs
   if (entry.deliveredAtMs !== undefined) command.deliveredAtMs = entry.deliveredAtMs
@@ -120,6 +150,7 @@ export function endedCommand(channel: ChannelId, entry: Entry, ending: Ending): 
     status,
     timeline: timelineOf(entry, ending),
   }
+  if (entry.more !== undefined) addMoreEnded(ended, entry.more)
   if (reason !== undefined) ended.reason = reason
   if (reply !== undefined) ended.reply = reply
   return ended

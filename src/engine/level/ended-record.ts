@@ -6,22 +6,27 @@ import type {
   EndStatus,
   Step,
 } from '../../contract/index.ts'
-import { channelId, commandId } from '../../contract/index.ts'
+import { channelId, idOfCommand } from '../../contract/index.ts'
 import type { Reader, Writer } from './bytes.ts'
+import type { More } from './command-record.ts'
+import { readMore, writeMore } from './command-record.ts'
 
 const stepHas = { reason: 1, late: 2 } as const
-const has = { now: 1, reply: 2, reason: 4, answer: 8, answerReason: 16 } as const
+const has = { now: 1, reply: 2, reason: 4, answer: 8, answerReason: 16, more: 32 } as const
 
 /** An ended command within its event; id and channel follow from the rest. Its reply's payload is last. */
 export function writeEnded(out: Writer, device: DeviceId, ended: EndedCommand): void {
   const { reply, reason, timeline } = ended
+  const more = moreOf(ended)
   out.u8(
     (ended.delivery === 'now' ? has.now : 0) |
       (ended.expect === 'reply' ? has.reply : 0) |
       (reason === undefined ? 0 : has.reason) |
       (reply === undefined ? 0 : has.answer) |
-      (reply?.reason === undefined ? 0 : has.answerReason),
+      (reply?.reason === undefined ? 0 : has.answerReason) |
+      (more === undefined ? 0 : has.more),
   )
+  if (more !== undefined) writeMore(out, more)
   out.text(device)
   out.text(ended.channel.slice(ended.channel.lastIndexOf('/') + 1))
   out.u32(ended.epoch)
@@ -45,13 +50,14 @@ export function readEnded(
   app: AppId,
 ): { device: DeviceId; channel: ChannelName; ended: EndedCommand } {
   const flags = from.u8()
+  const more = flags & has.more ? readMore(from) : undefined
   const device = from.text()
   const channel = from.text()
   const whole = channelId(app, device, channel)
   const epoch = from.u32()
   const offset = from.f64()
   const ended: EndedCommand = {
-    id: commandId(whole, epoch, offset),
+    id: idOfCommand(whole, epoch, offset, more?.scheduled),
     channel: whole,
     epoch,
     offset,
@@ -61,12 +67,33 @@ export function readEnded(
     acceptedAtMs: from.f64(),
     expiresAtMs: from.f64(),
     askedBy: from.text(),
+    ...(more?.notBeforeMs === undefined ? undefined : { notBeforeMs: more.notBeforeMs }),
+    ...(more?.callback === undefined ? undefined : { callback: more.callback }),
+    ...(more?.broadcast === undefined ? undefined : { broadcast: more.broadcast }),
     status: from.text() as EndStatus,
     ...(flags & has.reason ? { reason: from.text() } : undefined),
     timeline: readTimeline(from),
     ...(flags & has.answer ? { reply: readReply(from, flags) } : undefined),
   }
   return { device, channel, ended }
+}
+
+function moreOf(ended: EndedCommand): More | undefined {
+  const { notBeforeMs, callback, broadcast } = ended
+  const scheduled = scheduledOf(ended)
+  return notBeforeMs === undefined &&
+    callback === undefined &&
+    broadcast === undefined &&
+    scheduled === undefined
+    ? undefined
+    : { notBeforeMs, scheduled, callback, broadcast }
+}
+
+/** The number it was scheduled with: its id has it, in place of where it lies. */
+export function scheduledOf({ id, notBeforeMs }: EndedCommand): number | undefined {
+  if (notBeforeMs === undefined) return undefined
+  const match = /:0:([0-9]+)$/.exec(id)
+  return match === null ? undefined : Number(match[1])
 }
 
 export function writeTimeline(out: Writer, timeline: readonly Step[]): void {

@@ -1,6 +1,7 @@
 import type { ChannelId, EndStatus, Offset } from '../../contract/index.ts'
 import { channelParts } from '../../contract/index.ts'
 import type { Apps } from './apps.ts'
+import type { Casts } from './casts.ts'
 import type { Channel } from './channel.ts'
 import type { Channels } from './channels.ts'
 import type { Entry } from './command-record.ts'
@@ -21,8 +22,16 @@ export class Endings {
   readonly #channels: Channels
   readonly #apps: Apps
   readonly #events: LevelEvents
+  readonly #casts: Casts
 
-  constructor(database: Database, channels: Channels, apps: Apps, events: LevelEvents) {
+  constructor(
+    database: Database,
+    channels: Channels,
+    apps: Apps,
+    events: LevelEvents,
+    casts: Casts,
+  ) {
+    this.#casts = casts
     this.#database = database
     this.#channels = channels
     this.#apps = apps
@@ -65,11 +74,15 @@ export class Endings {
       atMs: ending.atMs,
       ended: endedCommand(channel, entry, ending),
     })
-    const { acceptedAtMs } = entry
+    const { acceptedAtMs, more } = entry
     const { status } = ending
-    const pointer = encodePointer({ sequence, acceptedAtMs, status })
+    const pointer =
+      more?.scheduled === undefined
+        ? encodePointer({ sequence, acceptedAtMs, status })
+        : encodePointer({ sequence, acceptedAtMs, status, scheduled: true })
     this.#database.put(historyKey(channel, entry.offset), pointer)
     this.#apps.ended(app, status)
+    if (more?.broadcast !== undefined) this.#casts.ended(app, more.broadcast, status)
   }
 
   /** The device's end has it; its reply is awaited, its payload no more. */

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import type { Appended, Clock, Engine, EngineState, Limits, Timer } from '../../contract/index.ts'
+import type { Clock, Engine, EngineState, Limits, Timer } from '../../contract/index.ts'
 import { Appending } from './appending.ts'
 import { Apps } from './apps.ts'
+import { LevelBroadcasts } from './broadcasts.ts'
 import { LevelBus } from './bus.ts'
+import { Casts } from './casts.ts'
 import { Channels } from './channels.ts'
 import type { Part } from './database.ts'
 import { Database } from './database.ts'
@@ -18,8 +20,11 @@ import { LevelMailbox } from './mailbox.ts'
 import { LevelNames } from './names.ts'
 import type { Opened } from './opening.ts'
 import { timeKey } from './opening.ts'
+import { Schedule } from './schedule.ts'
+import { Scheduling } from './scheduling.ts'
 import { LevelShelf } from './shelf.ts'
 import { Space } from './space.ts'
+import type { Refused } from './status.ts'
 import { Status } from './status.ts'
 import type { Store } from './store.ts'
 import { saysFull, textOf } from './store.ts'
@@ -55,6 +60,7 @@ export class LevelEngine implements Engine {
   readonly mailbox: LevelMailbox
   readonly events: LevelEvents
   readonly names: LevelNames
+  readonly broadcasts: LevelBroadcasts
   readonly shelf: LevelShelf
   readonly directory: LevelDirectory
   readonly bus: LevelBus
@@ -97,21 +103,31 @@ export class LevelEngine implements Engine {
     const events = new LevelEvents(database, status, apps, limits.eventsRecentMax, surprised)
     const idempotency = new Idempotency(database, clock, limits.idempotencyMs)
     const names = new LevelNames(database, status, apps)
-    const endings = new Endings(database, channels, apps, events)
+    const casts = new Casts(database)
+    const schedule = new Schedule(database)
+    const endings = new Endings(database, channels, apps, events, casts)
     const late = new Late(database, apps, events, limits.lateStepsMax, surprised)
     const refused = () => this.#refused()
     const appending = new Appending({
       ...{ database, clock, channels, apps, endings, idempotency, refused, surprised },
+      ...{ schedule, casts },
     })
     const lookups = new Lookups({
       ...{ database, status, clock, channels, endings, events, surprised },
     })
+    const scheduling = new Scheduling({
+      ...{ database, status, clock, apps, schedule, idempotency, appending, lookups },
+      ...{ refused, surprised },
+    })
     this.mailbox = new LevelMailbox({
       ...{ database, status, channels, apps, events, appending, endings, late, lookups },
-      ...{ surprised, clock },
+      ...{ surprised, clock, schedule, scheduling },
     })
     this.events = events
     this.names = names
+    this.broadcasts = new LevelBroadcasts({
+      ...{ database, status, casts, idempotency, limits, refused, surprised },
+    })
     this.shelf = new LevelShelf(database, status)
     this.directory = new LevelDirectory(this.node, opened.starts)
     this.bus = new LevelBus(this.node, surprised)
@@ -119,7 +135,7 @@ export class LevelEngine implements Engine {
     this.#channels = channels
     this.#idempotency = idempotency
     this.#space = new Space(folder.path, clock, parts.reserveBytes, parts.freeBytes)
-    this.#all = [late, channels, apps, events, idempotency, names]
+    this.#all = [late, channels, apps, events, idempotency, names, schedule, casts]
     for (const part of this.#all) database.add(part)
   }
 
@@ -165,7 +181,7 @@ export class LevelEngine implements Engine {
     }
   }
 
-  #refused(): Appended | undefined {
+  #refused(): Refused | undefined {
     const { ready, full } = this.#status
     if (!ready) return { kind: 'unavailable', full }
     if (this.#space.low) return { kind: 'unavailable', full: true }

@@ -2,8 +2,9 @@ import type { AppId, KeptEvent } from '../../contract/index.ts'
 import { channelId } from '../../contract/index.ts'
 import type { AppState, Apps } from './apps.ts'
 import type { Database } from './database.ts'
+import { scheduledOf } from './ended-record.ts'
 import { eventAtMs } from './event-record.ts'
-import { eventKey, historyKey, sequenceOf } from './keys.ts'
+import { eventKey, historyKey, placedKey, sequenceOf } from './keys.ts'
 import type { Status } from './status.ts'
 
 /** Events forgotten in one commit. */
@@ -133,6 +134,8 @@ export class EventPurge {
     if (event?.kind === 'command.ended') {
       const channel = channelId(app, event.device, event.channel!)
       this.#database.del(historyKey(channel, event.ended.offset))
+      const scheduled = scheduledOf(event.ended)
+      if (scheduled !== undefined) this.#database.del(placedKey(channel, scheduled))
     }
     this.#database.del(key)
     this.#apps.use(app)

@@ -114,6 +114,8 @@ export interface Pointer {
   readonly sequence: number
   readonly acceptedAtMs: number
   readonly status: EndStatus
+  /** Its id is not where it lies. */
+  readonly scheduled?: true
   /** Proof that came after the end: the outcome event never changes (rule 8). */
   readonly late?: readonly Step[]
 }
@@ -123,7 +125,8 @@ export function encodePointer(pointer: Pointer): Buffer {
   out.f64(pointer.sequence)
   out.f64(pointer.acceptedAtMs)
   out.text(pointer.status)
-  if (pointer.late !== undefined) writeTimeline(out, pointer.late)
+  if (pointer.late !== undefined || pointer.scheduled) writeTimeline(out, pointer.late ?? [])
+  if (pointer.scheduled) out.u8(1)
   return out.view()
 }
 
@@ -134,7 +137,10 @@ export function decodePointer(value: Buffer): Pointer {
     acceptedAtMs: from.f64(),
     status: from.text() as EndStatus,
   }
-  return from.isOver ? pointer : { ...pointer, late: readTimeline(from) }
+  if (from.isOver) return pointer
+  const late = readTimeline(from)
+  const more = late.length === 0 ? pointer : { ...pointer, late }
+  return from.isOver ? more : { ...more, scheduled: true }
 }
 
 /** As it is read: with what came after its end. */

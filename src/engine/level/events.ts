@@ -12,6 +12,7 @@ import type {
 } from '../../contract/index.ts'
 import type { AppState, Apps } from './apps.ts'
 import type { Database, Part } from './database.ts'
+import { scheduledOf } from './ended-record.ts'
 import { EventPurge, keptBytes } from './event-purge.ts'
 import type { Pointer } from './event-record.ts'
 import { decodeEvent, encodeEvent } from './event-record.ts'
@@ -142,7 +143,8 @@ export class LevelEvents implements Events, Part {
       const { ended } = event
       if (ended.offset !== offset || ended.channel !== channel) continue
       const { acceptedAtMs, status } = ended
-      return { sequence: this.#freshSequences[at]!, acceptedAtMs, status }
+      const way = { sequence: this.#freshSequences[at]!, acceptedAtMs, status }
+      return scheduledOf(ended) === undefined ? way : { ...way, scheduled: true }
     }
     return undefined
   }

@@ -1,25 +1,21 @@
-import type { ChannelId, Found, HistoryPage, HistoryQuery, Offset } from '../../contract/index.ts'
-import { appOf } from './appending.ts'
+import type { ChannelId, Found, HistoryPage, HistoryQuery } from '../../contract/index.ts'
 import type { Channel } from './channel.ts'
-import { decodeCommand } from './command-record.ts'
-import { openCommand } from './commands.ts'
-import type { Pointer } from './event-record.ts'
-import { decodePointer, withLate } from './event-record.ts'
 import type { LevelEvents } from './events.ts'
-import { commandKey, historyKey, offsetOf } from './keys.ts'
-import type { Store, StoreIterator } from './store.ts'
-import { iterate } from './store.ts'
+import type { Lane } from './history-lane.ts'
+import { ChannelLane } from './history-lane.ts'
+import { ScheduledLane } from './scheduled-lane.ts'
+import type { Store } from './store.ts'
 
 /** Commands looked at for one page, of the asked status or not: then it ends, however short. */
 const pageMaxLooked = 10_000
-const readStep = 64
 
 interface Source {
   readonly store: Store
   readonly events: LevelEvents
   readonly channel: (id: ChannelId) => Channel | undefined
-  /** The channels of the device. */
+  /** The channels of the device, and those in which something was scheduled. */
   readonly ids: readonly ChannelId[]
+  readonly scheduledIds: readonly ChannelId[]
 }
 
 /**
@@ -31,7 +27,10 @@ interface Source {
  *     urgent  m  …  3                  ╱
  *             h  …  .  2  1           ╱
  *
- * The cursor names, for each channel, the offset below which to go on.
+ * What was scheduled is not in the order of acceptance there. It is passed over, and read by its
+ * number, in a lane of its own for each channel.
+ *
+ * The cursor names, for each lane, the offset or number below which to go on.
  */
 export async function historyPage(source: Source, query: HistoryQuery): Promise<HistoryPage> {
   const below = query.after === undefined ? undefined : parseCursor(query.after)
@@ -39,12 +38,7 @@ export async function historyPage(source: Source, query: HistoryQuery): Promise<
   const snapshot = source.store.snapshot()
   const lanes: Lane[] = []
   try {
-    for (const id of source.ids) {
-      const channel = source.channel(id)
-      // A channel that is newer than the first page is not in the others.
-      const bound = below === undefined ? (channel?.durableTop ?? 0) + 1 : below.get(id)
-      if (channel === undefined || bound === undefined) continue
-      const lane = new Lane(source.store, snapshot, channel, bound, query.status)
+    for (const lane of lanesOf(source, snapshot, query, below)) {
       lanes.push(lane)
       await lane.fill()
     }
@@ -54,7 +48,7 @@ export async function historyPage(source: Source, query: HistoryQuery): Promise<
       const lane = newest(lanes)
       if (lane === undefined) break
       looked += 1
-      const found = await lane.take(source)
+      const found = await lane.take()
       if (found !== undefined) items.push(found)
       await lane.fill()
     }
@@ -66,123 +60,29 @@ export async function historyPage(source: Source, query: HistoryQuery): Promise<
   }
 }
 
-type Candidate = { readonly offset: Offset; readonly acceptedAtMs: number } & (
-  | { readonly value: Buffer; readonly pointer?: undefined }
-  | { readonly pointer: Pointer }
-)
-
-/** One channel, backwards. */
-class Lane {
-  readonly channel: Channel
-  /** All at or above it has been looked at. */
-  below: Offset
-  readonly #open: Side | undefined
-  readonly #ended: Side | undefined
-  readonly #status: HistoryQuery['status']
-
-  constructor(
-    store: Store,
-    snapshot: ReturnType<Store['snapshot']>,
-    channel: Channel,
-    below: Offset,
-    status: HistoryQuery['status'],
-  ) {
-    this.channel = channel
-    this.below = below
-    this.#status = status
-    const { id, floor } = channel
-    const reading = { snapshot, reverse: true }
-    if (status === undefined || status === 'open') {
-      const range = { gte: commandKey(id, floor), lt: commandKey(id, below) }
-      this.#open = new Side(iterate(store, { ...range, ...reading }), openCandidate)
-    }
-    if (status !== 'open') {
-      const range = { gte: historyKey(id, 0), lt: historyKey(id, below) }
-      this.#ended = new Side(iterate(store, { ...range, ...reading }), endedCandidate)
-    }
+function* lanesOf(
+  { store, events, channel: find, ids, scheduledIds }: Source,
+  snapshot: ReturnType<Store['snapshot']>,
+  { status }: HistoryQuery,
+  below: ReadonlyMap<string, number> | undefined,
+): Iterable<Lane> {
+  for (const id of ids) {
+    const channel = find(id)
+    // A lane that is newer than the first page is not in the others.
+    const bound = below === undefined ? (channel?.durableTop ?? 0) + 1 : below.get(id)
+    if (channel === undefined || bound === undefined) continue
+    yield new ChannelLane({ store, snapshot, events, status }, channel, bound)
   }
-
-  get head(): Candidate | undefined {
-    return this.#newer()?.head
-  }
-
-  /** Have the next one at hand, if there is one. */
-  async fill(): Promise<void> {
-    await this.#open?.fill()
-    await this.#ended?.fill()
-  }
-
-  /** The next one, if it is of the status asked for and its outcome is still kept. */
-  async take({ events }: Source): Promise<Found | undefined> {
-    const candidate = this.#newer()!.take()
-    this.below = candidate.offset
-    const { channel } = this
-    if (candidate.pointer === undefined) {
-      const entry = decodeCommand(candidate.offset, candidate.value)
-      const held = channel.live?.open.get(candidate.offset)
-      entry.sentAtMs ??= held?.sentAtMs
-      return { kind: 'open', command: openCommand(channel, entry, entry.payload) }
-    }
-    const { status, sequence } = candidate.pointer
-    if (this.#status !== undefined && this.#status !== status) return undefined
-    const event = await events.at(appOf(channel.id), sequence)
-    if (event?.kind !== 'command.ended') return undefined
-    return { kind: 'ended', command: withLate(event.ended, candidate.pointer) }
-  }
-
-  async close(): Promise<void> {
-    await this.#open?.iterator.close()
-    await this.#ended?.iterator.close()
-  }
-
-  #newer(): Side | undefined {
-    const open = this.#open?.head
-    const ended = this.#ended?.head
-    if (open === undefined) return ended === undefined ? undefined : this.#ended
-    return ended === undefined || open.offset > ended.offset ? this.#open : this.#ended
+  for (const id of scheduledIds) {
+    const name = scheduledLaneName(id)
+    const bound = below === undefined ? Number.MAX_SAFE_INTEGER : below.get(name)
+    if (bound === undefined) continue
+    yield new ScheduledLane({ store, snapshot, events, status }, id, find(id), name, bound)
   }
 }
 
-/** One range of keys, backwards, some at a time. */
-class Side {
-  readonly iterator: StoreIterator
-  readonly #candidate: (offset: Offset, value: Buffer) => Candidate
-  #ready: [string, Buffer][] = []
-  #over = false
-  head: Candidate | undefined
-
-  constructor(iterator: StoreIterator, candidate: (offset: Offset, value: Buffer) => Candidate) {
-    this.iterator = iterator
-    this.#candidate = candidate
-  }
-
-  async fill(): Promise<void> {
-    if (this.head !== undefined || this.#over) return
-    if (this.#ready.length === 0) {
-      this.#ready = (await this.iterator.nextv(readStep)).reverse()
-      this.#over = this.#ready.length === 0
-    }
-    const entry = this.#ready.pop()
-    if (entry !== undefined) this.head = this.#candidate(offsetOf(entry[0]), entry[1])
-  }
-
-  take(): Candidate {
-    const head = this.head!
-    this.head = undefined
-    return head
-  }
-}
-
-const openCandidate = (offset: Offset, value: Buffer): Candidate => ({
-  offset,
-  acceptedAtMs: decodeCommand(offset, value).acceptedAtMs,
-  value,
-})
-
-function endedCandidate(offset: Offset, value: Buffer): Candidate {
-  const pointer = decodePointer(value)
-  return { offset, acceptedAtMs: pointer.acceptedAtMs, pointer }
-}
+/** No channel is called so: its last part is empty. */
+const scheduledLaneName = (channel: ChannelId): string => `${channel}/`
 
 function newest(lanes: readonly Lane[]): Lane | undefined {
   let best: Lane | undefined
@@ -194,16 +94,14 @@ function newest(lanes: readonly Lane[]): Lane | undefined {
 }
 
 const makeCursor = (lanes: readonly Lane[]): string =>
-  Buffer.from(JSON.stringify(lanes.map((lane) => [lane.channel.id, lane.below]))).toString(
-    'base64url',
-  )
+  Buffer.from(JSON.stringify(lanes.map((lane) => [lane.name, lane.below]))).toString('base64url')
 
 /** @returns undefined for text that is no cursor of ours. */
-function parseCursor(text: string): Map<ChannelId, Offset> | undefined {
+function parseCursor(text: string): Map<string, number> | undefined {
   try {
     const parsed: unknown = JSON.parse(Buffer.from(text, 'base64url').toString())
     if (!Array.isArray(parsed)) return undefined
-    const below = new Map<ChannelId, Offset>()
+    const below = new Map<string, number>()
     for (const pair of parsed) {
       if (!Array.isArray(pair)) return undefined
       const [id, offset] = pair as readonly unknown[]

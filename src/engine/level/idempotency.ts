@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { AppId, Clock, CommandId } from '../../contract/index.ts'
+import type { AppId, Clock } from '../../contract/index.ts'
 import type { Database, Part } from './database.ts'
 import { answerKey, answersBefore, answersOn } from './keys.ts'
 import { Seen } from './seen.ts'
@@ -11,7 +11,8 @@ const plainKey = /^[\x21-\x7e]{1,64}$/
 
 export interface Answer {
   readonly hash: string
-  readonly id: CommandId
+  /** Of a command, or of a broadcast. */
+  readonly id: string
   readonly atMs: number
 }
 
@@ -53,8 +54,21 @@ export class Idempotency implements Part {
     return undefined
   }
 
+  /** What to answer to who asks for a command or a broadcast; undefined: nobody did with this key. */
+  answer(
+    app: AppId,
+    asked: { readonly key: string; readonly hash: string },
+    kind: 'command' | 'broadcast',
+  ): { readonly kind: 'repeat' | 'conflict'; readonly id: string } | undefined {
+    const earlier = this.find(app, asked.key)
+    if (earlier === undefined) return undefined
+    // Ids of commands have colons, no identifier has.
+    const same = earlier.hash === asked.hash && earlier.id.includes(':') === (kind === 'command')
+    return { kind: same ? 'repeat' : 'conflict', id: earlier.id }
+  }
+
   /** Part of the append's commit. */
-  keep(app: AppId, key: string, bodyHash: string, id: CommandId): void {
+  keep(app: AppId, key: string, bodyHash: string, id: string): void {
     const atMs = this.#clock.nowMs()
     const day = Math.floor(atMs / dayMs)
     if (!this.#days.has(day)) this.#days.set(day, new Seen())
@@ -98,7 +112,7 @@ export class Idempotency implements Part {
   #stored(at: string): Answer | undefined {
     const value = this.#database.store.getSync(at)
     if (value === undefined) return undefined
-    const [atMs, bodyHash, id] = JSON.parse(value.toString()) as [number, string, CommandId]
+    const [atMs, bodyHash, id] = JSON.parse(value.toString()) as [number, string, string]
     return { atMs, hash: bodyHash, id }
   }
 }

@@ -1,6 +1,7 @@
 import type {
   AliasName,
   AppId,
+  BroadcastId,
   ChannelId,
   DeviceId,
   DeviceKey,
@@ -17,6 +18,14 @@ import type {
  *     m/<app>/<device>/<channel>/<offset>   open command                     command-record.ts
  *     h/<app>/<device>/<channel>/<offset>   ended command: where its outcome is, late proof  event-record.ts
  *     c/<app>/<device>/<channel>            record of a channel              record.ts
+ *     r/<app>/<device>/<channel>            last number of what is scheduled schedule.ts
+ *     q/<app>/<device>/<channel>/<number>   when a scheduled command is due  schedule.ts
+ *     y/<app>/<device>/<channel>/<number>   that command, while it waits     command-record.ts
+ *     p/<app>/<device>/<channel>/<number>   where it lies since              schedule-record.ts
+ *     b/<app>/<broadcast>                   broadcast as it was made         broadcast-record.ts
+ *     v/<app>/<broadcast>                   how far it is                    broadcast-record.ts
+ *     j/<app>/<broadcast>/<device>          member, and its command          casts.ts
+ *     u/<app>/<broadcast>                   its members are to be forgotten  casts.ts
  *     e/<app>/<sequence>                    event                            event-record.ts
  *     n/<app>                               counters of an app, and its log  apps.ts
  *     l/<app>                               epochs of its log                apps.ts
@@ -42,6 +51,23 @@ export const offsetOf = numberAtEnd
 export const channelPrefix = 'c/'
 export const channelKey = (channel: ChannelId): string => channelPrefix + channel
 export const channelOfKey = (key: string): ChannelId => key.slice(channelPrefix.length)
+
+export const lastScheduledKey = (channel: ChannelId): string => `r/${channel}`
+export const ripeKey = (channel: ChannelId, scheduled: number): string =>
+  `q/${channel}/${digits(scheduled)}`
+export const scheduledKey = (channel: ChannelId, scheduled: number): string =>
+  `y/${channel}/${digits(scheduled)}`
+export const placedKey = (channel: ChannelId, scheduled: number): string =>
+  `p/${channel}/${digits(scheduled)}`
+export const scheduledOf = numberAtEnd
+/** Of a key that ends with a number. */
+export const channelBeforeNumber = (key: string): ChannelId => key.slice(2, -numberDigits - 1)
+
+export const broadcastKey = (app: AppId, id: BroadcastId): string => `b/${app}/${id}`
+export const castKey = (app: AppId, id: BroadcastId): string => `v/${app}/${id}`
+export const memberKey = (app: AppId, id: BroadcastId, device: DeviceId): string =>
+  `j/${app}/${id}/${device}`
+export const forgottenKey = (app: AppId, id: BroadcastId): string => `u/${app}/${id}`
 
 export const eventKey = (app: AppId, sequence: number): string => `e/${app}/${digits(sequence)}`
 export const sequenceOf = numberAtEnd
@@ -79,6 +105,9 @@ export const underAsBytes = (prefix: string) => ({
 })
 
 export const channelsOf = (device: DeviceKey): Range => under(`c/${device}`)
+export const scheduledChannelsOf = (device: DeviceKey): Range => under(`r/${device}`)
+export const scheduledFor = (device: DeviceKey): Range => under(`y/${device}`)
+export const membersOf = (app: AppId, id: BroadcastId): Range => under(`j/${app}/${id}`)
 export const devicesOf = (app: AppId): Range => under(`d/${app}`)
 export const aliasesOf = (app: AppId): Range => under(`o/${app}`)
 export const taggedWith = (app: AppId, tag: TagName): Range => under(`t/${app}/${tag}`)

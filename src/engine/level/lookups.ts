@@ -21,7 +21,14 @@ import type { Endings } from './endings.ts'
 import { decodePointer, withLate } from './event-record.ts'
 import type { LevelEvents } from './events.ts'
 import { historyPage } from './history.ts'
-import { channelOfKey, channelsOf, commandKey, historyKey } from './keys.ts'
+import {
+  channelOfKey,
+  channelsOf,
+  commandKey,
+  historyKey,
+  lastScheduledKey,
+  scheduledChannelsOf,
+} from './keys.ts'
 import type { Status } from './status.ts'
 
 /**
@@ -249,6 +256,12 @@ export class Lookups {
     })
   }
 
+  /** Channels in which something was scheduled, now or ever. */
+  async #scheduledChannels(device: DeviceKey): Promise<readonly ChannelId[]> {
+    const keys = await this.#database.store.keys(scheduledChannelsOf(device)).all()
+    return keys.map((key) => key.slice(lastScheduledKey('').length))
+  }
+
   history(device: DeviceKey, query: HistoryQuery): Promise<HistoryPage> {
     return this.#status.reading(async () =>
       historyPage(
@@ -257,6 +270,7 @@ export class Lookups {
           events: this.#events,
           channel: (id) => this.#channels.get(id),
           ids: await this.channels(device),
+          scheduledIds: await this.#scheduledChannels(device),
         },
         query,
       ),

@@ -19,9 +19,13 @@ import type {
   Offset,
   OpenCommand,
   Reading,
+  Scheduled,
+  ScheduledCommand,
+  ScheduleOptions,
   Settled,
   Settlement,
 } from '../../contract/index.ts'
+import { scheduledEpoch } from '../../contract/index.ts'
 import type { Appending } from './appending.ts'
 import { depthOf } from './appending.ts'
 import type { Apps } from './apps.ts'
@@ -34,6 +38,8 @@ import type { LevelEvents } from './events.ts'
 import { headOf } from './head.ts'
 import type { Late } from './late.ts'
 import type { Lookups } from './lookups.ts'
+import type { Schedule } from './schedule.ts'
+import type { Scheduling } from './scheduling.ts'
 import type { Status } from './status.ts'
 
 export interface MailboxParts {
@@ -46,6 +52,8 @@ export interface MailboxParts {
   readonly endings: Endings
   readonly late: Late
   readonly lookups: Lookups
+  readonly schedule: Schedule
+  readonly scheduling: Scheduling
   readonly surprised: (error: unknown) => void
   readonly clock: Clock
 }
@@ -61,6 +69,8 @@ export class LevelMailbox implements Mailbox {
   readonly #endings: Endings
   readonly #late: Late
   readonly #lookups: Lookups
+  readonly #schedule: Schedule
+  readonly #scheduling: Scheduling
   readonly #surprised: (error: unknown) => void
   readonly #clock: Clock
 
@@ -74,6 +84,8 @@ export class LevelMailbox implements Mailbox {
     this.#endings = parts.endings
     this.#late = parts.late
     this.#lookups = parts.lookups
+    this.#schedule = parts.schedule
+    this.#scheduling = parts.scheduling
     this.#surprised = parts.surprised
     this.#clock = parts.clock
   }
@@ -91,6 +103,33 @@ export class LevelMailbox implements Mailbox {
         resolve({ kind: 'unavailable', full: false })
       }
     })
+  }
+
+  schedule(channel: ChannelId, command: Command, options: ScheduleOptions): Promise<Scheduled> {
+    return new Promise((resolve) => {
+      if (!this.#status.ready) {
+        resolve({ kind: 'unavailable', full: this.#status.full })
+        return
+      }
+      try {
+        this.#scheduling.schedule(channel, command, options, resolve)
+      } catch (error) {
+        this.#surprised(error)
+        resolve({ kind: 'unavailable', full: false })
+      }
+    })
+  }
+
+  ripe(nowMs: number, max: number): Promise<readonly ScheduledCommand[]> {
+    return this.#scheduling.ripe(nowMs, max)
+  }
+
+  nextRipeMs(): number {
+    return this.#schedule.nextMs()
+  }
+
+  scheduled(device: DeviceKey): Promise<readonly ScheduledCommand[]> {
+    return this.#scheduling.scheduled(device)
   }
 
   open(channelId: ChannelId, renumber = false): Promise<Head> {
@@ -160,7 +199,9 @@ export class LevelMailbox implements Mailbox {
     epoch: Epoch,
     offset: Offset,
   ): Found | undefined | Promise<Found | undefined> {
-    return this.#lookups.find(channel, epoch, offset)
+    return epoch === scheduledEpoch
+      ? this.#scheduling.find(channel, offset)
+      : this.#lookups.find(channel, epoch, offset)
   }
 
   due(nowMs: number, max: number): Promise<readonly OpenCommand[]> {

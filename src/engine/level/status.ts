@@ -1,5 +1,8 @@
-import type { EngineState } from '../../contract/index.ts'
+import type { Appended, EngineState } from '../../contract/index.ts'
 import { StoreUnavailable } from '../../contract/index.ts'
+
+/** Why nothing new can be kept. */
+export type Refused = Extract<Appended, { readonly kind: 'unavailable' }>
 
 /** Whether the store can be used; one for all ports. */
 export class Status {

@@ -31,6 +31,12 @@ test('an open command is read as it was written', () => {
     expect: fc.constantFrom('ack' as const, 'reply' as const),
     ...{ acceptedAtMs: time, expiresAtMs: time, replyTimeoutMs: time, askedBy: text },
     ...{ collapse: maybe(text), sentAtMs: maybe(time), deliveredAtMs: maybe(time) },
+    more: maybe(
+      fc.record({
+        ...{ notBeforeMs: maybe(time), scheduled: maybe(offset) },
+        ...{ callback: maybe(text), broadcast: maybe(text) },
+      }),
+    ),
   })
   fc.assert(
     fc.property(entries, bytes, (parts, payload) => {
@@ -132,6 +138,24 @@ const events: readonly NewEvent[] = [
       timeline: [{ status: 'queued', atMs: 1 }],
     },
   },
+  {
+    ...{ ...about, kind: 'command.ended' },
+    ended: {
+      ...{ id: 'locker:main:0:1767225600123', channel: 'shop/locker/main', epoch: 35, offset: 12 },
+      ...{ name: 'x', delivery: 'queue', expect: 'ack', acceptedAtMs: 1, expiresAtMs: 9 },
+      ...{ notBeforeMs: 2, callback: 'https://shop.example/hook?a=ü', broadcast: 'b-1' },
+      ...{ askedBy: 'key', status: 'delivered', timeline: [{ status: 'queued', atMs: 1 }] },
+    },
+  },
+  {
+    ...{ ...about, kind: 'command.ended' },
+    ended: {
+      ...{ id: 'locker:main:z:12', channel: 'shop/locker/main', epoch: 35, offset: 12 },
+      ...{ name: 'x', delivery: 'queue', expect: 'ack', acceptedAtMs: 1, expiresAtMs: 9 },
+      ...{ notBeforeMs: 2, askedBy: 'key', status: 'failed', reply },
+      timeline: [{ status: 'queued', atMs: 1 }],
+    },
+  },
   { ...about, kind: 'command.late', command: 'locker:main:1:1', proof: 'acknowledged' },
   { ...about, kind: 'command.late', command: 'locker:main:1:1', proof: 'reply', reply },
   { ...about, kind: 'session.conflict', holdMs: 60_000 },
@@ -160,6 +184,10 @@ test('the way to an outcome is read as it was written', () => {
     ]
     const more = { ...pointer, late }
     assert.deepEqual(decodePointer(Buffer.from(encodePointer(more))), more)
+    for (const way of [pointer, more]) {
+      const scheduled = { ...way, scheduled: true as const }
+      assert.deepEqual(decodePointer(Buffer.from(encodePointer(scheduled))), scheduled)
+    }
   }
 })
 
