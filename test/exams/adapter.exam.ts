@@ -242,8 +242,8 @@ export function adapterExam(subject: AdapterSubject): void {
     slow.stall()
     const big = Buffer.from(JSON.stringify('x'.repeat(40_000)))
     const ids: string[] = []
-    for (let i = 0; i < 20; i++) ids.push(await rig.submit({ device: 'slow', payload: big }))
-    const one = await rig.submit({ device: 'quick' })
+    for (let i = 0; i < 20; i++) ids.push(await rig.submit({ to: { device: 'slow' }, payload: big }))
+    const one = await rig.submit({ to: { device: 'quick' } })
     assert.equal((await rig.ended(one)).status, 'delivered')
     slow.unstall()
     for (const id of ids) assert.equal((await rig.ended(id)).status, 'delivered')
@@ -296,7 +296,7 @@ export function adapterExam(subject: AdapterSubject): void {
     for (const name of ['constructor', 'toString']) {
       const device = await rig.device(name)
       await device.connect()
-      const id = await rig.submit({ device: name, name: '__proto__' })
+      const id = await rig.submit({ to: { device: name }, name: '__proto__' })
       assert.equal((await rig.ended(id)).status, 'delivered')
       assert.deepEqual(namesOf(device), ['__proto__'])
       const sent = watch(device.event('__proto__', JSON.parse('{"__proto__":1}')))

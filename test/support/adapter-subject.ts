@@ -139,7 +139,7 @@ export class AdapterRig {
   async submit(request: Partial<SubmitRequest> = {}): Promise<string> {
     const submitted = await this.#hub.submit({
       app: 'default',
-      device: 'locker',
+      to: { device: 'locker' },
       channel: 'main',
       name: 'open',
       payload: Buffer.from('{"door":7}'),
