@@ -171,7 +171,7 @@ function queued(command: OpenCommand, { live }: Attachment, head: OpenCommand | 
     case 'window-full':
       return {
         code: 'waiting.window-full',
-        sentence: `${live.inFlight} of the commands before it are out and not acknowledged, and the device takes no more at once. It goes on when one is.`,
+        sentence: `Before it ${live.inFlight} commands are out and not acknowledged, and the device takes no more at once. It goes on when one is.`,
       }
     case 'link-full':
       return {

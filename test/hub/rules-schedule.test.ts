@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { World } from '../support/world.ts'
+import { replyTo, settling, World } from '../support/world.ts'
 
 const second = 1_000
 const hour = 3_600 * second
@@ -278,4 +278,60 @@ test('rule 34: after a doubtful jump of the clock nothing is placed before its h
   assert.equal(explained?.code, 'waiting.place')
   assert.equal(explained?.nextAtMs, holdExpiryUntilMs)
   assert.equal((await world.hub.cancel('default', id)).kind, 'canceled')
+})
+
+test('rule 8: late proof of a scheduled command names it by the id it was accepted with', async () => {
+  const world = await withLocker()
+  const { link, session } = await world.attach()
+  const notBeforeMs = later(world, second)
+  const id = await world.command({ notBeforeMs, expect: 'reply', ttlMs: second })
+  await world.pass(second)
+  await world.pass(11 * second)
+  session.touch()
+  assert.equal(await world.status(id), 'in-doubt')
+  session.reply(replyTo(link.got[0]!), settling())
+  await world.quiet()
+  const [late] = await world.events('command.late')
+  assert.equal(late?.kind === 'command.late' && late.command, id)
+  const { status, timeline } = await world.ended(id)
+  assert.deepEqual([status, timeline.at(-1)?.late], ['in-doubt', true])
+})
+
+test('rule 7: ten sessions are counted from when it has its place', async () => {
+  const world = await withLocker()
+  const id = await world.command({ name: 'poison', notBeforeMs: later(world, second) })
+  const attachAndLose = async () => {
+    const { session } = await world.attach()
+    session.detach(false)
+    await world.pass(60 * second)
+  }
+  const { session } = await world.attach()
+  session.detach(false)
+  await world.pass(60 * second)
+  for (let i = 0; i < 10; i++) {
+    assert.notEqual(await world.status(id), 'undeliverable')
+    await attachAndLose()
+  }
+  await world.attach()
+  assert.equal((await world.ended(id)).reason, 'attempts')
+})
+
+test('a callback is carried to the end, on every way a command may take', async () => {
+  const world = await withLocker()
+  const callback = 'https://example.com/done'
+  const notBeforeMs = later(world, second)
+  const ids = [
+    await world.command({ callback, ttlMs: 2 * second }),
+    await world.command({ callback, delivery: 'now' }),
+    await world.command({ callback, notBeforeMs, ttlMs: second }),
+  ]
+  await world.pass(2 * second)
+  const events = await world.events('command.ended')
+  const seen = events.map((event) => event.kind === 'command.ended' && event.ended)
+  assert.deepEqual(
+    new Set(seen.map((one) => one && `${one.id} ${one.callback}`)),
+    new Set(ids.map((id) => `${id} ${callback}`)),
+  )
+  const answered = await world.submit({ callback, delivery: 'now' })
+  assert.equal(answered.kind === 'accepted' && answered.status.command.callback, callback)
 })

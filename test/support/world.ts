@@ -157,10 +157,10 @@ export class World {
     await this.engine.names.putAlias(record)
   }
 
-  /** An app may use so much from now on. */
+  /** An app may use so much from now on, and the hub has read it. */
   async quota(quota: AppQuota, app = 'default'): Promise<void> {
     await this.engine.names.putApp({ app, createdAtMs: 0, quota })
-    await this.pass(1_000)
+    await this.hub.quotas.load(this.clock.nowMs())
   }
 
   /** Attach and start; fails the test when refused. */

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { settling, uplink, World } from '../support/world.ts'
+
+const second = 1_000
+
+async function withLocker(limits = {}): Promise<World> {
+  const world = await World.open({ limits })
+  await world.register()
+  return world
+}
+
+test('an app over its rate of commands is refused, told when to come again, and then accepted', async () => {
+  const world = await withLocker()
+  await world.quota({ commandsPerSecond: 4 })
+  for (let i = 0; i < 4; i++) assert.equal((await world.submit()).kind, 'accepted')
+  const limited = await world.submit()
+  assert.deepEqual(limited, { kind: 'limited', retryAfterMs: 250 })
+  assert.equal((await world.counts()).accepted, 4)
+  await world.pass(250)
+  assert.equal((await world.submit()).kind, 'accepted')
+  assert.equal(world.hub.figures().quota_limited_total, 1)
+})
+
+test('scheduled commands take from the same rate', async () => {
+  const world = await withLocker()
+  await world.quota({ commandsPerSecond: 1 })
+  const notBeforeMs = world.clock.nowMs() + 60 * second
+  assert.equal((await world.submit({ notBeforeMs })).kind, 'accepted')
+  assert.equal((await world.submit({ notBeforeMs })).kind, 'limited')
+})
+
+test('one app’s quota is nobody else’s, and what is refused for another reason takes nothing', async () => {
+  const world = await withLocker()
+  await world.register('locker', 'other')
+  await world.quota({ commandsPerSecond: 1 })
+  for (let i = 0; i < 5; i++) await world.submit({ to: { device: 'nobody' } })
+  assert.equal((await world.submit()).kind, 'accepted')
+  for (let i = 0; i < 5; i++) assert.equal((await world.submit({ app: 'other' })).kind, 'accepted')
+})
+
+test('a quota is in force from the start, changes within a second, and can be lifted', async () => {
+  const before = await withLocker()
+  await before.quota({ commandsPerSecond: 1 })
+  const world = await before.crash()
+  assert.equal((await world.submit()).kind, 'accepted')
+  assert.equal((await world.submit()).kind, 'limited')
+  const { names } = world.engine
+  await names.putApp({ app: 'default', createdAtMs: 0, quota: { commandsPerSecond: 3 } })
+  await world.pass(second)
+  assert.equal((await world.submit()).kind, 'accepted') // and with this call it is read
+  await world.pass(second)
+  for (let i = 0; i < 3; i++) assert.equal((await world.submit()).kind, 'accepted')
+  await names.putApp({ app: 'default', createdAtMs: 0 })
+  await world.pass(second)
+  await world.submit()
+  await world.quiet()
+  for (let i = 0; i < 50; i++) assert.equal((await world.submit()).kind, 'accepted')
+})
+
+test('events over the rate are kept at once and answered later, none is dropped', async () => {
+  const world = await withLocker()
+  await world.quota({ eventsPerSecond: 2 })
+  const { session } = await world.attach({ uplinkEpoch: 7 })
+  const settled = settling()
+  for (let sequence = 1; sequence <= 6; sequence++) {
+    session.receive([uplink(`e${sequence}`, 7, sequence)], settled)
+  }
+  await world.quiet()
+  assert.equal((await world.events('event')).length, 6)
+  assert.equal(settled.outcomes.length, 2)
+  for (const answered of [3, 4, 5, 6]) {
+    await world.pass(499)
+    assert.equal(settled.outcomes.length, answered - 1)
+    await world.pass(1)
+    assert.equal(settled.outcomes.length, answered)
+  }
+  assert.deepEqual(new Set(settled.outcomes), new Set(['kept']))
+  await world.pass(second)
+  session.receive([uplink('later', 7, 7)], settled)
+  await world.quiet()
+  assert.equal(settled.outcomes.length, 7)
+})
+
+test('a device whose answers are held back is not taken for dead: its silence is ours', async () => {
+  const world = await withLocker()
+  await world.quota({ eventsPerSecond: 1 })
+  const { link, session } = await world.attach({ keepaliveMs: 5 * second })
+  const settled = settling()
+  for (let i = 0; i < 60; i++) session.receive([uplink(`e${i}`)], settled)
+  for (let i = 0; i < 58; i++) await world.pass(second)
+  assert.equal(link.closed, undefined)
+  for (let i = 0; i < 30; i++) await world.pass(second)
+  assert.equal(settled.outcomes.length, 60)
+  assert.equal(link.isClosed, true) // now it is
+})
+
+test('what is held back is answered once when its link goes, and holds nothing up', async () => {
+  const world = await withLocker()
+  await world.quota({ eventsPerSecond: 1 })
+  const { session } = await world.attach()
+  const settled = settling()
+  for (let i = 0; i < 10; i++) session.receive([uplink(`e${i}`)], settled)
+  await world.quiet()
+  session.detach(false)
+  await world.quiet()
+  assert.equal(settled.outcomes.length, 10)
+  await world.pass(60 * second)
+  assert.equal(settled.outcomes.length, 10)
+})
+
+test('an app has so many sessions; a further one is overloaded, one that takes over is not', async () => {
+  const world = await withLocker()
+  await world.register('second')
+  await world.register('locker', 'other')
+  await world.quota({ sessions: 1 })
+  const { session } = await world.attach()
+  const { attached } = await world.tryAttach({ device: 'second' })
+  assert.deepEqual(attached, { kind: 'refused', reason: 'overloaded' })
+  assert.equal((await world.tryAttach({ app: 'other' })).attached.kind, 'session')
+  const newer = await world.attach()
+  session.detach(false)
+  newer.session.detach(false)
+  await world.attach({ device: 'second' })
+})
+
+test('sessions that come at the same moment do not slip past the bound together', async () => {
+  const world = await withLocker()
+  const devices = Array.from({ length: 8 }, (_, i) => `d${i}`)
+  for (const device of devices) await world.register(device)
+  await world.quota({ sessions: 3 })
+  const tried = await Promise.all(devices.map((device) => world.tryAttach({ device })))
+  const sessions = tried.filter(({ attached }) => attached.kind === 'session')
+  assert.equal(sessions.length, 3)
+})
