@@ -12,9 +12,11 @@ export type DeviceItem =
 
 /** Where devices to register come from. */
 export interface DeviceSource {
+  /** Lines read so far. */
+  readonly lines: number
   /** Before anything is answered: why nothing of it can be read. */
   begin(): Promise<Refusal | undefined>
-  /** Those that are here by now, `max` at most; undefined at the end. */
+  /** Those that are here by now, `max` at most; undefined at the end, or when its body was stopped. */
   next(max: number): Promise<readonly DeviceItem[] | undefined>
 }
 
@@ -30,6 +32,10 @@ export class JsonDevices implements DeviceSource {
   constructor(chunks: Chunks, lineMaxBytes: number) {
     this.#chunks = chunks
     this.#cutter = new LineCutter(lineMaxBytes)
+  }
+
+  get lines(): number {
+    return this.#line
   }
 
   async begin(): Promise<undefined> {}
@@ -48,6 +54,8 @@ export class JsonDevices implements DeviceSource {
       if (items.length > 0) return items
       if (this.#ended) return undefined
       const chunk = await this.#chunks.next()
+      // The beginning of a line is no line.
+      if (this.#chunks.stopped !== undefined) return undefined
       if (chunk === undefined) this.#ended = true
       else this.#cutter.feed(chunk)
     }

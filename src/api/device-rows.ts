@@ -54,9 +54,15 @@ export class CsvDevices implements DeviceSource {
     this.#parser.on('error', () => {})
   }
 
+  get lines(): number {
+    return this.#line
+  }
+
   async begin(): Promise<Refusal | undefined> {
     while (this.#header === undefined && !this.#ended) await this.#step()
     if (this.#header !== undefined) return this.#headerFault
+    const { stopped } = this.#chunks
+    if (stopped !== undefined) return { problem: stopped }
     const [first] = this.#rows
     return first?.refusal ?? fieldRefusal('body', '', 'has no header row')
   }
@@ -91,6 +97,8 @@ export class CsvDevices implements DeviceSource {
 
   async #end(): Promise<void> {
     this.#ended = true
+    // The beginning of a row is no row.
+    if (this.#chunks.stopped !== undefined) return
     try {
       await new Promise<void>((done, fail) => {
         this.#parser.end((error?: Error | null) => (error ? fail(error) : done()))
