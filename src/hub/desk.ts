@@ -90,7 +90,7 @@ export class Desk {
   /** End all that is open of a device, and what is scheduled for it (rule 7). */
   async removeAll(app: AppId, device: DeviceId, isAttached: (channel: ChannelId) => boolean) {
     const key = deviceKey(app, device)
-    const scheduled = (await this.#mailbox.scheduled?.(key)) ?? [] // TEMPORARY
+    const scheduled = await this.#mailbox.scheduled(key)
     await Promise.all(
       scheduled.map((command) => this.#endScheduled(command, 'undeliverable', 'device-removed')),
     )

@@ -142,7 +142,7 @@ export class Hub implements Core, Gateway, Host, House, Asked {
     await this.quotas.load(this.clock.nowMs())
     this.#patrol.start()
     this.#arm()
-    if (this.engine.broadcasts !== undefined) this.#broadcaster.resume() // TEMPORARY
+    this.#broadcaster.resume()
   }
 
   /** End every session; adapters have been stopped before, so this finds what they left. */
@@ -327,14 +327,14 @@ export class Hub implements Core, Gateway, Host, House, Asked {
 
   #arm(): void {
     this.#overdue.arm()
-    if (this.mailbox.nextRipeMs !== undefined) this.#schedules.arm() // TEMPORARY
+    this.#schedules.arm()
   }
 
   #engineTurned(state: EngineState, detail: string): void {
     this.#log('engine.state', { state, detail })
     if (state === 'ready') {
       this.#arm()
-      if (this.running && this.engine.broadcasts !== undefined) this.#broadcaster.resume() // TEMPORARY
+      if (this.running) this.#broadcaster.resume()
       return
     }
     // What sessions hold may be ahead of what is kept: they start over from the store.
