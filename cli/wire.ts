@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { pikeAdapter } from '../adapters/pike/index.ts'
-import { createApi } from '../src/api/index.ts'
+import { createApi, eventJson } from '../src/api/index.ts'
 import type { Engine, Listener } from '../src/contract/index.ts'
 import { openLevelEngine } from '../src/engine/level/index.ts'
 import { openMemoryEngine } from '../src/engine/memory/index.ts'
@@ -9,6 +9,7 @@ import type { SystemClock } from '../src/node/clock.ts'
 import type { Config } from '../src/node/config.ts'
 import { eventLog, type Log } from '../src/node/log.ts'
 import type { ApiPorts, ApiServer, NodeParts } from '../src/node/node.ts'
+import { createWebhooks, notUnderstood } from '../src/webhooks/index.ts'
 import { Failure } from './failure.ts'
 import { version } from './version.ts'
 
@@ -16,6 +17,8 @@ import { version } from './version.ts'
 export function partsFor(config: Config, log: Log): NodeParts {
   const host = config.deviceHost
   const tls = tlsFiles(config)
+  const slip = notUnderstood(config.webhookAllow)
+  if (slip !== undefined) throw new Failure(`PIKE_WEBHOOK_ALLOW (--webhook-allow): ${slip}`)
   const moved: readonly [number | 'off', string][] = [
     [config.apiPort, 'PIKE_API_PORT (--api-port)'],
     [config.tcpPort, 'PIKE_TCP_PORT (--tcp-port)'],
@@ -35,6 +38,16 @@ export function partsFor(config: Config, log: Log): NodeParts {
         ...(tls === undefined ? {} : { tls }),
       }),
     ],
+    makeWebhooks: ({ engine, clock }) =>
+      createWebhooks({
+        engine,
+        clock,
+        limits: config.limits,
+        version,
+        eventJson,
+        allow: config.webhookAllow,
+        log: eventLog(log),
+      }),
     makeApi: (ports) => makeApi(config, ports, log),
     settingOf: (port) => moved.find(([taken]) => taken === port)?.[1],
   }
@@ -62,12 +75,13 @@ async function openEngine(
 }
 
 async function makeApi(config: Config, ports: ApiPorts, log: Log): Promise<ApiServer> {
-  const { engine, gateway, clock, metrics } = ports
+  const { engine, gateway, webhooks, clock, metrics } = ports
   const app = await createApi({
     gateway,
     names: engine.names,
     events: engine.events,
     mailbox: engine.mailbox,
+    webhooks,
     clock,
     limits: config.limits,
     version,

@@ -15,6 +15,7 @@ const homes: readonly (readonly [home: string, may: readonly string[]])[] = [
   ['src/hub', ['src/contract', 'src/channel']],
   ['src/engine/memory', ['src/contract']],
   ['src/engine/level', ['src/contract']],
+  ['src/webhooks', ['src/contract', 'src/secrets']],
   ['src/api', ['src/contract', 'src/secrets']],
   ['src/node', ['src/contract', 'src/hub']],
   ['src/backend', ['src/contract', 'src/secrets', 'src/api']],

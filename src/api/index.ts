@@ -1,9 +1,14 @@
 import { aliasRoutes } from './aliases.ts'
 import { appRoutes } from './apps.ts'
+import { Arrivals } from './arrivals.ts'
 import { Auth } from './auth.ts'
 import { backupRoutes } from './backup.ts'
+import { apiBounds } from './bounds.ts'
+import { broadcastRoutes } from './broadcasts.ts'
+import { Callbacks } from './callbacks.ts'
 import { commandRoutes } from './commands.ts'
-import type { ApiContext, ApiDeps, App } from './context.ts'
+import { Connections } from './connections.ts'
+import type { ApiContext, ApiDeps, ApiTimes, App } from './context.ts'
 import { DeviceRecords } from './device-records.ts'
 import { deviceRoutes } from './devices.ts'
 import { docsRoutes } from './docs.ts'
@@ -12,8 +17,10 @@ import { Feed } from './feed.ts'
 import { healthRoutes } from './health.ts'
 import { Holds } from './holds.ts'
 import { keyRoutes } from './keys.ts'
+import { manyRoutes } from './many.ts'
 import { describeApi } from './openapi.ts'
 import { registerRoutes } from './register.ts'
+import { sendRoutes } from './send.ts'
 import { createServer } from './server.ts'
 import { tagRoutes } from './tags.ts'
 import { Tenants } from './tenants.ts'
@@ -21,11 +28,14 @@ import { webhookRoutes } from './webhooks.ts'
 
 export { keyHash } from './auth.ts'
 export type { ApiDeps, App } from './context.ts'
+export { eventJson } from './event-view.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** Event streams open now. */
     eventStreams(): number
+    /** NDJSON calls open now. */
+    lineCalls(): number
     /** For /metrics. */
     figures(): Readonly<Record<string, number>>
   }
@@ -40,8 +50,15 @@ export async function createApi(deps: ApiDeps): Promise<App> {
   const holds = new Holds(deps.limits.waitersMax)
   const feed = new Feed(deps.events, deps.clock)
   const auth = new Auth(deps.names, holds)
-  const context: ApiContext = { ...deps, auth, holds, feed }
-  const app = createServer(deps, holds)
+  const times: ApiTimes = { ...apiBounds, ...deps.times }
+  const socketTimeoutMs = deps.limits.waitMaxMs + apiBounds.silentTimeoutMs
+  const connections = new Connections()
+  const arrivals = new Arrivals(deps.clock, { ...times, socketTimeoutMs }, (socket) =>
+    connections.tooSlow(socket),
+  )
+  const context: ApiContext = { ...deps, auth, holds, feed, arrivals }
+  const callbacks = new Callbacks(deps.names, deps.webhooks, deps.clock)
+  const app = createServer(deps, { holds, arrivals, connections, times })
   await describeApi(app, deps.version)
   const tenants = new Tenants(auth)
   const records = new DeviceRecords(context, tenants)
@@ -54,12 +71,17 @@ export async function createApi(deps: ApiDeps): Promise<App> {
   webhookRoutes(app, context, tenants)
   backupRoutes(app, context)
   commandRoutes(app, context)
+  sendRoutes(app, context, callbacks)
+  broadcastRoutes(app, context, callbacks)
+  manyRoutes(app, context, callbacks)
   eventRoutes(app, context)
   healthRoutes(app, context)
   await docsRoutes(app)
   app.decorate('figures', () => ({
     streams_open: app.eventStreams(),
     calls_held: holds.count,
+    line_calls_open: app.lineCalls(),
+    bodies_under_way: arrivals.count,
   }))
   app.addHook('onClose', async () => feed.close())
   await app.ready()

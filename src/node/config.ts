@@ -24,6 +24,8 @@ export interface Config {
   /** Both or none. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
   readonly engine: 'level' | 'memory'
+  /** May be called though they point inward. */
+  readonly webhookAllow: readonly string[]
   readonly logLevel: string
   readonly limits: Limits
 }
@@ -120,6 +122,7 @@ function load(sources: Sources): Loaded {
       tlsPort: port('PIKE_TLS_PORT'),
       tls: certFile === undefined ? undefined : { certFile, keyFile: keyFile! },
       engine: text('PIKE_ENGINE') as Config['engine'],
+      webhookAllow: listOf(text('PIKE_WEBHOOK_ALLOW')),
       logLevel: text('PIKE_LOG_LEVEL')!,
       limits: asLimits(limits),
     },
@@ -210,6 +213,9 @@ function check(setting: Setting, { text, origin }: Found): void {
       if (text.includes('\0')) throw wrong('contains a zero byte; remove it')
   }
 }
+
+const listOf = (text = ''): readonly string[] =>
+  text.split(',').flatMap((entry) => (entry.trim() === '' ? [] : [entry.trim()]))
 
 /** The file: a flat YAML mapping, its keys the flags without dashes; and a mapping of limits. */
 function readFile(file: string): ReadonlyMap<string, string> {

@@ -9,6 +9,7 @@ import type {
   Limits,
   Listener,
   Timer,
+  Webhooks,
 } from '../contract/index.ts'
 import { Hub } from '../hub/hub.ts'
 import { expiryHoldMs, jumpMs, SystemClock } from './clock.ts'
@@ -29,6 +30,7 @@ export interface NodeParts {
   /** On the data folder; sets the clock by the store's time mark before anything reads it (rule 34). */
   openEngine(dataDir: string, clock: SystemClock): Promise<Engine>
   readonly adapters: readonly Adapter[]
+  makeWebhooks(ports: WebhookPorts): WebhookServer
   makeApi(ports: ApiPorts): Promise<ApiServer>
   /** Which setting moves a listener away from a port that is taken. */
   settingOf(port: number): string | undefined
@@ -38,8 +40,23 @@ export interface NodeParts {
 export interface ApiPorts {
   readonly engine: Engine
   readonly gateway: Gateway
+  readonly webhooks: Webhooks
   readonly clock: Clock
   readonly metrics: Metrics
+}
+
+export interface WebhookPorts {
+  readonly engine: Engine
+  readonly clock: Clock
+}
+
+/** What pushes events to back ends. */
+export interface WebhookServer extends Webhooks {
+  /** Resolves when nothing that is kept from now on passes them by. */
+  start(): Promise<void>
+  /** Send no more, finish what is under way, at most `graceMs` long. */
+  stop(graceMs: number): Promise<void>
+  figures(): Readonly<Record<string, number>>
 }
 
 export interface ApiServer {
@@ -56,8 +73,9 @@ export interface Started {
   readonly firstKey: FirstKey
 }
 
-/** Of the 5 s a stop may take in all: for back ends' requests, then for devices' links. */
+/** Of the 5 s a stop may take in all: for back ends' requests, for ours to them, for devices' links. */
 const requestsGraceMs = 1_500
+const webhooksGraceMs = 1_000
 const linksGraceMs = 1_500
 /** After this a stop gives up being polite; the store survives that like any crash. */
 export const stopMaxMs = 4_500
@@ -67,7 +85,7 @@ const housekeepingMs = 3_600_000
  * One running gateway. Starts from the inside out and stops in reverse, so that nobody is let in
  * before everything behind the door works, and nothing goes away while it is in use:
  *
- *     data folder → store → hub → adapters (devices) → API (back ends) → ready
+ *     data folder → store → hub → adapters (devices) → webhooks → API (back ends) → ready
  */
 export class Node {
   readonly #parts: NodeParts
@@ -122,6 +140,7 @@ export class Node {
     const metrics = new Metrics(() => countsOf(engine))
     metrics.add({ prefix: 'pike_engine_', figures: () => engine.figures() })
     metrics.add({ prefix: 'pike_', figures: () => hub.figures() })
+    metrics.add({ prefix: 'pike_', figures: () => ({ ready: hub.ready().ok ? 1 : 0 }) })
     metrics.addSla(() => hub.sla())
     metrics.addLimits(limits)
 
@@ -136,7 +155,13 @@ export class Node {
       })
     }
 
-    const api = await this.#parts.makeApi({ engine, gateway: hub, clock: this.#clock, metrics })
+    const webhooks = this.#parts.makeWebhooks({ engine, clock: this.#clock })
+    this.#running.push({ name: 'webhooks', stop: () => webhooks.stop(webhooksGraceMs) })
+    await webhooks.start()
+    metrics.add({ prefix: 'pike_webhooks_', figures: () => webhooks.figures() })
+
+    const clock = this.#clock
+    const api = await this.#parts.makeApi({ engine, gateway: hub, webhooks, clock, metrics })
     this.#running.push({ name: 'api', stop: () => api.stop(requestsGraceMs) })
     listeners.unshift(...(await api.start()))
     metrics.add({ prefix: 'pike_api_', figures: () => api.figures() })

@@ -135,6 +135,12 @@ export const settings = [
     what: 'private key of the certificate, PEM file',
   },
   {
+    name: 'PIKE_WEBHOOK_ALLOW',
+    flag: 'webhook-allow',
+    kind: 'text',
+    what: 'receivers of webhooks and callbacks that may be called though they point inward: host names, addresses or CIDRs, separated by commas; "loopback" and "private" stand for those networks',
+  },
+  {
     name: 'PIKE_ENGINE',
     flag: 'engine',
     kind: 'choice',

@@ -111,6 +111,16 @@ export class NotAdmitted extends Error {
   }
 }
 
+/** What is wrong with a list of whom to allow; undefined: nothing. */
+export function notUnderstood(allow: readonly string[]): string | undefined {
+  try {
+    readAllowed(allow)
+    return undefined
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
 interface Allowed {
   readonly names: ReadonlySet<string>
   readonly addresses: BlockList

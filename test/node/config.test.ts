@@ -41,6 +41,7 @@ test('nothing given: the defaults of the documents', () => {
     tlsPort: 7451,
     tls: undefined,
     engine: 'level',
+    webhookAllow: [],
     logLevel: 'info',
     limits,
   })

@@ -50,6 +50,17 @@ function stage(change: Partial<NodeParts> = {}) {
     version: 'test',
     openEngine: async (_folder, clock) => watched(openMemoryEngine({ clock }), told),
     adapters: [adapter('a'), adapter('b')],
+    makeWebhooks: () => ({
+      start: async () => void told.push('start webhooks'),
+      stop: async () => void told.push('stop webhooks'),
+      figures: () => ({ events_waiting: 5 }),
+      refuses: async () => undefined,
+      changed: () => {},
+      status: () => assert.fail('nobody asks'),
+      deadLetters: () => assert.fail('nobody asks'),
+      sendAgain: () => assert.fail('nobody asks'),
+      discard: () => assert.fail('nobody asks'),
+    }),
     makeApi: async (given) => {
       ports = given
       return {
@@ -90,8 +101,10 @@ test('starts from the inside out and stops in reverse', async () => {
   assert.deepEqual(told, [
     'start a',
     'start b',
+    'start webhooks',
     'start api',
     'stop api',
+    'stop webhooks',
     'stop b',
     'stop a',
     'close engine',
