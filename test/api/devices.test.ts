@@ -158,3 +158,56 @@ test('bounds of a device are named where they are passed', async () => {
   }
   assert.equal(world.engine.names.device('default', 'bounded'), undefined)
 })
+
+test('rule 31: a secret is turned over with both valid between, then only the newest', async () => {
+  const { body: first } = await world.device('turn')
+  const turned = await world.call('POST', '/v1/devices/turn/secrets')
+  assert.deepEqual([turned.status, turned.headers['cache-control']], [201, 'no-store'])
+  const { secret, ...rest } = turned.body
+  assert.deepEqual(rest, { device: 'turn', credentials: 2 })
+  assert.deepEqual([await fits('turn', secret), await fits('turn', first.secret)], [0, 1])
+  for (let i = 0; i < 2; i++) {
+    const ended = await world.call('DELETE', '/v1/devices/turn/secrets/older')
+    assert.deepEqual([ended.status, ended.body.credentials], [200, 1])
+    assert.equal(ended.body.secret, undefined)
+  }
+  assert.deepEqual([await fits('turn', secret), await fits('turn', first.secret)], [0, undefined])
+  // Twice without an end between: the oldest goes, never the one made last.
+  await world.call('POST', '/v1/devices/turn/secrets', { body: {} })
+  const last = await world.call('POST', '/v1/devices/turn/secrets')
+  assert.deepEqual([last.body.credentials, await fits('turn', last.body.secret)], [2, 0])
+  assert.equal(await fits('turn', secret), undefined)
+})
+
+test('rule 31: rotations side by side leave the two newest, and what else changed is kept', async () => {
+  await world.device('racing-2')
+  const answers = await Promise.all([
+    ...Array.from({ length: 5 }, () => world.call('POST', '/v1/devices/racing-2/secrets')),
+    world.device('racing-2', { tags: ['kept'] }),
+  ])
+  const valid = await Promise.all(
+    answers.slice(0, 5).map(({ body }) => fits('racing-2', body.secret)),
+  )
+  assert.deepEqual(valid, [undefined, undefined, undefined, 1, 0])
+  assert.deepEqual(world.engine.names.device('default', 'racing-2')!.tags, ['kept'])
+})
+
+test('secrets of a device that nobody has here', async () => {
+  await world.device('mine')
+  for (const [method, path] of [
+    ['POST', 'secrets'],
+    ['DELETE', 'secrets/older'],
+  ] as const) {
+    for (const [device, key] of [
+      ['nobody', 'key-all'],
+      ['constructor2', 'key-all'],
+      ['mine', 'key-other'],
+    ]) {
+      const answer = await world.call(method, `/v1/devices/${device}/${path}`, { key: key! })
+      assert.deepEqual([answer.status, answer.body.type], [404, '/problems/unknown-device'])
+    }
+    assert.equal((await world.call(method, `/v1/devices/__proto__/${path}`)).status, 400)
+  }
+  const body = { secret: 'mine-to-choose-77' }
+  assert.equal((await world.call('POST', '/v1/devices/mine/secrets', { body })).status, 400)
+})

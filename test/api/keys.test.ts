@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { request } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
 import { World } from './world.ts'
 
@@ -17,6 +19,25 @@ const calls = (id: string) =>
     ['devices', 'GET', '/v1/devices/SZ-0042'],
     ['devices', 'GET', '/v1/devices'],
     ['devices', 'DELETE', '/v1/devices/nobody'],
+    ['devices', 'POST', '/v1/devices', {}],
+    ['devices', 'POST', '/v1/devices/SZ-0042/secrets', {}],
+    ['devices', 'DELETE', '/v1/devices/SZ-0042/secrets/older'],
+    ['devices', 'GET', '/v1/aliases'],
+    ['devices', 'PUT', '/v1/aliases/slot', { device: 'SZ-0042' }],
+    ['devices', 'GET', '/v1/aliases/slot'],
+    ['devices', 'DELETE', '/v1/aliases/nobody'],
+    ['devices', 'GET', '/v1/tags/berlin'],
+    ['devices', 'PUT', '/v1/tags/berlin/devices/SZ-0042'],
+    ['devices', 'DELETE', '/v1/tags/berlin/devices/nobody'],
+    ['admin', 'GET', '/v1/apps'],
+    ['admin', 'GET', '/v1/apps/other'],
+    ['admin', 'PUT', '/v1/apps/other', {}],
+    ['admin', 'DELETE', '/v1/apps/nobody'],
+    ['admin', 'GET', '/v1/apps/other/keys'],
+    ['admin', 'GET', '/v1/apps/other/keys/other'],
+    ['admin', 'PUT', '/v1/apps/other/keys/extra', { scopes: ['events'] }],
+    ['admin', 'DELETE', '/v1/apps/other/keys/nobody'],
+    ['admin', 'GET', '/v1/backup'],
     ['commands', 'POST', '/v1/devices/SZ-0042/commands', { name: 'open' }],
     ['commands', 'GET', '/v1/devices/SZ-0042/commands'],
     ['commands', 'GET', `/v1/commands/${id}`],
@@ -55,6 +76,11 @@ test("rule 30: another app's device and command are 404, on every call", async (
   for (const [method, path, body] of [
     ['GET', '/v1/devices/SZ-0042'],
     ['DELETE', '/v1/devices/SZ-0042'],
+    ['POST', '/v1/devices/SZ-0042/secrets'],
+    ['DELETE', '/v1/devices/SZ-0042/secrets/older'],
+    ['PUT', '/v1/aliases/slot', { device: 'SZ-0042' }],
+    ['PUT', '/v1/tags/berlin/devices/SZ-0042'],
+    ['DELETE', '/v1/tags/berlin/devices/SZ-0042'],
     ['GET', '/v1/devices/SZ-0042/commands'],
     ['POST', '/v1/devices/SZ-0042/commands', { name: 'open' }],
     ['GET', `/v1/commands/${command}`],
@@ -78,7 +104,7 @@ test('rule 30: a device of the same name in two apps is two devices', async () =
   assert.deepEqual([mine.status, theirs.status], [202, 202])
   const got = await world.call('GET', `/v1/commands/${theirs.body.id}`, { key: 'key-other' })
   assert.deepEqual([got.body.name, got.body.askedBy], ['theirs', 'other'])
-  assert.deepEqual((await world.call('GET', '/v1/devices/SZ-0042')).body.tags, [])
+  assert.deepEqual((await world.call('GET', '/v1/devices/SZ-0042')).body.tags, ['berlin'])
 })
 
 test('a revoked key is nobody at once', async () => {
@@ -92,4 +118,51 @@ test('a revoked key is nobody at once', async () => {
 test('the scheme may be written in any case', async () => {
   const headers = { authorization: 'bearer key-all' }
   assert.equal((await world.call('GET', '/v1/events', { key: '', headers })).status, 200)
+})
+
+test('rule 9: what a key that was made here asks is asked by its name', async () => {
+  const put = await world.call('PUT', '/v1/apps/default/keys/night-shift', {
+    body: { scopes: ['commands'] },
+  })
+  const sent = await world.send({ name: 'open' }, { key: put.body.key })
+  const got = await world.call('GET', `/v1/commands/${sent.body.id}`)
+  assert.equal(got.body.askedBy, 'night-shift')
+})
+
+test('rule 30: no part of a path leads anywhere else, however it is written', async () => {
+  await world.app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = world.app.server.address() as AddressInfo
+  /** The path as it stands: nothing on the way may tidy it. */
+  const status = (method: string, path: string): Promise<number | undefined> =>
+    new Promise((resolve, reject) => {
+      const headers = { authorization: 'Bearer key-all' }
+      const ask = request({ port, host: '127.0.0.1', method, path, headers, agent: false })
+      ask.on('response', (response) => resolve(response.resume().statusCode)).on('error', reject)
+      ask.end()
+    })
+  for (const name of [
+    '%2e',
+    '%2e%2e',
+    '%2E%2E',
+    '..',
+    '.',
+    '%00',
+    'a%2f..%2fb',
+    '__proto__',
+    '%',
+  ]) {
+    for (const path of [
+      `/v1/devices/${name}`,
+      `/v1/devices/${name}/secrets/older`,
+      `/v1/aliases/${name}`,
+      `/v1/tags/${name}/devices/SZ-0042`,
+      `/v1/tags/berlin/devices/${name}`,
+      `/v1/apps/${name}`,
+      `/v1/apps/${name}/keys/all`,
+      `/v1/apps/default/keys/${name}`,
+    ])
+      assert.equal(await status('DELETE', path), 400, path)
+  }
+  const { items } = (await world.call('GET', '/v1/apps/default/keys')).body
+  assert.ok(items.some(({ name }: { name: string }) => name === 'all'))
 })
