@@ -30,6 +30,16 @@ test('scheduled commands take from the same rate', async () => {
   assert.equal((await world.submit({ notBeforeMs })).kind, 'limited')
 })
 
+test('a call for many takes from it like a call for one', async () => {
+  const world = await withLocker()
+  await world.registerTagged('berlin', 2)
+  await world.quota({ commandsPerSecond: 1 })
+  assert.equal((await world.submit()).kind, 'accepted')
+  assert.deepEqual(await world.broadcast(), { kind: 'limited', retryAfterMs: second })
+  await world.pass(second)
+  assert.equal((await world.broadcast()).kind, 'accepted')
+})
+
 test('one app’s quota is nobody else’s, and what is refused for another reason takes nothing', async () => {
   const world = await withLocker()
   await world.register('locker', 'other')
