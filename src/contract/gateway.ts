@@ -32,7 +32,11 @@ export interface Gateway {
   cancel(app: AppId, id: CommandId): Promise<Canceled>
   /** One command for every device of a tag, placed at its own pace (rule 27). Resolves once kept. */
   broadcast(request: BroadcastRequest): Promise<Broadcasted>
-  /** Place no more of its members, and cancel those of its commands that were never sent. undefined: unknown. */
+  /**
+   * Place no more of its members, and cancel those of its commands that were never sent. undefined:
+   * unknown. Repeating it goes on where it stopped.
+   * @throws StoreUnavailable, as a rejection
+   */
   stopBroadcast(app: AppId, id: BroadcastId): Promise<Broadcast | undefined>
   explain(app: AppId, id: CommandId): Promise<Explanation | undefined>
   presence(app: AppId, device: DeviceId): Presence
@@ -124,7 +128,16 @@ export type Canceled =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'unavailable' }
 
-/** Why a command is where it is: a code for programs, a sentence for people. */
+/**
+ * Why a command is where it is: a code for programs, a sentence for people.
+ *
+ *     scheduled   waiting.not-before  waiting.place
+ *     queued      waiting.no-link  .session  .turn  .window-full  .link-full  .store  .pump
+ *     sent        waiting.acknowledgement  .probe  .device-after-sent  .repeat
+ *     delivered   waiting.reply
+ *     any         waiting.store-away  waiting.expiry-held
+ *     ended       ended.STATUS or ended.STATUS.REASON; a device's own word is no REASON
+ */
 export interface Explanation {
   readonly code: string
   readonly sentence: string
