@@ -8,6 +8,10 @@ import { fieldRefusal, type Refusal } from './problems.ts'
 const sliceBytes = 1_024
 const attributePrefix = 'attributes.'
 const plainColumns = new Set(['device', 'secret', 'disabled', 'tags'])
+const quote = 0x22
+const newline = 0x0a
+/** Blank rows, which say nothing, but let the parser see that the row before them is over. */
+const blank = Buffer.from('\n'.repeat(8))
 const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf])
 
 /**
@@ -32,6 +36,8 @@ export class CsvDevices implements DeviceSource {
   #rowBytes = 0
   #chunk = Buffer.alloc(0)
   #begun = false
+  #quoted = false
+  #failed: ((error: Error) => void) | undefined
   #ended = false
 
   constructor(chunks: Chunks, rowMaxBytes: number) {
@@ -39,6 +45,7 @@ export class CsvDevices implements DeviceSource {
     this.#rowMaxBytes = rowMaxBytes
     this.#parser = parse({
       encoding: null,
+      record_delimiter: ['\r\n', '\n', '\r'],
       relax_column_count: true,
       skip_empty_lines: true,
       on_record: (record: string[]) => {
@@ -50,8 +57,7 @@ export class CsvDevices implements DeviceSource {
         return null
       },
     })
-    // Told by the write that met it.
-    this.#parser.on('error', () => {})
+    this.#parser.on('error', (error) => this.#failed?.(error))
   }
 
   get lines(): number {
@@ -85,32 +91,32 @@ export class CsvDevices implements DeviceSource {
     const slice = this.#chunk.subarray(0, sliceBytes)
     this.#chunk = this.#chunk.subarray(slice.length)
     this.#rowBytes += slice.length
-    try {
-      await new Promise<void>((done, fail) => {
-        this.#parser.write(slice, (error) => (error ? fail(error) : done()))
-      })
-    } catch (error) {
-      return this.#stop((error as Error).message)
-    }
-    if (this.#rowBytes > this.#rowMaxBytes) this.#stop(`a row is over ${this.#rowMaxBytes} bytes`)
+    for (const byte of slice) if (byte === quote) this.#quoted = !this.#quoted
+    const isWhole = this.#chunk.length === 0 && !this.#quoted && slice.at(-1) === newline
+    const error = await this.#parse((done) =>
+      this.#parser.write(isWhole ? Buffer.concat([slice, blank]) : slice, done),
+    )
+    if (error) this.#stop('its quotes do not match')
+    else if (this.#rowBytes > this.#rowMaxBytes)
+      this.#stop(`a row is over ${this.#rowMaxBytes} bytes`)
+  }
+
+  #parse(give: (done: (error?: Error | null) => void) => void): Promise<Error | null | undefined> {
+    return new Promise((done) => {
+      this.#failed = done
+      give(done)
+    })
   }
 
   async #end(): Promise<void> {
     this.#ended = true
     // The beginning of a row is no row.
     if (this.#chunks.stopped !== undefined) return
-    try {
-      await new Promise<void>((done, fail) => {
-        this.#parser.end((error?: Error | null) => (error ? fail(error) : done()))
-        this.#parser.once('error', fail)
-      })
-    } catch (error) {
-      this.#stop((error as Error).message)
-    }
+    if (await this.#parse((done) => this.#parser.end(done))) this.#stop('its quotes do not match')
   }
 
   #stop(why: string): void {
-    const message = `is no CSV from here on, nothing behind it was read: ${why.slice(0, 200)}`
+    const message = `is no CSV from here on, nothing behind it was read: ${why}`
     this.#rows.push({ line: this.#line + 1, refusal: fieldRefusal('body', '', message) })
     this.#ended = true
   }

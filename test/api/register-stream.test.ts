@@ -99,8 +99,7 @@ test('rows of CSV are answered as they come, also when they come byte by byte', 
     call.request.write(Buffer.from([byte]))
     await new Promise(setImmediate)
   }
-  // A row is over once it is seen that what follows does not belong to it.
-  await until(() => call.answers.length === 1)
+  await until(() => call.answers.length === 2)
   call.request.end('c,z')
   await until(() => call.over)
   assert.deepEqual(call.statuses(), [201, 201, 201])
