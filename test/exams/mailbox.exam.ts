@@ -8,6 +8,8 @@ import { mailboxHistoryExam } from './mailbox-history.exam.ts'
 import { mailboxLateExam } from './mailbox-late.exam.ts'
 import { mailboxReadExam } from './mailbox-read.exam.ts'
 import { mailboxRestartExam } from './mailbox-restart.exam.ts'
+import { mailboxScheduleExam } from './mailbox-schedule.exam.ts'
+import { mailboxScheduleOrdersExam } from './mailbox-schedule-orders.exam.ts'
 import { mailboxSettleExam } from './mailbox-settle.exam.ts'
 
 /** What every mailbox must do: src/contract/mailbox.ts and the rules it names. */
@@ -21,6 +23,10 @@ export function mailboxExam(name: string, subject: EngineSubject): void {
     describe('due', () => mailboxDueExam(subject))
     describe('history', () => mailboxHistoryExam(subject))
     describe('restart', () => mailboxRestartExam(subject))
+    describe('schedule', () => {
+      mailboxScheduleExam(subject)
+      mailboxScheduleOrdersExam(subject, 10)
+    })
     describe('failure', () => mailboxFailureExam(subject))
   })
 }

@@ -11,6 +11,7 @@ import type {
   Limits,
   NewBroadcast,
 } from '../../contract/index.ts'
+import { StoreUnavailable } from '../../contract/index.ts'
 import type { Cast, Casts } from './casts.ts'
 import type { Database } from './database.ts'
 import type { Idempotency } from './idempotency.ts'
@@ -162,6 +163,7 @@ export class LevelBroadcasts implements Broadcasts {
       return await (other === undefined ? this.#finish(made, devices, options) : this.#kept(other))
     } catch (error) {
       this.#clearLater(made.app, made.id)
+      if (error instanceof StoreUnavailable) return { kind: 'unavailable', full: error.full }
       throw error
     } finally {
       this.#makingCount -= 1

@@ -167,7 +167,7 @@ export class Casts implements Part {
   encode(): void {
     this.#placing.encode()
     this.#writing = this.#dirty
-    if (this.#dirty.length > 0) this.#dirty = []
+    this.#dirty = []
     this.#reports.length = 0
     for (const cast of this.#writing) {
       const { app, id } = cast.made

@@ -19,8 +19,8 @@ export interface Lane {
   /** All at or above it has been looked at. */
   readonly below: number
   readonly head: { readonly acceptedAtMs: number } | undefined
-  /** Have the next one at hand, if there is one. */
-  fill(): Promise<void>
+  /** Have the next one at hand, if there is one. @returns how many were passed over for it. */
+  fill(): Promise<number>
   /** The next one, if it is to be shown here and its outcome is still kept. */
   take(): Promise<Found | undefined>
   close(): Promise<void>
@@ -39,7 +39,7 @@ type Candidate = { readonly offset: Offset; readonly acceptedAtMs: number } & (
   | { readonly pointer: Pointer }
 )
 
-/** One channel, backwards. */
+/** One channel, backwards; what was scheduled is in another lane. */
 export class ChannelLane implements Lane {
   readonly name: string
   below: Offset
@@ -70,9 +70,9 @@ export class ChannelLane implements Lane {
     return this.#newer()?.head
   }
 
-  async fill(): Promise<void> {
-    await this.#open?.fill()
-    await this.#ended?.fill()
+  async fill(): Promise<number> {
+    const open = (await this.#open?.fill()) ?? 0
+    return open + ((await this.#ended?.fill()) ?? 0)
   }
 
   async take(): Promise<Found | undefined> {
@@ -80,11 +80,9 @@ export class ChannelLane implements Lane {
     this.below = candidate.offset
     const { offset, pointer } = candidate
     const channel = this.#channel
-    if (pointer === undefined) {
-      const found = openAt(channel, offset, candidate.value)
-      return found.command.scheduled === undefined ? found : undefined
-    }
-    return pointer.scheduled ? undefined : endedAt(this.#reading, channel.id, pointer)
+    return pointer === undefined
+      ? openAt(channel, offset, candidate.value)
+      : endedAt(this.#reading, channel.id, pointer)
   }
 
   async close(): Promise<void> {
@@ -103,24 +101,33 @@ export class ChannelLane implements Lane {
 /** One range of keys, backwards, some at a time. */
 export class Side<C> {
   readonly iterator: StoreIterator
-  readonly #candidate: (offset: Offset, value: Buffer) => C
+  readonly #candidate: (offset: Offset, value: Buffer) => C | undefined
   #ready: [string, Buffer][] = []
   #over = false
   head: C | undefined
 
-  constructor(iterator: StoreIterator, candidate: (offset: Offset, value: Buffer) => C) {
+  /** `candidate` answers undefined for what is passed over. */
+  constructor(
+    iterator: StoreIterator,
+    candidate: (offset: Offset, value: Buffer) => C | undefined,
+  ) {
     this.iterator = iterator
     this.#candidate = candidate
   }
 
-  async fill(): Promise<void> {
-    if (this.head !== undefined || this.#over) return
-    if (this.#ready.length === 0) {
-      this.#ready = (await this.iterator.nextv(readStep)).reverse()
-      this.#over = this.#ready.length === 0
+  async fill(): Promise<number> {
+    let passedOver = 0
+    while (this.head === undefined && !this.#over) {
+      if (this.#ready.length === 0) {
+        this.#ready = (await this.iterator.nextv(readStep)).reverse()
+        this.#over = this.#ready.length === 0
+      }
+      const entry = this.#ready.pop()
+      if (entry === undefined) break
+      this.head = this.#candidate(offsetOf(entry[0]), entry[1])
+      if (this.head === undefined) passedOver += 1
     }
-    const entry = this.#ready.pop()
-    if (entry !== undefined) this.head = this.#candidate(offsetOf(entry[0]), entry[1])
+    return passedOver
   }
 
   take(): C {
@@ -153,13 +160,13 @@ export async function endedAt(
   return { kind: 'ended', command: withLate(event.ended, pointer) }
 }
 
-const openCandidate = (offset: Offset, value: Buffer): Candidate => ({
-  offset,
-  acceptedAtMs: decodeCommand(offset, value).acceptedAtMs,
-  value,
-})
+function openCandidate(offset: Offset, value: Buffer): Candidate | undefined {
+  const { acceptedAtMs, more } = decodeCommand(offset, value)
+  return more?.scheduled === undefined ? { offset, acceptedAtMs, value } : undefined
+}
 
-function endedCandidate(offset: Offset, value: Buffer): Candidate {
+function endedCandidate(offset: Offset, value: Buffer): Candidate | undefined {
   const pointer = decodePointer(value)
+  if (pointer.scheduled) return undefined
   return { offset, acceptedAtMs: pointer.acceptedAtMs, pointer }
 }

@@ -50,7 +50,7 @@ export async function historyPage(source: Source, query: HistoryQuery): Promise<
       looked += 1
       const found = await lane.take()
       if (found !== undefined) items.push(found)
-      await lane.fill()
+      looked += await lane.fill()
     }
     const next = newest(lanes) === undefined ? undefined : makeCursor(lanes)
     return { items, next }

@@ -121,8 +121,8 @@ export class Schedule implements Part {
   encode(): void {
     this.#writing = this.#fresh
     this.#writingPlans = this.#dirty
-    if (this.#fresh.length > 0) this.#fresh = []
-    if (this.#dirty.length > 0) this.#dirty = []
+    this.#fresh = []
+    this.#dirty = []
   }
 
   synced(): void {

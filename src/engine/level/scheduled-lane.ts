@@ -56,9 +56,8 @@ export class ScheduledLane implements Lane {
     return this.#newer()?.head
   }
 
-  async fill(): Promise<void> {
-    await this.#waiting.fill()
-    await this.#placed.fill()
+  async fill(): Promise<number> {
+    return (await this.#waiting.fill()) + (await this.#placed.fill())
   }
 
   async take(): Promise<Found | undefined> {

@@ -1,3 +1,4 @@
+import { broadcastsExam } from '../../exams/broadcasts.exam.ts'
 import { busExam } from '../../exams/bus.exam.ts'
 import { directoryExam } from '../../exams/directory.exam.ts'
 import { eventsExam } from '../../exams/events.exam.ts'
@@ -6,6 +7,14 @@ import { namesExam } from '../../exams/names.exam.ts'
 import { shelfExam } from '../../exams/shelf.exam.ts'
 import { levelSubject } from './subject.ts'
 
-for (const exam of [mailboxExam, eventsExam, namesExam, shelfExam, directoryExam, busExam]) {
+for (const exam of [
+  mailboxExam,
+  eventsExam,
+  namesExam,
+  shelfExam,
+  directoryExam,
+  busExam,
+  broadcastsExam,
+]) {
   exam('level', levelSubject)
 }
