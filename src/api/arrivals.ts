@@ -1,32 +1,34 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { AppId, Clock, Timer } from '../contract/index.ts'
 import { apiBounds } from './bounds.ts'
 
-/** How long bodies may take; those of `apiBounds` unless a test has less patience. */
+/** How long bodies may take. */
 export interface ArrivalTimes {
   /** A whole body. */
   readonly requestTimeoutMs: number
   /** A body that lasts, without a byte of it. */
   readonly lineIdleTimeoutMs: number
   readonly timeoutsCheckMs: number
+  /** A connection on which nothing moves, unless a lasting call says why. */
+  readonly socketTimeoutMs: number
 }
 
 interface Arrival {
-  readonly response: ServerResponse
   /** Since when it is waited for: a lasting one since its last byte. */
   sinceMs: number
   app: AppId | undefined
   bytes: number
-  lasting: Lasting | undefined
+  /** 'body': it may take its time, and nobody says when it is over. */
+  lasting: Lasting | 'body' | undefined
   bytesRead: number
 }
 
-/** A body that may take as long as its sender likes, as long as something comes. */
+/** A call that takes as long as it takes, as long as something moves. */
 export interface Lasting {
-  /** False while it is not the sender that is waited for. */
+  /** False while it is not the caller that is waited for. */
   waits(): boolean
-  /** Nothing came in time. */
+  /** Nothing moved in time. */
   cut(): void
 }
 
@@ -43,17 +45,13 @@ export interface Lasting {
 export class Arrivals {
   readonly #clock: Clock
   readonly #times: ArrivalTimes
-  readonly #tooSlow: (socket: Socket, response: ServerResponse) => void
+  readonly #tooSlow: (socket: Socket) => void
   readonly #under = new Map<IncomingMessage, Arrival>()
   readonly #bytesOf = new Map<AppId, number>()
   #bytes = 0
   #timer: Timer | undefined
 
-  constructor(
-    clock: Clock,
-    times: ArrivalTimes,
-    tooSlow: (socket: Socket, response: ServerResponse) => void,
-  ) {
+  constructor(clock: Clock, times: ArrivalTimes, tooSlow: (socket: Socket) => void) {
     this.#clock = clock
     this.#times = times
     this.#tooSlow = tooSlow
@@ -68,13 +66,12 @@ export class Arrivals {
   }
 
   watch(server: Server): void {
-    server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
+    server.prependListener('request', (request: IncomingMessage) => {
       const { headers } = request
       const length = headers['content-length']
       if (headers['transfer-encoding'] === undefined && (length === undefined || length === '0'))
         return
       this.#under.set(request, {
-        response,
         sinceMs: this.#clock.nowMs(),
         app: undefined,
         bytes: 0,
@@ -104,14 +101,23 @@ export class Arrivals {
     return true
   }
 
-  /** From here on this body may last. Call `arrived` when it is over. */
-  lasts(request: IncomingMessage, lasting: Lasting): void {
+  /**
+   * From here on this call may last. With `lasting` it also judges its own silence, until `arrived`:
+   * it may wait for what is ours for longer than a connection may be silent.
+   */
+  lasts(request: IncomingMessage, lasting?: Lasting): void {
     const arrival = this.#under.get(request)
     if (arrival === undefined) return
     this.#give(arrival)
-    arrival.lasting = lasting
+    arrival.lasting = lasting ?? 'body'
     arrival.sinceMs = this.#clock.nowMs()
     arrival.bytesRead = request.socket.bytesRead
+    if (lasting !== undefined) request.socket.setTimeout(0)
+  }
+
+  /** It is in memory, unless it may last. */
+  read(request: IncomingMessage): void {
+    if (this.#under.get(request)?.lasting === undefined) this.arrived(request)
   }
 
   /** It is all here, or nobody waits for it any more. */
@@ -120,6 +126,9 @@ export class Arrivals {
     if (arrival === undefined) return
     this.#under.delete(request)
     this.#give(arrival)
+    const { socket } = request
+    if (typeof arrival.lasting === 'object' && !socket.destroyed)
+      socket.setTimeout(this.#times.socketTimeoutMs)
   }
 
   close(): void {
@@ -147,22 +156,26 @@ export class Arrivals {
     const { requestTimeoutMs, lineIdleTimeoutMs } = this.#times
     for (const [request, arrival] of this.#under) {
       const { lasting } = arrival
-      if (request.complete || request.socket.destroyed) {
-        // Whatever lasts says itself when it is over.
-        if (lasting === undefined) this.arrived(request)
-        continue
-      }
-      if (lasting === undefined) {
-        if (nowMs - arrival.sinceMs < requestTimeoutMs) continue
+      const { socket } = request
+      const judges = typeof lasting === 'object'
+      if (socket.destroyed || (request.complete && !judges)) {
         this.arrived(request)
-        this.#tooSlow(request.socket, arrival.response)
         continue
       }
-      const { bytesRead } = request.socket
-      if (bytesRead !== arrival.bytesRead || !lasting.waits()) {
-        arrival.bytesRead = bytesRead
-        arrival.sinceMs = nowMs
-      } else if (nowMs - arrival.sinceMs >= lineIdleTimeoutMs) lasting.cut()
+      if (lasting !== undefined) {
+        const { bytesRead } = socket
+        if (bytesRead !== arrival.bytesRead || (judges && !lasting.waits())) {
+          arrival.bytesRead = bytesRead
+          arrival.sinceMs = nowMs
+        }
+      }
+      const patienceMs = lasting === undefined ? requestTimeoutMs : lineIdleTimeoutMs
+      if (nowMs - arrival.sinceMs < patienceMs) continue
+      if (judges) lasting.cut()
+      else {
+        this.arrived(request)
+        this.#tooSlow(socket)
+      }
     }
     this.#timer = this.#under.size === 0 ? undefined : this.#checkLater()
   }

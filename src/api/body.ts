@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifyRequest } from 'fastify'
 import { apiBounds } from './bounds.ts'
-import { Refused } from './problems.ts'
+import { type Refusal, Refused } from './problems.ts'
 
 /** A JSON body as it came, with where the value of its top-level `payload` stands. */
 export interface SentBody {
@@ -100,27 +100,31 @@ export function parseBody(
   bytes: Buffer,
   done: (error: Error | null, body?: unknown) => void,
 ): void {
-  const read = readBody(bytes)
-  if (read instanceof Refused) {
-    done(read)
+  // A DELETE with a content type and nothing behind it is common.
+  if (bytes.length === 0) {
+    done(null, undefined)
     return
   }
-  request.sent = read?.sent
-  done(null, read?.body)
+  const read = readJson(bytes)
+  if ('problem' in read) {
+    done(new Refused(read.problem, read.said))
+    return
+  }
+  request.sent = read.sent
+  done(null, read.value)
 }
 
-function readBody(bytes: Buffer): { body: unknown; sent: SentBody } | undefined | Refused {
-  // A DELETE with a content type and nothing behind it is common.
-  if (bytes.length === 0) return undefined
+/** JSON from outside: whatever is wrong with it is said, nothing is thrown. */
+export function readJson(bytes: Buffer): { value: unknown; sent: SentBody } | Refusal {
   const found = scanJson(bytes, payloadMember, apiBounds.jsonMaxDepth)
   if (found === undefined)
-    return new Refused('too-deep', { detail: `more than ${apiBounds.jsonMaxDepth} levels` })
-  if (!isUtf8(bytes)) return new Refused('malformed-json', { detail: 'not UTF-8' })
+    return { problem: 'too-deep', said: { detail: `more than ${apiBounds.jsonMaxDepth} levels` } }
+  if (!isUtf8(bytes)) return { problem: 'malformed-json', said: { detail: 'not UTF-8' } }
   try {
-    const body: unknown = JSON.parse(bytes.toString('utf8'))
-    return { body, sent: { bytes, start: found.start, end: found.end } }
+    const value: unknown = JSON.parse(bytes.toString('utf8'))
+    return { value, sent: { bytes, start: found.start, end: found.end } }
   } catch (error) {
-    return new Refused('malformed-json', { detail: short((error as Error).message) })
+    return { problem: 'malformed-json', said: { detail: short((error as Error).message) } }
   }
 }
 

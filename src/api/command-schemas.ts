@@ -3,7 +3,9 @@ import { endStatuses, identifierPattern, limits } from '../contract/index.ts'
 import { apiBounds } from './bounds.ts'
 import {
   closed,
+  Identifier,
   Nullable,
+  Problem,
   pageLimit,
   payloadFields,
   ReplyStatus,
@@ -17,64 +19,86 @@ const printable = '^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]+$'
 const base64 = '^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
 const contentType = '^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:\\s*;\\s*[\\x20-\\x7e]+)?$'
 
+/** What is asked for, whomever it is for. */
+const commandFields = {
+  name: Type.String({
+    minLength: 1,
+    maxLength: limits.nameMaxBytes,
+    pattern: printable,
+    description: `What to do; at most ${limits.nameMaxBytes} bytes of UTF-8.`,
+  }),
+  payload: Type.Optional(
+    Type.Unknown({ description: 'Any JSON; the device gets its text as it stands here.' }),
+  ),
+  payloadBase64: Type.Optional(
+    Type.String({ pattern: base64, description: 'Bytes, instead of `payload`.' }),
+  ),
+  contentType: Type.Optional(
+    Type.String({
+      maxLength: apiBounds.contentTypeMaxChars,
+      pattern: contentType,
+      description: 'Of `payloadBase64`; application/octet-stream if left out.',
+    }),
+  ),
+  delivery: Type.Optional(
+    Type.Enum(['queue', 'now'], {
+      description: '`now`: given to a live link before its deadline or not at all.',
+      default: 'queue',
+    }),
+  ),
+  ttl: Type.Optional(
+    Type.Number({
+      minimum: 0.001,
+      maximum: limits.ttlMaxMs / 1000,
+      description: 's in which it may be handed over. Default: 7 days; 30 s for `now`.',
+    }),
+  ),
+  expect: Type.Optional(
+    Type.Enum(['ack', 'reply'], {
+      description: "What ends it well: the device's acknowledgement, or its reply.",
+      default: 'ack',
+    }),
+  ),
+  replyTimeout: Type.Optional(
+    Type.Number({
+      minimum: 0.001,
+      maximum: limits.replyTimeoutMaxMs / 1000,
+      description: 's from delivered in which the reply must come. Default: 60.',
+    }),
+  ),
+  channel: Type.Optional(Type.String({ pattern: identifierPattern, default: 'main' })),
+  collapse: Type.Optional(
+    Nullable(
+      Type.String({
+        minLength: 1,
+        maxLength: apiBounds.collapseMaxChars,
+        pattern: printable,
+        description: 'A newer command with the same key replaces an older one still queued.',
+      }),
+    ),
+  ),
+  callback: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: apiBounds.callbackMaxChars,
+      description:
+        'An http or https URL: the `command.ended` event is posted there, signed. Needs POST /v1/webhooks/callbacks/secrets once.',
+    }),
+  ),
+}
+const notBefore = Type.Optional(
+  Type.String({
+    format: 'date-time',
+    maxLength: 64,
+    description:
+      'RFC 3339. Not handed over before; `ttl` counts from then. It takes its place in the channel at that moment, not before.',
+  }),
+)
+
 export const CommandPost = Type.Object(
   {
-    name: Type.String({
-      minLength: 1,
-      maxLength: limits.nameMaxBytes,
-      pattern: printable,
-      description: `What to do; at most ${limits.nameMaxBytes} bytes of UTF-8.`,
-    }),
-    payload: Type.Optional(
-      Type.Unknown({ description: 'Any JSON; the device gets its text as it stands here.' }),
-    ),
-    payloadBase64: Type.Optional(
-      Type.String({ pattern: base64, description: 'Bytes, instead of `payload`.' }),
-    ),
-    contentType: Type.Optional(
-      Type.String({
-        maxLength: apiBounds.contentTypeMaxChars,
-        pattern: contentType,
-        description: 'Of `payloadBase64`; application/octet-stream if left out.',
-      }),
-    ),
-    delivery: Type.Optional(
-      Type.Enum(['queue', 'now'], {
-        description: '`now`: given to a live link before its deadline or not at all.',
-        default: 'queue',
-      }),
-    ),
-    ttl: Type.Optional(
-      Type.Number({
-        minimum: 0.001,
-        maximum: limits.ttlMaxMs / 1000,
-        description: 's in which it may be handed over. Default: 7 days; 30 s for `now`.',
-      }),
-    ),
-    expect: Type.Optional(
-      Type.Enum(['ack', 'reply'], {
-        description: "What ends it well: the device's acknowledgement, or its reply.",
-        default: 'ack',
-      }),
-    ),
-    replyTimeout: Type.Optional(
-      Type.Number({
-        minimum: 0.001,
-        maximum: limits.replyTimeoutMaxMs / 1000,
-        description: 's from delivered in which the reply must come. Default: 60.',
-      }),
-    ),
-    channel: Type.Optional(Type.String({ pattern: identifierPattern, default: 'main' })),
-    collapse: Type.Optional(
-      Nullable(
-        Type.String({
-          minLength: 1,
-          maxLength: apiBounds.collapseMaxChars,
-          pattern: printable,
-          description: 'A newer command with the same key replaces an older one still queued.',
-        }),
-      ),
-    ),
+    ...commandFields,
+    notBefore,
   },
   {
     ...closed,
@@ -94,15 +118,90 @@ export const CommandPost = Type.Object(
 )
 export type CommandPost = Static<typeof CommandPost>
 
+const broadcastFields = {
+  rate: Type.Optional(
+    Type.Number({
+      minimum: 1,
+      maximum: apiBounds.broadcastRateMax,
+      description: 'Devices a second, at most.',
+    }),
+  ),
+  stopAfterFailures: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      description:
+        'Place no more once so many have ended other than `delivered`, `done`, `canceled` or `superseded`.',
+    }),
+  ),
+}
+
+export const BroadcastPost = Type.Object(
+  { ...commandFields, ...broadcastFields },
+  {
+    ...closed,
+    title: 'BroadcastPost',
+    examples: [{ name: 'restart', expect: 'reply', rate: 50, stopAfterFailures: 10 }],
+  },
+)
+export type BroadcastPost = Static<typeof BroadcastPost>
+
+const Target = Type.Object(
+  {
+    device: Type.Optional(Identifier),
+    alias: Type.Optional(Identifier),
+    tag: Type.Optional(Identifier),
+  },
+  { ...closed, description: 'One of the three.' },
+)
+
+export const CommandLine = Type.Object(
+  {
+    to: Target,
+    idempotencyKey: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: apiBounds.idempotencyKeyMaxChars,
+        pattern: '^[\\x21-\\x7e]+$',
+        description: 'Of this line, as the Idempotency-Key of a single call.',
+      }),
+    ),
+    ...commandFields,
+    notBefore,
+    ...broadcastFields,
+  },
+  {
+    ...closed,
+    title: 'CommandLine',
+    examples: [{ to: { device: 'SZ-0042' }, name: 'open', payload: { door: 7 } }],
+  },
+)
+export type CommandLine = Static<typeof CommandLine>
+
+export const LineAnswer = Type.Object(
+  {
+    line: Type.Integer({ minimum: 1, description: 'From 1; blank lines count.' }),
+    status: Type.Integer({ description: 'What a single call would have been answered with.' }),
+    id: Type.Optional(Type.String({ description: 'Of the command.' })),
+    commandStatus: Type.Optional(Status),
+    broadcast: Type.Optional(Type.String()),
+    devices: Type.Optional(Type.Integer({ description: 'Of the broadcast.' })),
+    problem: Type.Optional(Problem),
+  },
+  { ...closed, title: 'LineAnswer' },
+)
+export type LineAnswer = Static<typeof LineAnswer>
+
 const place = {
   id: Type.String(),
   device: Type.String(),
   channel: Type.String(),
-  epoch: Type.Integer(),
-  offset: Type.Integer(),
+  epoch: Type.Optional(
+    Type.Integer({ description: 'with `offset`: not while it waits for `notBefore`' }),
+  ),
+  offset: Type.Optional(Type.Integer()),
 }
 export const Accepted = Type.Object(
-  { ...place, status: Status, expiresAt: Time },
+  { ...place, status: Status, notBefore: Type.Optional(Time), expiresAt: Time },
   { title: 'Accepted' },
 )
 
@@ -125,7 +224,10 @@ export const Command = Type.Object(
     delivery: Type.Enum(['queue', 'now']),
     expect: Type.Enum(['ack', 'reply']),
     acceptedAt: Time,
+    notBefore: Type.Optional(Time),
     expiresAt: Time,
+    callback: Type.Optional(Type.String()),
+    broadcast: Type.Optional(Type.String({ description: 'the broadcast it is part of' })),
     askedBy: Type.String({ description: 'the name of the API key that asked' }),
     timeline: Type.Array(Step),
     reply: Type.Optional(Reply),

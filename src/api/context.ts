@@ -16,7 +16,9 @@ import type {
   Names,
   Webhooks,
 } from '../contract/index.ts'
+import type { Arrivals } from './arrivals.ts'
 import type { Auth } from './auth.ts'
+import type { apiBounds } from './bounds.ts'
 import type { Feed } from './feed.ts'
 import type { Holds } from './holds.ts'
 import type { ProblemName } from './problems.ts'
@@ -50,13 +52,22 @@ export interface ApiDeps {
   readonly version: string
   metrics(): Promise<{ contentType: string; body: string }>
   readonly log?: ApiLog | undefined
+  /** Where a caller is to be given less patience than `apiBounds` has. */
+  readonly times?: Partial<ApiTimes>
 }
+
+/** How long callers are waited for. */
+export type ApiTimes = Pick<
+  { readonly [name in keyof typeof apiBounds]: number },
+  'headersTimeoutMs' | 'requestTimeoutMs' | 'lineIdleTimeoutMs' | 'timeoutsCheckMs'
+>
 
 /** What every resource's routes are given. */
 export interface ApiContext extends ApiDeps {
   readonly auth: Auth
   readonly holds: Holds
   readonly feed: Feed
+  readonly arrivals: Arrivals
 }
 
 declare module 'fastify' {

@@ -1,3 +1,6 @@
+/** One JSON value a line. */
+export const linesMediaType = 'application/x-ndjson'
+
 const newline = 0x0a
 const nothing = Buffer.alloc(0)
 

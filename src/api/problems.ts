@@ -271,14 +271,16 @@ export interface Refusal {
 
 export const problemMediaType = 'application/problem+json'
 
+export const problemMembers = (name: ProblemName, said?: Said) => ({
+  type: `/problems/${name}`,
+  title: problems[name].title,
+  status: problems[name].status,
+  detail: problems[name].advice,
+  ...said,
+})
+
 export const problemJson = (name: ProblemName, said?: Said): string =>
-  JSON.stringify({
-    type: `/problems/${name}`,
-    title: problems[name].title,
-    status: problems[name].status,
-    detail: problems[name].advice,
-    ...said,
-  })
+  JSON.stringify(problemMembers(name, said))
 
 /** A refusal on its way through code that cannot answer itself, e.g. the body parser. */
 export class Refused extends Error {

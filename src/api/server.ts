@@ -1,47 +1,69 @@
-import type { Socket } from 'node:net'
-import fastify, { type FastifyError } from 'fastify'
+import fastify, { type FastifyError, type FastifyRequest } from 'fastify'
 import { StoreUnavailable } from '../contract/index.ts'
+import type { Arrivals } from './arrivals.ts'
 import { parseBody } from './body.ts'
 import { apiBounds } from './bounds.ts'
-import type { ApiDeps, App } from './context.ts'
+import type { Connections } from './connections.ts'
+import type { ApiDeps, ApiTimes, App } from './context.ts'
 import type { Holds } from './holds.ts'
-import {
-  type ProblemName,
-  problemJson,
-  problemMediaType,
-  problems,
-  Refused,
-  refuse,
-} from './problems.ts'
+import { type ProblemName, Refused, refuse } from './problems.ts'
 import './request.ts'
 import { validatorCompiler } from './validation.ts'
 
 const retryMs = apiBounds.retryAfterSeconds * 1000
 
 /** An HTTP server that answers everything wrong with a problem and has no other opinion. */
-export function createServer({ limits, log }: Pick<ApiDeps, 'limits' | 'log'>, holds: Holds): App {
+export function createServer(
+  { limits, log }: Pick<ApiDeps, 'limits' | 'log'>,
+  parts: {
+    readonly holds: Holds
+    readonly arrivals: Arrivals
+    readonly connections: Connections
+    readonly times: ApiTimes
+  },
+): App {
+  const { holds, arrivals, connections, times } = parts
   const app: App = fastify({
     // No line per request: whoever wants to know reads /metrics.
     logger: false,
     exposeHeadRoutes: false,
     bodyLimit: limits.bodyMaxBytes,
     routerOptions: { maxParamLength: apiBounds.pathPartMaxChars },
-    requestTimeout: apiBounds.requestTimeoutMs,
+    // Bodies are timed by `Arrivals`, since some may last.
+    requestTimeout: 0,
     keepAliveTimeout: apiBounds.keepAliveTimeoutMs,
     // A held call is silent for as long as it is held.
     connectionTimeout: limits.waitMaxMs + apiBounds.silentTimeoutMs,
     http: {
-      headersTimeout: apiBounds.headersTimeoutMs,
-      connectionsCheckingInterval: apiBounds.timeoutsCheckMs,
+      headersTimeout: times.headersTimeoutMs,
+      connectionsCheckingInterval: times.timeoutsCheckMs,
     },
     return503OnClosing: false,
-    clientErrorHandler: answerClientError,
+    clientErrorHandler: (error, socket) => connections.failed(error, socket),
     frameworkErrors: (error, _request, reply) => {
       const tooLong = error.code === 'FST_ERR_MAX_PARAM_LENGTH'
       refuse(reply, tooLong ? 'path-too-long' : 'bad-request')
     },
   }) as unknown as App
   app.server.maxConnections = apiBounds.connectionsMax
+  connections.watch(app.server)
+  arrivals.watch(app.server)
+  app.addHook('preParsing', (request, reply, payload, done) => {
+    // Nobody's body is read for nothing.
+    if (request.is404) refuse(reply, 'not-found', notFoundSaid(request))
+    else if (isJson(request.headers['content-type'])) {
+      if (request.key === null || arrivals.admit(request.raw, request.key.app, limits.bodyMaxBytes))
+        done(null, payload)
+      else refuse(reply, 'too-many-bodies', undefined, retryMs)
+    } else {
+      if (request.routeOptions.config.takes !== undefined) arrivals.lasts(request.raw)
+      done(null, payload)
+    }
+  })
+  app.addHook('preValidation', (request, _reply, done) => {
+    arrivals.read(request.raw)
+    done()
+  })
   app.decorateRequest('key', null as never)
   app.decorateRequest('sent', undefined)
   app.setValidatorCompiler(validatorCompiler)
@@ -49,9 +71,7 @@ export function createServer({ limits, log }: Pick<ApiDeps, 'limits' | 'log'>, h
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, bytes, done) =>
     parseBody(request, bytes as Buffer, done),
   )
-  app.setNotFoundHandler((request, reply) =>
-    refuse(reply, 'not-found', { detail: `${request.method} ${shortPath(request.url)}` }),
-  )
+  app.setNotFoundHandler((request, reply) => refuse(reply, 'not-found', notFoundSaid(request)))
   app.setErrorHandler((error: Error, request, reply) => {
     if (error instanceof Refused) return refuse(reply, error.problem, error.said)
     if (error instanceof StoreUnavailable)
@@ -65,6 +85,7 @@ export function createServer({ limits, log }: Pick<ApiDeps, 'limits' | 'log'>, h
     return refuse(reply, 'internal')
   })
   app.addHook('preClose', async () => holds.close())
+  app.addHook('onClose', async () => arrivals.close())
   return app
 }
 
@@ -74,31 +95,14 @@ const byCode: Readonly<Record<string, ProblemName>> = Object.assign(Object.creat
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'bad-request',
 })
 
+const isJson = (contentType: string | undefined): boolean =>
+  contentType !== undefined && /^application\/json/i.test(contentType)
+
+const notFoundSaid = ({ method, url }: Pick<FastifyRequest, 'method' | 'url'>) => ({
+  detail: `${method} ${shortPath(url)}`,
+})
+
 const shortPath = (url: string): string => {
   const path = url.split('?', 1)[0]!
   return path.length > 200 ? `${path.slice(0, 200)}…` : path
-}
-
-/** What is no HTTP, or comes too slowly or too large, before there is a request. */
-function answerClientError(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed) return
-  const name: ProblemName =
-    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? 'request-timeout'
-      : error.code === 'HPE_HEADER_OVERFLOW'
-        ? 'headers-too-large'
-        : 'bad-request'
-  if (socket.writable) {
-    const body = problemJson(name)
-    socket.write(
-      `HTTP/1.1 ${problems[name].status} ${reasonPhrases[name]}\r\ncontent-type: ${problemMediaType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-    )
-  }
-  socket.destroySoon()
-}
-
-const reasonPhrases: Readonly<Record<string, string>> = {
-  'request-timeout': 'Request Timeout',
-  'headers-too-large': 'Request Header Fields Too Large',
-  'bad-request': 'Bad Request',
 }

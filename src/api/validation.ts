@@ -2,7 +2,7 @@ import type { FastifySchemaCompiler, FastifySchemaValidationError } from 'fastif
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { Value } from 'typebox/value'
-import type { FieldError } from './problems.ts'
+import type { FieldError, Refusal } from './problems.ts'
 import { Refused } from './problems.ts'
 
 const parts = { body: 'body', querystring: 'query', params: 'path', headers: 'header' } as const
@@ -10,29 +10,37 @@ const parts = { body: 'body', querystring: 'query', params: 'path', headers: 'he
 /** Longest field name we repeat to whoever sent it. */
 const pathMaxChars = 200
 
+/** What is wrong with a value, field by field; undefined: nothing. */
+export type Check = (value: unknown) => Refusal | undefined
+
+export function checker(schema: TSchema, part: FieldError['in']): Check {
+  const compiled = Compile(schema)
+  return (value) => {
+    if (compiled.Check(value)) return undefined
+    const errors = fieldErrors(part, compiled.Errors(value))
+    const detail = errors.map(({ path, message }) => `${path || part} ${message}`).join('; ')
+    return { problem: 'invalid-request', said: { detail, errors } }
+  }
+}
+
 /**
  * Schemas to checks: compiled once, true or a refusal that names each field. Only query strings
  * are converted, since all they can carry is text.
  */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const compiled = Compile(schema)
-  const part = parts[(httpPart ?? 'body') as keyof typeof parts] ?? 'body'
-  const refusal = (value: unknown) => {
-    const errors = fieldErrors(part, compiled.Errors(value))
-    return {
-      error: new Refused('invalid-request', {
-        detail: errors.map(({ path, message }) => `${path || part} ${message}`).join('; '),
-        errors,
-      }),
-    }
-  }
+  const check = checker(schema, parts[(httpPart ?? 'body') as keyof typeof parts] ?? 'body')
+  const refused = ({ problem, said }: Refusal) => ({ error: new Refused(problem, said) })
   if (httpPart === 'querystring') {
     return (value: unknown) => {
       const converted = Value.Convert(schema, value)
-      return compiled.Check(converted) ? { value: converted } : refusal(converted)
+      const refusal = check(converted)
+      return refusal === undefined ? { value: converted } : refused(refusal)
     }
   }
-  return (value: unknown) => (compiled.Check(value) ? true : refusal(value))
+  return (value: unknown) => {
+    const refusal = check(value)
+    return refusal === undefined ? true : refused(refusal)
+  }
 }
 
 /** One entry a field, in words. The library bounds how many errors it looks for. */

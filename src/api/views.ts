@@ -11,7 +11,7 @@ import type {
   Reply,
   Step,
 } from '../contract/index.ts'
-import { channelParts } from '../contract/index.ts'
+import { channelParts, scheduledEpoch } from '../contract/index.ts'
 import type { Device } from './device-schemas.ts'
 import { payloadMember } from './payload.ts'
 
@@ -62,18 +62,23 @@ export const statusOf = (status: CommandStatus): Step['status'] =>
   status.kind === 'open' ? status.status : status.command.status
 
 export const acceptedView = (status: CommandStatus) => {
-  const { id, channel, epoch, offset, expiresAtMs } = status.command
+  const { command } = status
+  const { id, channel, expiresAtMs } = command
   const parts = channelParts(channel)
   return {
     id,
     device: parts.device,
     channel: parts.channel,
-    epoch,
-    offset,
+    ...placeOf(command),
     status: statusOf(status),
+    notBefore: timeIf(command.notBeforeMs),
     expiresAt: time(expiresAtMs),
   }
 }
+
+/** What waits for its time has no place yet (rule 6). */
+const placeOf = ({ epoch, offset }: Pick<KeptCommand, 'epoch' | 'offset'>) =>
+  epoch === scheduledEpoch ? undefined : { epoch, offset }
 
 export const stepView = ({ status, atMs, reason, late }: Step) => ({
   status,
@@ -94,8 +99,7 @@ export function commandJson(status: CommandStatus): string {
     id: command.id,
     device: parts.device,
     channel: parts.channel,
-    epoch: command.epoch,
-    offset: command.offset,
+    ...placeOf(command),
     name: command.name,
     status: statusOf(status),
     ended,
@@ -103,7 +107,10 @@ export function commandJson(status: CommandStatus): string {
     delivery: command.delivery,
     expect: command.expect,
     acceptedAt: time(command.acceptedAtMs),
+    notBefore: timeIf(command.notBeforeMs),
     expiresAt: time(command.expiresAtMs),
+    callback: command.callback,
+    broadcast: command.broadcast,
     askedBy: command.askedBy,
     timeline: (ended ? status.command.timeline : status.timeline).map(stepView),
   })

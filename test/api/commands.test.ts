@@ -71,6 +71,8 @@ test('every field reaches the gateway in its own unit', async () => {
     ttlMs: 1_500,
     replyTimeoutMs: 90_000,
     collapse: 'k',
+    notBeforeMs: undefined,
+    callback: undefined,
     idempotency: undefined,
     askedBy: 'all',
   })

@@ -1,0 +1,350 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Broadcasted, KeyRecord, Submitted, Timer } from '../contract/index.ts'
+import { StoreUnavailable } from '../contract/index.ts'
+import { apiBounds } from './bounds.ts'
+import type { Callbacks } from './callbacks.ts'
+import type { ApiContext } from './context.ts'
+import { LineAnswers, type Slot } from './line-answers.ts'
+import { type Ask, readLine } from './line-request.ts'
+import { isBlank, LineCutter, linesMediaType, tooLong } from './lines.ts'
+import { type ProblemName, problemMembers, problems, type Refusal } from './problems.ts'
+import { refusalOf, refusalOfBroadcast, unavailable } from './submit-answers.ts'
+import { statusOf } from './views.ts'
+
+interface AskSlot extends Slot {
+  /** Until it is answered. */
+  ask: Ask | undefined
+}
+
+export interface LineCallOptions {
+  readonly context: ApiContext
+  readonly callbacks: Callbacks
+  readonly key: KeyRecord
+  /** The app has a quota: lines are given one by one, so that none overtakes one that must wait. */
+  readonly paced: boolean
+  readonly ended: () => void
+}
+
+/**
+ * One POST /v1/commands: lines in, answers out, in the same order (rule 29).
+ *
+ *     request ─▶ cutter ─▶ line ─▶ looked up ─▶ gateway … kept ─▶ answers ─▶ response
+ *        ▲                                          │ over the quota: this line waits,
+ *        └─ read only while answers have room ◀─────┘ and those behind it are not taken
+ *
+ * A line is answered when what its answer promises has happened, never before. Whatever is wrong
+ * with one line is that line's answer.
+ */
+export class LineCall {
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+  readonly #options: LineCallOptions
+  readonly #cutter: LineCutter
+  readonly #answers: LineAnswers<AskSlot>
+  #lines = 0
+  /** Over the quota, in order; they are given again before anything new. */
+  #limited: AskSlot[] = []
+  /** Until it is time for that. */
+  #quotaTimer: Timer | undefined
+  #paced: boolean
+  /** Something is looked up for the last line. */
+  #preparing = false
+  #turns = false
+  #inputEnded = false
+  #allTaken = false
+  /** Why nothing more is read though more may come. */
+  #stopped: ProblemName | undefined
+  #ended = false
+  #keyTimer: Timer
+  readonly #forget: () => void
+
+  constructor(request: IncomingMessage, response: ServerResponse, options: LineCallOptions) {
+    this.#request = request
+    this.#response = response
+    this.#options = options
+    this.#paced = options.paced
+    const { limits, holds, arrivals } = options.context
+    this.#cutter = new LineCutter(limits.bodyMaxBytes)
+    this.#answers = new LineAnswers(response, limits.linesMaxPending, () => this.#flushed())
+    response.writeHead(200, {
+      'content-type': linesMediaType,
+      'cache-control': 'no-store',
+      // A proxy that collects an answer before it passes it on would never pass on this one.
+      'x-accel-buffering': 'no',
+    })
+    response.flushHeaders()
+    response.on('close', () => this.#end())
+    // What fails is the caller's connection; 'close' follows.
+    response.on('error', () => {})
+    request.on('error', () => {})
+    request.on('data', (chunk: Buffer) => {
+      if (this.#stopped !== undefined || this.#ended) return
+      request.pause()
+      this.#cutter.feed(chunk)
+      this.#turn()
+    })
+    request.on('end', () => {
+      this.#inputEnded = true
+      this.#turn()
+    })
+    arrivals.lasts(request, {
+      // Is it the caller who could go on and does not?
+      waits: () => !this.#answers.moved() && (this.#answers.isFull || this.#answers.isEmpty),
+      cut: () => {
+        if (this.#answers.isFull) response.destroy()
+        else this.#stop('request-timeout')
+      },
+    })
+    this.#keyTimer = this.#keyLater()
+    this.#forget = holds.add(() => this.#stop('stopping'))
+  }
+
+  /** Take lines as long as there is room, and let others have their turn. */
+  #turn(): void {
+    let taken = 0
+    while (!this.#turns && this.#mayTake()) {
+      if (taken === (this.#paced ? 1 : apiBounds.linesPerTurn)) {
+        this.#turnLater()
+        return
+      }
+      taken++
+      const again = this.#limited.shift()
+      if (again !== undefined) {
+        this.#give(again)
+        continue
+      }
+      const line = this.#cutter.next() ?? (this.#inputEnded ? this.#cutter.last() : undefined)
+      if (line === undefined) {
+        this.#allTaken = this.#inputEnded
+        if (this.#allTaken) this.#answers.flushLater()
+        else this.#request.resume()
+        return
+      }
+      this.#take(line)
+    }
+  }
+
+  #mayTake(): boolean {
+    if (this.#preparing || this.#quotaTimer !== undefined) return false
+    if (this.#stopped !== undefined || this.#allTaken || this.#ended) return false
+    // What waited for the quota has its room.
+    return this.#limited.length > 0 || this.#answers.hasRoom
+  }
+
+  #turnLater(): void {
+    if (this.#turns) return
+    this.#turns = true
+    setImmediate(() => {
+      this.#turns = false
+      this.#turn()
+    })
+  }
+
+  #take(line: Buffer | typeof tooLong): void {
+    this.#lines++
+    if (line !== tooLong && isBlank(line)) return
+    const bytes = line === tooLong ? 0 : line.length
+    const slot = this.#answers.add({ line: this.#lines, bytes, ask: undefined, answer: undefined })
+    if (line === tooLong) {
+      this.#refuse(slot, { problem: 'body-too-large' })
+      return
+    }
+    const { context, key } = this.#options
+    const ask = readLine(line, key, context.limits, context.clock.nowMs())
+    if ('problem' in ask) {
+      this.#refuse(slot, ask)
+      return
+    }
+    slot.ask = ask
+    const prepared = this.#prepare(ask)
+    if (prepared === undefined) this.#give(slot)
+    else this.#giveAfter(slot, prepared)
+  }
+
+  /**
+   * What would have to be looked up for this line is looked up before it is given, and the lines
+   * behind it wait: else they could overtake it on its way into the same mailbox.
+   */
+  #prepare({ submit, broadcast }: Ask): Promise<Refusal | undefined> | undefined {
+    const callback = submit === undefined ? broadcast.command.callback : submit.callback
+    if (callback !== undefined) return this.#prepareAll(callback, submit?.to)
+    if (submit === undefined) return undefined
+    // The gateway takes a step more to an alias than to a device.
+    if (submit.to.device === undefined) return this.#prepareAll(undefined, submit.to)
+    const device = this.#options.context.names.device(submit.app, submit.to.device)
+    return device instanceof Promise ? device.then(nothing, nothing) : undefined
+  }
+
+  async #prepareAll(
+    callback: string | undefined,
+    to: NonNullable<Ask['submit']>['to'] | undefined,
+  ): Promise<Refusal | undefined> {
+    const { context, callbacks, key } = this.#options
+    if (callback !== undefined) {
+      const refusal = await callbacks.refuses(key.app, callback)
+      if (refusal !== undefined) return refusal
+    }
+    if (to === undefined) return undefined
+    try {
+      const device = to.device ?? (await context.names.alias(key.app, to.alias))?.device
+      if (device !== undefined) await context.names.device(key.app, device)
+    } catch {
+      // The gateway will say so.
+    }
+    return undefined
+  }
+
+  #giveAfter(slot: AskSlot, prepared: Promise<Refusal | undefined>): void {
+    this.#preparing = true
+    const go = (refusal: Refusal | undefined) => {
+      this.#preparing = false
+      if (this.#stopped !== undefined || this.#ended) this.#refuse(slot, this.#unread())
+      else if (refusal === undefined) this.#give(slot)
+      else this.#refuse(slot, refusal)
+      // Those behind it not before it is on its way.
+      this.#turnLater()
+    }
+    prepared.then(go, (error: unknown) => {
+      this.#failed(slot, error)
+      go(undefined)
+    })
+  }
+
+  #give(slot: AskSlot): void {
+    if (slot.ask === undefined) return
+    const { submit, broadcast } = slot.ask
+    const { gateway } = this.#options.context
+    const failed = (error: unknown) => this.#failed(slot, error)
+    if (submit !== undefined)
+      gateway.submit(submit).then((said) => this.#submitted(slot, said), failed)
+    else gateway.broadcast(broadcast).then((said) => this.#broadcasted(slot, said), failed)
+  }
+
+  #submitted(slot: AskSlot, said: Submitted): void {
+    if (said.kind === 'accepted') {
+      const { status } = said
+      const code = status.kind === 'ended' ? 200 : 202
+      const { id } = status.command
+      this.#answer(
+        slot,
+        `{"line":${slot.line},"status":${code},"id":"${id}","commandStatus":"${statusOf(status)}"}\n`,
+      )
+    } else if (said.kind === 'limited') this.#wait(slot, said.retryAfterMs)
+    else this.#refuse(slot, refusalOf(said))
+  }
+
+  #broadcasted(slot: AskSlot, said: Broadcasted): void {
+    if (said.kind === 'accepted') {
+      const { id, devices } = said.broadcast
+      this.#answer(
+        slot,
+        `{"line":${slot.line},"status":202,"broadcast":"${id}","devices":${devices}}\n`,
+      )
+    } else if (said.kind === 'limited') this.#wait(slot, said.retryAfterMs)
+    else this.#refuse(slot, refusalOfBroadcast(said))
+  }
+
+  #failed(slot: AskSlot, error: unknown): void {
+    if (error instanceof StoreUnavailable) {
+      this.#refuse(slot, unavailable(error.full))
+      return
+    }
+    this.#options.context.log?.error({ err: error, line: slot.line }, 'line failed')
+    this.#refuse(slot, { problem: 'internal' })
+  }
+
+  /** Over the quota: this line, and all that are told so meanwhile, go again when it is time. */
+  #wait(slot: AskSlot, retryAfterMs: number): void {
+    if (this.#stopped !== undefined || this.#ended) {
+      this.#refuse(slot, this.#unread())
+      return
+    }
+    this.#paced = true
+    const at = this.#limited.findIndex(({ line }) => line > slot.line)
+    if (at === -1) this.#limited.push(slot)
+    else this.#limited.splice(at, 0, slot)
+    const { clock } = this.#options.context
+    this.#quotaTimer ??= clock.at(clock.nowMs() + retryAfterMs, 'lines over quota', () => {
+      this.#quotaTimer = undefined
+      this.#turn()
+    })
+  }
+
+  #refuse(slot: AskSlot, refusal: Refusal): void {
+    this.#answer(slot, problemLine(slot.line, refusal))
+  }
+
+  #answer(slot: AskSlot, text: string): void {
+    slot.ask = undefined
+    this.#answers.answer(slot, text)
+  }
+
+  #flushed(): void {
+    if (this.#ended) return
+    const over = this.#stopped !== undefined || this.#allTaken
+    if (over && this.#answers.isEmpty) this.#finish()
+    else this.#turn()
+  }
+
+  #finish(): void {
+    const { clock } = this.#options.context
+    if (this.#stopped === undefined || this.#allTaken) this.#response.end()
+    else {
+      // The last line says from where on nothing was read.
+      this.#response.end(problemLine(this.#lines + 1, this.#unread()))
+      // What still comes is thrown away for a moment: a reset would take the answers with it.
+      this.#request.resume()
+      clock.at(clock.nowMs() + lingerMs, 'ended lines', () => this.#request.destroy())
+    }
+    this.#end()
+  }
+
+  /** Read no more. What the gateway has is answered, what waits for the quota is not kept. */
+  #stop(problem: ProblemName): void {
+    if (this.#stopped !== undefined || this.#ended) return
+    this.#stopped = problem
+    this.#quotaTimer?.cancel()
+    this.#quotaTimer = undefined
+    for (const slot of this.#limited.splice(0)) this.#refuse(slot, this.#unread())
+    this.#answers.flushLater()
+  }
+
+  #unread(): Refusal {
+    return { problem: this.#stopped ?? 'stopping', retryAfterMs: retryMs }
+  }
+
+  /** A key that was revoked sends no more. */
+  #keyLater(): Timer {
+    const { auth, clock } = this.#options.context
+    return clock.at(clock.nowMs() + apiBounds.streamHeartbeatMs, 'lines of a key', () => {
+      if (!auth.stillValid(this.#options.key, 'commands')) this.#stop('unauthorized')
+      if (!this.#ended) this.#keyTimer = this.#keyLater()
+    })
+  }
+
+  #end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#keyTimer.cancel()
+    this.#quotaTimer?.cancel()
+    this.#options.context.arrivals.arrived(this.#request)
+    this.#forget()
+    this.#options.ended()
+  }
+}
+
+/** How long what still comes is thrown away after the last answer. */
+const lingerMs = 1_000
+const retryMs = apiBounds.retryAfterSeconds * 1000
+
+const nothing = () => undefined
+
+/** `retryAfter`, s, where a single call would have had the header. */
+const problemLine = (line: number, { problem, said, retryAfterMs }: Refusal): string => {
+  const retryAfter = retryAfterMs === undefined ? undefined : Math.ceil(retryAfterMs / 1000)
+  return `${JSON.stringify({
+    line,
+    status: problems[problem].status,
+    problem: { ...problemMembers(problem, said), retryAfter },
+  })}\n`
+}
