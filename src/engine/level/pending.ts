@@ -30,7 +30,7 @@ export class Pending<T> {
 
   encode(): void {
     this.#writing = this.#fresh
-    if (this.#fresh.size > 0) this.#fresh = new Map()
+    this.#fresh = new Map()
   }
 
   /** @returns whether anything became durable. */
