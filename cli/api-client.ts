@@ -1,8 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
+import {
+  PikeBackend,
+  type PikeBackendOptions,
+  PikeProblem,
+  PikeUnreachable,
+} from '../src/backend/index.ts'
 import { loadConfig } from '../src/node/config.ts'
-import type { Problem } from './bodies.ts'
 import { Failure } from './failure.ts'
 
 /** Where the gateway is and who we are. */
@@ -24,110 +29,44 @@ export const withApi = (command: Command): Command =>
     )
     .option('--data-dir <folder>', 'where to look for the file api-key (PIKE_DATA_DIR)')
 
-export interface Answer<Body> {
-  readonly status: number
-  readonly body: Body
+/**
+ * Flags over environment over what a gateway started here, with the same settings, would use. A
+ * gateway that is not there is said at once; one that goes away meanwhile is waited for a while.
+ */
+export function connect(options: ApiOptions): PikeBackend {
+  return backend({ url: apiUrl(options), key: apiKey(options) })
 }
 
-export interface Call {
-  readonly body?: unknown
-  readonly headers?: Readonly<Record<string, string>>
-  /** Answers outside 2xx that the caller has words for. */
-  readonly expected?: readonly number[]
-  readonly signal?: AbortSignal
-}
+export const backend = (options: Pick<PikeBackendOptions, 'url' | 'key'>): PikeBackend =>
+  new PikeBackend({
+    ...options,
+    retry: {
+      forMs: 30_000,
+      failFast: true,
+      onRetry: ({ error, delayMs }) => {
+        // Short ones nobody needs to know of.
+        if (delayMs < 1_000) return
+        const seconds = Math.round(delayMs / 1000)
+        process.stderr.write(`trying again in ${seconds} s: ${error.message}\n`)
+      },
+    },
+  })
 
-/** The HTTP API as the command line uses it: JSON in, JSON out, failures in words. */
-export class ApiClient {
-  readonly url: string
-  readonly #key: string
-
-  constructor(url: string, key: string) {
-    this.url = url.replace(/\/+$/, '')
-    this.#key = key
-  }
-
-  async call<Body>(method: string, path: string, call: Call = {}): Promise<Answer<Body>> {
-    const response = await this.#fetch(method, path, call)
-    let body: unknown
-    try {
-      const text = await response.text()
-      body = text === '' ? undefined : JSON.parse(text)
-    } catch {
-      throw new Failure(
-        `${this.url} broke off its answer, or did not answer in JSON: is it a Pike gateway?`,
-      )
-    }
-    return { status: response.status, body: body as Body }
-  }
-
-  /** An answer that goes on: server-sent events. */
-  async stream(path: string, call: Call = {}): Promise<ReadableStream<Uint8Array>> {
-    const response = await this.#fetch('GET', path, call)
-    if (response.body === null) throw new Failure(`${this.url} sent no events`)
-    return response.body
-  }
-
-  async #fetch(method: string, path: string, call: Call): Promise<Response> {
-    const headers: Record<string, string> = {
-      ...call.headers,
-      authorization: `Bearer ${this.#key}`,
-    }
-    if (call.body !== undefined) headers['content-type'] = 'application/json'
-    let response: Response
-    try {
-      response = await fetch(this.url + path, {
-        method,
-        headers,
-        ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
-        ...(call.signal === undefined ? {} : { signal: call.signal }),
-      })
-    } catch (error) {
-      if (call.signal?.aborted) throw error
-      throw new Unreachable(this.url, error)
-    }
-    if (response.ok || call.expected?.includes(response.status)) return response
-    throw await this.#refused(response)
-  }
-
-  async #refused(response: Response): Promise<Refused> {
-    const problem = (await response.json().catch(() => ({}))) as Problem
-    const { title = `HTTP status ${response.status}`, detail } = problem
-    const said = detail === undefined ? title : `${title}: ${detail}`
-    const advice =
-      response.status === 401
-        ? '\ngive the right key with --api-key or PIKE_API_KEY, or name its data folder with --data-dir'
-        : ''
-    return new Refused(`${this.url} refused. ${said}${advice}`, response.status, problem)
-  }
-}
-
-/** The gateway answered, and said no. */
-export class Refused extends Failure {
-  readonly status: number
-  readonly problem: Problem
-
-  constructor(message: string, status: number, problem: Problem) {
-    super(message)
-    this.status = status
-    this.problem = problem
-  }
-}
-
-/** Nobody answered. */
-export class Unreachable extends Failure {
-  constructor(url: string, error: unknown) {
-    const cause = (error as { cause?: { code?: string; message?: string } }).cause
-    const why = cause?.code ?? cause?.message ?? (error as Error).message
-    super(
-      `cannot reach the gateway at ${url} (${why})\nstart one with "pike serve", or say where it is with --api or PIKE_API_URL`,
+/** What a person needs to know of what the client threw; undefined: it is no failure of a call. */
+export function failureOf(error: unknown): Failure | undefined {
+  if (error instanceof Failure) return error
+  if (error instanceof PikeUnreachable)
+    return new Failure(
+      error.maybeDone
+        ? error.message
+        : `cannot reach the gateway at ${error.url} (${error.code})\nstart one with "pike serve", or say where it is with --api or PIKE_API_URL`,
     )
-  }
-}
-
-/** Flags over environment over what a gateway started here, with the same settings, would use. */
-export function connect(options: ApiOptions): ApiClient {
-  return new ApiClient(apiUrl(options), apiKey(options))
+  if (!(error instanceof PikeProblem)) return undefined
+  if (error.status === 401)
+    return new Failure(
+      `${error.message}\ngive the right key with --api-key or PIKE_API_KEY, or name its data folder with --data-dir`,
+    )
+  return new Failure(error.message)
 }
 
 export function settingsFor(options: ApiOptions) {

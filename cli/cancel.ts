@@ -1,7 +1,6 @@
 import { Command } from 'commander'
 import { type ApiOptions, connect, withApi } from './api-client.ts'
-import type { CommandBody, Problem } from './bodies.ts'
-import { Failure } from './failure.ts'
+import { knownCommand } from './known.ts'
 import { otherOutcome } from './outcome.ts'
 import { print, printJson } from './print.ts'
 
@@ -12,7 +11,7 @@ export const cancelCommand = (): Command =>
       'Takes back a command that was certainly never sent. One that may have been sent cannot be taken back.',
     )
     .argument('<command>', 'command id, as "pike send" gave it')
-    .option('--json', 'for a script: the answer of the gateway')
+    .option('--json', 'for a script: the command, or {"canceled": false, "status": ...}')
     .addHelpText(
       'after',
       `
@@ -25,15 +24,9 @@ Example:
   pike cancel SZ-0042:main:1a2b3c:17`,
     )
     .action(async (id: string, options: ApiOptions & { json?: true }) => {
-      const { status, body } = await connect(options).call<CommandBody & Problem>(
-        'DELETE',
-        `/v1/commands/${encodeURIComponent(id)}`,
-        { expected: [404, 409] },
-      )
-      if (status === 404) throw new Failure(`no command ${id}: is it the whole id?`)
-      if (options.json) printJson(body)
-      else if (status === 409)
-        process.stderr.write(`too late, it is ${body.commandStatus}; see: pike show ${id}\n`)
-      else print(`${id}  canceled`)
-      if (status === 409) process.exitCode = otherOutcome
+      const canceled = await knownCommand(id, connect(options).cancel(id))
+      if (options.json) printJson(canceled.canceled ? canceled.command : canceled)
+      else if (canceled.canceled) print(`${id}  canceled`)
+      else process.stderr.write(`too late, it is ${canceled.status}; see: pike show ${id}\n`)
+      if (!canceled.canceled) process.exitCode = otherOutcome
     })

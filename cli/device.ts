@@ -1,20 +1,31 @@
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
+import type { Device } from '../src/backend/index.ts'
 import { type ApiOptions, connect, withApi } from './api-client.ts'
-import type { DeviceBody, Page } from './bodies.ts'
+import { deviceImportCommand } from './device-import.ts'
 import { Failure } from './failure.ts'
+import { knownDevice, unknownDevice } from './known.ts'
 import { print, printJson, table } from './print.ts'
+import { parseObject } from './values.ts'
 
 type Options = ApiOptions & { json?: true }
 
-const pathOf = (device: string): string => `/v1/devices/${encodeURIComponent(device)}`
-
 export const deviceCommand = (): Command =>
   new Command('device')
-    .summary('register, list, show and remove devices')
-    .description('Registers, lists, shows and removes devices.')
+    .summary('register, list, show, change and remove devices')
+    .description('Registers, lists, shows, changes and removes devices.')
     .addCommand(add())
+    .addCommand(deviceImportCommand())
     .addCommand(list())
     .addCommand(show())
+    .addCommand(rotateSecret())
+    .addCommand(
+      switching(
+        'disable',
+        true,
+        'Closes its connections and lets it in no more; keeps its mailbox.',
+      ),
+    )
+    .addCommand(switching('enable', false, 'Lets a disabled device in again.'))
     .addCommand(remove())
 
 const add = (): Command =>
@@ -37,20 +48,21 @@ Examples:
     .action(
       async (
         device: string,
-        options: Options & { secret?: string; tag?: string[]; attributes?: object },
+        options: Options & {
+          secret?: string
+          tag?: string[]
+          attributes?: Record<string, unknown>
+        },
       ) => {
-        const api = connect(options)
-        const before = await api.call('GET', pathOf(device), { expected: [404] })
-        if (before.status !== 404)
+        const pike = connect(options)
+        if ((await pike.devices.get(device)) !== undefined)
           throw new Failure(
             `${device} is registered already; see it with "pike device show ${device}"\nto start over: pike device remove ${device}`,
           )
-        const { body } = await api.call<DeviceBody>('PUT', pathOf(device), {
-          body: {
-            ...(options.secret === undefined ? {} : { secret: options.secret }),
-            ...(options.tag === undefined ? {} : { tags: options.tag }),
-            ...(options.attributes === undefined ? {} : { attributes: options.attributes }),
-          },
+        const body = await pike.devices.put(device, {
+          ...(options.secret === undefined ? {} : { secret: options.secret }),
+          ...(options.tag === undefined ? {} : { tags: options.tag }),
+          ...(options.attributes === undefined ? {} : { attributes: options.attributes }),
         })
         if (options.json) return printJson(body)
         print(`${device} is registered`)
@@ -65,42 +77,37 @@ const list = (): Command =>
   withApi(new Command('list'))
     .summary('all devices, with presence and mailbox')
     .description('Lists all devices in order of their ids, with presence and mailbox.')
+    .option('--tag <tag>', 'only those that have it')
     .option('--json', 'for a script: one JSON object a line')
     .addHelpText(
       'after',
       `
 Examples:
   pike device list
+  pike device list --tag berlin
   pike device list --json | jq -r 'select(.presence.state == "online") | .device'`,
     )
-    .action(async (options: Options) => {
-      const api = connect(options)
+    .action(async ({ tag, ...options }: Options & { tag?: string }) => {
       const rows: string[][] = []
-      let after = ''
-      for (;;) {
-        const { body } = await api.call<Page<DeviceBody>>(
-          'GET',
-          `/v1/devices${after === '' ? '' : `?after=${encodeURIComponent(after)}`}`,
-        )
-        for (const one of body.items) {
-          if (options.json) printJson(one)
-          else rows.push(row(one))
-        }
-        if (body.next === null || body.next === undefined) break
-        after = body.next
+      for await (const one of connect(options).devices.list(tag === undefined ? {} : { tag })) {
+        if (options.json) printJson(one)
+        else rows.push(row(one))
       }
       if (options.json) return
-      if (rows.length === 0) print('no devices yet; register one: pike device add <device>')
-      else print(table(['DEVICE', 'PRESENCE', 'SINCE', 'OVER', 'WAITING', 'TAGS'], rows))
+      if (rows.length > 0)
+        print(table(['DEVICE', 'PRESENCE', 'SINCE', 'OVER', 'WAITING', 'TAGS'], rows))
+      else if (tag !== undefined)
+        print(`no device has the tag ${tag}; give it: pike tag add ${tag} <device>`)
+      else print('no devices yet; register one: pike device add <device>')
     })
 
-const row = (one: DeviceBody): string[] => [
+const row = (one: Device): string[] => [
   one.device,
-  one.disabled === true ? 'disabled' : (one.presence?.state ?? ''),
-  one.presence?.since ?? '',
-  one.presence?.protocol ?? '',
-  String(one.mailbox?.commands ?? 0),
-  one.tags?.join(' ') ?? '',
+  one.disabled ? 'disabled' : one.presence.state,
+  one.presence.since ?? '',
+  one.presence.protocol ?? '',
+  String(one.mailbox.commands),
+  one.tags.join(' '),
 ]
 
 const show = (): Command =>
@@ -111,12 +118,56 @@ const show = (): Command =>
     .option('--json', 'for a script: the answer of the gateway')
     .addHelpText('after', '\nExample:\n  pike device show SZ-0042')
     .action(async (device: string, options: Options) => {
-      const { status, body } = await connect(options).call<DeviceBody>('GET', pathOf(device), {
-        expected: [404],
-      })
-      if (status === 404) throw unknown(device)
+      const body = await connect(options).devices.get(device)
+      if (body === undefined) throw unknownDevice(device)
       if (options.json) printJson(body)
       else print(JSON.stringify(body, null, 2))
+    })
+
+const rotateSecret = (): Command =>
+  withApi(new Command('rotate-secret'))
+    .summary('give a device a new secret, while the one before stays valid')
+    .description(
+      'Makes a new secret and prints it, this once. The one before stays valid until the device has changed over: then end it with --drop-older. With --drop-older nothing is made.',
+    )
+    .argument('<device>', 'device id')
+    .option('--drop-older', 'only the newest secret stays valid')
+    .option('--json', 'for a script: the answer of the gateway')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  pike device rotate-secret SZ-0042
+  pike device rotate-secret SZ-0042 --drop-older`,
+    )
+    .action(async (device: string, options: Options & { dropOlder?: true }) => {
+      const { devices } = connect(options)
+      if (options.dropOlder) {
+        const body = await knownDevice(device, devices.dropOlderSecret(device))
+        return options.json
+          ? printJson(body)
+          : print(`only the newest secret of ${device} is valid`)
+      }
+      const body = await knownDevice(device, devices.rotateSecret(device))
+      if (options.json) return printJson(body)
+      print(`secret: ${body.secret}   (shown this once; the one before stays valid)`)
+      print(`once ${device} uses it: pike device rotate-secret ${device} --drop-older`)
+    })
+
+const switching = (name: string, disabled: boolean, what: string): Command =>
+  withApi(new Command(name))
+    .summary(disabled ? 'let a device in no more' : 'let a disabled device in again')
+    .description(what)
+    .argument('<device>', 'device id')
+    .option('--json', 'for a script: the answer of the gateway')
+    .addHelpText('after', `\nExample:\n  pike device ${name} SZ-0042`)
+    .action(async (device: string, options: Options) => {
+      const { devices } = connect(options)
+      // A PUT would register it.
+      if ((await devices.get(device)) === undefined) throw unknownDevice(device)
+      const body = await devices.put(device, { disabled })
+      if (options.json) printJson(body)
+      else print(`${device} is ${name}d`)
     })
 
 const remove = (): Command =>
@@ -128,20 +179,6 @@ const remove = (): Command =>
     .argument('<device>', 'device id')
     .addHelpText('after', '\nExample:\n  pike device remove SZ-0042')
     .action(async (device: string, options: Options) => {
-      const { status } = await connect(options).call('DELETE', pathOf(device), { expected: [404] })
-      if (status === 404) throw unknown(device)
+      if (!(await connect(options).devices.remove(device))) throw unknownDevice(device)
       print(`${device} is removed`)
     })
-
-const unknown = (device: string): Failure =>
-  new Failure(`no device ${device}; "pike device list" shows them, "pike device add" makes one`)
-
-function parseObject(text: string): object {
-  try {
-    const value: unknown = JSON.parse(text)
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
-  } catch {
-    // Said below.
-  }
-  throw new InvalidArgumentError('that is no JSON object')
-}

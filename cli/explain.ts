@@ -1,9 +1,8 @@
 import { Command } from 'commander'
 import { type ApiOptions, connect, withApi } from './api-client.ts'
-import type { ExplanationBody } from './bodies.ts'
+import { knownCommand } from './known.ts'
 import { printOutcome } from './outcome.ts'
 import { print, printJson } from './print.ts'
-import { findCommand } from './send.ts'
 
 export const explainCommand = (): Command =>
   withApi(new Command('explain'))
@@ -20,18 +19,13 @@ Example:
   pike explain SZ-0042:main:1a2b3c:17`,
     )
     .action(async (id: string, options: ApiOptions & { json?: true }) => {
-      const explanation = await findCommand<ExplanationBody>(
-        connect(options),
-        'GET',
-        id,
-        '/explain',
-      )
+      const explanation = await knownCommand(id, connect(options).explain(id))
       if (options.json) return printJson(explanation)
       const { code, sentence, command, ...rest } = explanation
       print(sentence)
       print(`  why: ${code}`)
       for (const [name, value] of Object.entries(rest)) printField(name, value, '  ')
-      if (command !== undefined) printOutcome(command)
+      printOutcome(command)
     })
 
 function printField(name: string, value: unknown, indent: string): void {

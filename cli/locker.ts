@@ -5,7 +5,6 @@ import { Command, InvalidArgumentError } from 'commander'
 import { fileStorage, type LockerLog, runLocker, type StopReason } from '../devices/index.ts'
 import { isIdentifier } from '../src/contract/index.ts'
 import { type ApiOptions, connect, settingsFor, withApi } from './api-client.ts'
-import type { DeviceBody } from './bodies.ts'
 import { Failure } from './failure.ts'
 import { clockTime, print, printJson } from './print.ts'
 
@@ -107,14 +106,12 @@ async function identity(
   const kept = read(secretFile)
   if (kept !== undefined) return { secret: kept, state: stateFile }
 
-  const api = connect(options)
-  const path = `/v1/devices/${device}`
-  const { status } = await api.call('GET', path, { expected: [404] })
-  if (status !== 404)
+  const pike = connect(options)
+  if ((await pike.devices.get(device)) !== undefined)
     throw new Failure(
       `${device} is registered already, so give its --secret, shown when it was registered\nor be another: pike locker ${device}-2`,
     )
-  const { body } = await api.call<DeviceBody>('PUT', path, { body: {} })
+  const body = await pike.devices.put(device)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   writeFileSync(secretFile, `${body.secret!}\n`, { mode: 0o600 })
   // What an earlier device of this name remembered means nothing to this one.

@@ -1,17 +1,25 @@
 #!/usr/bin/env node
 import { Command } from 'commander'
+import { aliasCommand } from './alias.ts'
+import { failureOf } from './api-client.ts'
+import { appCommand } from './app.ts'
+import { backupCommand } from './backup.ts'
+import { broadcastCommand } from './broadcast.ts'
 import { cancelCommand } from './cancel.ts'
 import { configCommand } from './config.ts'
 import { demoCommand } from './demo.ts'
 import { deviceCommand } from './device.ts'
 import { eventsCommand } from './events.ts'
 import { explainCommand } from './explain.ts'
-import { Failure } from './failure.ts'
+import { historyCommand } from './history.ts'
+import { keyCommand } from './key.ts'
 import { lockerCommand } from './locker.ts'
 import { sendCommand } from './send.ts'
 import { serveCommand } from './serve.ts'
 import { showCommand } from './show.ts'
+import { tagCommand } from './tag.ts'
 import { version } from './version.ts'
+import { webhookCommand } from './webhook.ts'
 
 const program = new Command('pike')
   .description('Pike IoT: one HTTP call in, one honest outcome out, whatever the device speaks.')
@@ -20,11 +28,19 @@ const program = new Command('pike')
   .addCommand(serveCommand())
   .addCommand(demoCommand())
   .addCommand(deviceCommand())
+  .addCommand(aliasCommand())
+  .addCommand(tagCommand())
   .addCommand(sendCommand())
+  .addCommand(broadcastCommand())
   .addCommand(showCommand())
   .addCommand(explainCommand())
   .addCommand(cancelCommand())
+  .addCommand(historyCommand())
   .addCommand(eventsCommand())
+  .addCommand(webhookCommand())
+  .addCommand(appCommand())
+  .addCommand(keyCommand())
+  .addCommand(backupCommand())
   .addCommand(lockerCommand())
   .addCommand(configCommand())
   .addHelpText(
@@ -47,7 +63,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 try {
   await program.parseAsync()
 } catch (error) {
-  if (!(error instanceof Failure)) throw error
-  process.stderr.write(`pike: ${error.message}\n`)
-  process.exitCode = error.exitCode
+  const failure = failureOf(error)
+  if (failure === undefined) throw error
+  process.stderr.write(`pike: ${failure.message}\n`)
+  process.exitCode = failure.exitCode
 }

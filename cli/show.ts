@@ -1,9 +1,8 @@
 import { Command } from 'commander'
 import { type ApiOptions, connect, withApi } from './api-client.ts'
-import type { CommandBody } from './bodies.ts'
+import { knownCommand } from './known.ts'
 import { printOutcome } from './outcome.ts'
 import { printJson } from './print.ts'
-import { findCommand } from './send.ts'
 
 export const showCommand = (): Command =>
   withApi(new Command('show'))
@@ -18,7 +17,7 @@ Example:
   pike show SZ-0042:main:1a2b3c:17`,
     )
     .action(async (id: string, options: ApiOptions & { json?: true }) => {
-      const command = await findCommand<CommandBody>(connect(options), 'GET', id)
+      const command = await knownCommand(id, connect(options).command(id))
       if (options.json) printJson(command)
       else printOutcome(command)
     })

@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { ApiClient } from '../api-client.ts'
+import type { PikeBackend } from '../../src/backend/index.ts'
+import { backend } from '../api-client.ts'
 import { Failure } from '../failure.ts'
 
 /** A start that takes longer has failed, ms. */
@@ -13,7 +14,7 @@ const stderrMaxChars = 4_000
 /** A gateway in a process of its own, so that it can be killed like one. */
 export interface DemoGateway {
   readonly pid: number
-  readonly api: ApiClient
+  readonly pike: PikeBackend
   readonly ports: { readonly api: number; readonly pike: number }
   readonly apiKey: string
   /** Resolves when the process is gone. */
@@ -80,7 +81,7 @@ export async function startGateway(
   const apiKey = (await readFile(join(dataDir, 'api-key'), 'utf8')).trim()
   return {
     pid: child.pid!,
-    api: new ApiClient(`http://127.0.0.1:${port('api')}`, apiKey),
+    pike: backend({ url: `http://127.0.0.1:${port('api')}`, key: apiKey }),
     ports: { api: port('api'), pike: port('pike') },
     apiKey,
     kill(signal) {

@@ -1,7 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
-import type { ApiClient } from '../api-client.ts'
-import type { CommandBody, DeviceBody } from '../bodies.ts'
+import type { Command, PikeBackend, Sent } from '../../src/backend/index.ts'
 import { Failure } from '../failure.ts'
 import { print, table } from '../print.ts'
 import { type DemoGateway, startGateway } from './gateway.ts'
@@ -35,7 +33,7 @@ interface Act {
   readonly delivery: 'now' | 'queue'
   readonly acceptedAtMs: number
   endedAtMs?: number
-  outcome?: CommandBody
+  outcome?: Command
 }
 
 /**
@@ -56,31 +54,31 @@ export async function tellStory(stage: Stage): Promise<readonly string[]> {
   tell('A gateway starts, in a process of its own.')
   let gateway = await startGateway(stage.folder, stage.children, { api: 0, pike: 0 })
   tell(
-    `It is ready: back ends at ${gateway.api.url}, lockers at port ${gateway.ports.pike}. Its data: ${stage.folder}`,
+    `It is ready: back ends at ${gateway.pike.url}, lockers at port ${gateway.ports.pike}. Its data: ${stage.folder}`,
   )
-  const { body } = await gateway.api.call<DeviceBody>('PUT', `/v1/devices/${device}`, { body: {} })
+  const { secret } = await gateway.pike.devices.put(device)
   tell(`Locker ${device} is registered and gets its secret.`)
   const locker = stage.makeLocker(
-    { device, secret: body.secret!, port: gateway.ports.pike, folder: stage.folder },
+    { device, secret: secret!, port: gateway.ports.pike, folder: stage.folder },
     (text) => tell(`    locker: ${text}`),
   )
   locker.start()
-  await presence(gateway.api, 'online')
+  await presence(gateway.pike, 'online')
   tell('The locker is connected. Each has proved to the other that it knows the secret.')
 
   print()
   tell('The back end says: open door 7, now or never, and I want the reply.')
-  const seven = await send(gateway.api, acts, 7, 'now', 10)
+  const seven = await send(gateway.pike, acts, 7, 'now', 10)
   tell(`The answer: ${outcomeText(seven)}, ${tookText(acts.at(-1)!)} after it was asked.`)
 
   print()
   tell('The locker goes away.')
   await locker.stop()
-  await presence(gateway.api, 'offline')
+  await presence(gateway.pike, 'offline')
   tell('The back end wants doors 1, 2 and 3 open, whenever the locker is back.')
   const waiting: string[] = []
   for (const door of [1, 2, 3]) {
-    const command = await send(gateway.api, acts, door, 'queue', 0)
+    const command = await send(gateway.pike, acts, door, 'queue', 0)
     waiting.push(command.id)
     tell(`  accepted, and kept on disk before the answer: door ${door}, ${command.id}`)
   }
@@ -93,14 +91,14 @@ export async function tellStory(stage: Stage): Promise<readonly string[]> {
   tell('The locker comes back.')
   locker.start()
   for (const [index, id] of waiting.entries())
-    finish(acts[index + 1]!, await ended(gateway.api, id))
+    finish(acts[index + 1]!, await ended(gateway.pike, id))
   tell('All three have been answered.')
 
   print()
   tell('The locker goes away again, and the back end says: open door 9, now or never.')
   await locker.stop()
-  await presence(gateway.api, 'offline')
-  const nine = await send(gateway.api, acts, 9, 'now', 0)
+  await presence(gateway.pike, 'offline')
+  const nine = await send(gateway.pike, acts, 9, 'now', 0)
   tell(`The answer, at once: ${outcomeText(nine)}. Nobody is there, and it says so.`)
   const unaccounted = await figure(gateway, 'pike_commands_unaccounted')
 
@@ -116,7 +114,7 @@ export async function tellStory(stage: Stage): Promise<readonly string[]> {
   check(openedLater.join() === [...openedLater].sort().join(), 'in the order they were asked for')
   check(new Set(locker.opened).size === locker.opened.length, 'each door once')
   check(
-    nine.status === 'undeliverable' && nine.reason === 'no-link' && !locker.opened.includes(9),
+    nine.status === 'undeliverable' && reasonOf(nine) === 'no-link' && !locker.opened.includes(9),
     'what could not be done was refused at once, and never done later',
   )
   check(
@@ -128,43 +126,40 @@ export async function tellStory(stage: Stage): Promise<readonly string[]> {
 }
 
 async function send(
-  api: ApiClient,
+  pike: PikeBackend,
   acts: Act[],
   door: number,
   delivery: 'now' | 'queue',
   waitS: number,
-): Promise<CommandBody> {
+): Promise<Sent> {
   const act: Act = { title: `open door ${door}`, delivery, acceptedAtMs: performance.now() }
   acts.push(act)
-  const { status, body } = await api.call<CommandBody>('POST', `/v1/devices/${device}/commands`, {
-    body: { name: 'open', payload: { door }, delivery, expect: 'reply' },
-    headers: {
-      'idempotency-key': randomUUID(),
-      ...(waitS > 0 ? { prefer: `wait=${waitS}` } : {}),
-    },
-  })
-  if (status === 200) finish(act, body)
-  return body
+  const sent = await pike.send(
+    device,
+    { name: 'open', payload: { door }, delivery, expect: 'reply' },
+    { waitSeconds: waitS },
+  )
+  if (sent.ended) finish(act, sent)
+  return sent
 }
 
-function finish(act: Act, outcome: CommandBody): void {
+function finish(act: Act, outcome: Command): void {
   act.endedAtMs = performance.now()
   act.outcome = outcome
 }
 
-/** Asks until a command has ended. */
-async function ended(api: ApiClient, id: string): Promise<CommandBody> {
-  return until(`an outcome of ${id}`, async () => {
-    const { body } = await api.call<CommandBody>('GET', `/v1/commands/${id}`)
-    return body.ended === true ? body : undefined
-  })
+/** Stays until a command has ended. */
+async function ended(pike: PikeBackend, id: string): Promise<Command> {
+  const command = await pike.wait(id, stepMaxMs / 1000)
+  if (!command.ended) throw new Failure(`waited ${stepMaxMs / 1000} s in vain for ${id} to end`)
+  return command
 }
 
 /** Waits until the gateway sees the locker in this state. */
-async function presence(api: ApiClient, state: string): Promise<void> {
+async function presence(pike: PikeBackend, state: string): Promise<void> {
   await until(`the locker being ${state}`, async () => {
-    const { body } = await api.call<DeviceBody>('GET', `/v1/devices/${device}`)
-    return body.presence?.state === state ? true : undefined
+    const found = await pike.devices.get(device)
+    return found?.presence.state === state ? true : undefined
   })
 }
 
@@ -180,15 +175,21 @@ async function until<T>(what: string, look: () => Promise<T | undefined>): Promi
 }
 
 async function figure(gateway: DemoGateway, name: string): Promise<number | undefined> {
-  const response = await fetch(`${gateway.api.url}/metrics`)
+  const response = await fetch(`${gateway.pike.url}/metrics`)
   const line = (await response.text()).split('\n').find((text) => text.startsWith(`${name}{`))
   return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ')))
 }
 
-const outcomeText = ({ status, reason, reply }: CommandBody): string =>
-  `${status}${reason === undefined ? '' : ` (${reason})`}${
+const reasonOf = (sent: Sent | Command): string | undefined =>
+  'reason' in sent ? sent.reason : undefined
+
+const outcomeText = (sent: Sent): string => {
+  const reason = reasonOf(sent)
+  const reply = 'reply' in sent ? sent.reply : undefined
+  return `${sent.status}${reason === undefined ? '' : ` (${reason})`}${
     reply?.payload === undefined ? '' : `, with ${JSON.stringify(reply.payload)}`
   }`
+}
 
 const tookText = ({ acceptedAtMs, endedAtMs }: Act): string =>
   endedAtMs === undefined ? '' : `${Math.round(endedAtMs - acceptedAtMs)} ms`
@@ -209,7 +210,7 @@ const summary = (acts: readonly Act[]): string =>
     ]),
   )
 
-function stepText(command: CommandBody | undefined, status: string): string {
+function stepText(command: Command | undefined, status: string): string {
   const first = command?.timeline?.[0]
   const step = command?.timeline?.find((one) => one.status === status)
   if (first === undefined || step === undefined) return ''

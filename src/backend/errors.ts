@@ -81,6 +81,7 @@ const neverSent = new Set([
 /** Nobody answered, or the answer broke off. */
 export class PikeUnreachable extends Error {
   override readonly name = 'PikeUnreachable'
+  readonly url: string
   /** e.g. `ECONNREFUSED`, `TIMEOUT`. */
   readonly code: string
   /** It may have been carried out all the same; only the answer is missing. */
@@ -97,6 +98,7 @@ export class PikeUnreachable extends Error {
         : `nobody answers at ${url} (${code}). Is the gateway running, and is the address right?`,
       { cause: error },
     )
+    this.url = url
     this.code = code
     this.maybeDone = maybeDone
   }

@@ -25,6 +25,8 @@ export type ManyAnswer = OfLine &
 
 export interface ManyOptions {
   readonly signal?: AbortSignal
+  /** Lines without a key get this and their number, `campaign-7-1`: all of it sent again is the same commands. */
+  readonly idempotencyKeyPrefix?: string
 }
 
 interface Entry extends Line {
@@ -36,12 +38,12 @@ interface Entry extends Line {
 export async function* sendMany(
   transport: Transport,
   lines: Iterable<ManyLine | string> | AsyncIterable<ManyLine | string>,
-  { signal }: ManyOptions,
+  { signal, idempotencyKeyPrefix: prefix }: ManyOptions,
 ): AsyncGenerator<ManyAnswer> {
   const answers = exchange<Entry>(transport, {
     path: '/v1/commands',
     contentType: 'application/x-ndjson',
-    lines: entries(lines),
+    lines: entries(lines, (line) => (prefix === undefined ? randomUUID() : `${prefix}-${line}`)),
     ...(signal !== undefined && { signal }),
   })
   for await (const { entry, answer } of answers)
@@ -50,14 +52,15 @@ export async function* sendMany(
 
 async function* entries(
   lines: Iterable<ManyLine | string> | AsyncIterable<ManyLine | string>,
+  keyFor: (line: number) => string,
 ): AsyncGenerator<Entry> {
   let line = 0
   for await (const one of lines) {
     line++
     if (typeof one !== 'string') {
-      const key = one.idempotencyKey ?? randomUUID()
+      const key = one.idempotencyKey ?? keyFor(line)
       yield { line, key, text: JSON.stringify({ ...one, idempotencyKey: key }) }
-    } else if (one.trim() !== '') yield { line, ...withKey(one) }
+    } else if (one.trim() !== '') yield { line, ...withKey(one, () => keyFor(line)) }
   }
 }
 
@@ -65,7 +68,7 @@ async function* entries(
  * Text is sent as it stands, so that a payload's numbers reach the device as they were written; a
  * key is put in front where there is none. What is no object goes as it is: the gateway says so.
  */
-function withKey(given: string): { text: string; key: string | undefined } {
+function withKey(given: string, makeKey: () => string): { text: string; key: string | undefined } {
   // A line break outside of a JSON string is only space; inside it is not JSON.
   const text = given.replaceAll(/[\r\n]+/g, ' ').trim()
   let parsed: unknown
@@ -80,7 +83,7 @@ function withKey(given: string): { text: string; key: string | undefined } {
       text,
       key: typeof parsed.idempotencyKey === 'string' ? parsed.idempotencyKey : undefined,
     }
-  const key = randomUUID()
+  const key = makeKey()
   const rest = text.slice(1).trimStart()
   return { text: `{"idempotencyKey":"${key}"${rest === '}' ? '' : ','}${rest}`, key }
 }
