@@ -272,7 +272,7 @@ export class Pusher implements SlotOwner {
       waiting += lane.held
       behind ||=
         lane.lagging && lane.read(this.#spread!.live).sequence < this.#spread!.live.sequence
-      if (lane.failures === 0) continue
+      if (lane.failures === 0 || lane.held === 0) continue
       lanesFailing++
       const dueMs = lane.dueMs()
       if (dueMs !== undefined && (nextAtMs === undefined || dueMs < nextAtMs)) nextAtMs = dueMs
