@@ -71,6 +71,8 @@ export class LevelEngine implements Engine {
   readonly #database: Database
   readonly #channels: Channels
   readonly #idempotency: Idempotency
+  readonly #schedule: Schedule
+  readonly #casts: Casts
   readonly #space: Space
   readonly #all: readonly Part[]
   readonly #watchers: ((state: EngineState, detail: string) => void)[] = []
@@ -134,6 +136,8 @@ export class LevelEngine implements Engine {
     this.#database = database
     this.#channels = channels
     this.#idempotency = idempotency
+    this.#schedule = schedule
+    this.#casts = casts
     this.#space = new Space(folder.path, clock, parts.reserveBytes, parts.freeBytes)
     this.#all = [late, channels, apps, events, idempotency, names, schedule, casts]
     for (const part of this.#all) database.add(part)
@@ -176,6 +180,8 @@ export class LevelEngine implements Engine {
       payload_cache_bytes: this.#channels.held.cachedBytes,
       recent_events: this.events.recentCount,
       events_bytes: this.events.bytes,
+      scheduled_commands: this.#schedule.total,
+      broadcasts_running: this.#casts.running.size,
       store_bytes: this.#storeBytes,
       store_free_bytes: this.#space.free,
     }
