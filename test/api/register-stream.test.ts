@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, test } from 'node:test'
+import { apiBounds } from '../../src/api/bounds.ts'
 import { World } from './world.ts'
 
 let world: World
@@ -190,6 +191,19 @@ test('when the gateway stops, what is kept is answered and the last line says fr
   assert.equal(call.answers[1]!.line, 2)
   call.request.destroy()
   await closing
+})
+
+test('a call lasts as long as something comes, and ends where it stands when nothing does', async () => {
+  const call = new Call()
+  for (let i = 1; i <= 5; i++) {
+    call.line(`d${i}`)
+    await until(() => call.answers.length === i)
+    world.clock.advance(apiBounds.lineIdleTimeoutMs / 2)
+  }
+  world.clock.advance(apiBounds.lineIdleTimeoutMs + 2 * apiBounds.timeoutsCheckMs)
+  await until(() => call.over)
+  assert.deepEqual(call.statuses(), [201, 201, 201, 201, 201, 408])
+  assert.equal(call.answers.at(-1)!.line, 6)
 })
 
 test('as many calls at once as may be', async () => {
