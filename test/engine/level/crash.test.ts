@@ -82,14 +82,38 @@ async function check(engine: Engine, said: Said): Promise<void> {
     const head = await engine.mailbox.open(channel)
     const { commands: read } = await engine.mailbox.read(channel, 0, 1e6)
     assert.equal(read.length, head.open.length)
-    waiting += read.length
+    waiting += read.length + (await engine.mailbox.scheduled(`shop/locker-${worker}`)).length
     for (const [index, { offset, payload }] of read.entries()) {
       assert.ok(offset > (read[index - 1]?.offset ?? 0), 'in order')
       assert.equal(payload.length, 100)
     }
     assert.equal((await engine.mailbox.depth(channel)).bytes, read.length * 100)
   }
-  assert.equal(waiting, open)
+  assert.equal(waiting + (await placedMembers(engine)), open)
+}
+
+/** Members that have their command, each once; none of these ends here. */
+async function placedMembers(engine: Engine): Promise<number> {
+  const channels = new Set<string>()
+  let placed = 0
+  for (const { id, devices, waiting, open } of engine.broadcasts.list('shop', { limit: 99 })
+    .items) {
+    const { items } = await engine.broadcasts.members('shop', id, { limit: 1e5 })
+    assert.equal(items.length, devices)
+    const commands = items.flatMap(({ command }) => command ?? [])
+    assert.deepEqual([waiting, open], [devices - commands.length, commands.length])
+    for (const command of commands) {
+      const { channel, epoch, offset } = locateCommand('shop', command)!
+      channels.add(channel)
+      const found = await engine.mailbox.find(channel, epoch, offset)
+      assert.equal(found?.command.broadcast, id)
+    }
+    placed += open
+  }
+  let open = 0
+  for (const channel of channels) open += (await engine.mailbox.depth(channel)).commands
+  assert.equal(open, placed, 'a member was placed twice')
+  return placed
 }
 
 async function eventsAfter(engine: Engine, after: string | undefined): Promise<{ cursor: string }> {
