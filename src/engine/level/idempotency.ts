@@ -88,11 +88,11 @@ export class Idempotency implements Part {
 
   encode(): void {
     this.#writing = this.#fresh
-    if (this.#fresh.size > 0) this.#fresh = new Map()
+    this.#fresh = new Map()
   }
 
   synced(): void {
-    if (this.#writing.size > 0) this.#writing = new Map()
+    this.#writing = new Map()
   }
 
   drop(): void {
