@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { Broadcast, PikeBackend } from '../src/backend/index.ts'
+import type { Broadcast, BroadcastDevice, PikeBackend } from '../src/backend/index.ts'
 import { type ApiOptions, connect, withApi } from './api-client.ts'
 import { known, knownBroadcast, unknownBroadcast, unknownTag } from './known.ts'
 import { isGood, otherOutcome } from './outcome.ts'
@@ -179,7 +179,7 @@ const devices = (): Command =>
     .option('--status <status>', 'only these: waiting, queued, or an outcome such as failed')
     .option('--json', 'for a script: one JSON object a line')
     .addHelpText('after', '\nExample:\n  pike broadcast devices b-1a2b3c --status failed')
-    .action(async (id: string, options: Options & { status?: string }) => {
+    .action(async (id: string, options: Options & { status?: BroadcastDevice['status'] }) => {
       const { status } = options
       const listing = connect(options).broadcasts.devices(
         id,

@@ -29,7 +29,7 @@ export class Broadcasts {
   /** Each device with its command, in order of name; `status`: only those, e.g. `waiting` or `failed`. */
   devices(
     id: string,
-    { status, ...options }: CallOptions & { readonly status?: string } = {},
+    { status, ...options }: CallOptions & { readonly status?: BroadcastDevice['status'] } = {},
   ): Listing<BroadcastDevice> {
     return new Listing(this.#transport, `${pathOf(id)}/devices`, { status }, options)
   }

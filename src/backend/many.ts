@@ -1,8 +1,8 @@
 import { backendBounds } from './bounds.ts'
-import { PikeProblem, PikeUnreachable } from './errors.ts'
+import { isRecord, PikeProblem, PikeUnreachable } from './errors.ts'
 import { LineCall } from './lines.ts'
 import { abortable, retryDelayMs, sleep } from './retry.ts'
-import { passes, type Transport } from './transport.ts'
+import { passes, problemOf, type Transport, undone } from './transport.ts'
 
 /** A line to be sent, and whatever the caller needs with its answer. */
 export interface Line {
@@ -49,8 +49,7 @@ export async function* exchange<Entry extends Line>(
   const source = new Source(options.lines)
   const held = new Unanswered<Entry>()
   let failures = 0
-  let untilMs = Number.POSITIVE_INFINITY
-  let sinceMs = performance.now()
+  let untilMs = 0
   try {
     while (held.length > 0 || (await abortable(source.peek(), signal)) !== undefined) {
       signal?.throwIfAborted()
@@ -59,30 +58,26 @@ export async function* exchange<Entry extends Line>(
       let failure: unknown
       try {
         for await (const text of call.answers(() => held.length > 0)) {
-          const one = held.shift()
-          if (one === undefined) throw new Error('more answers than lines')
+          const answer = JSON.parse(text) as Record<string, unknown>
+          failure = endOf(transport.url, answer)
+          const one = failure === undefined ? held.shift() : undefined
+          // What came before this is answered; from here on lines are sent again, or it is an error.
+          if (one === undefined) break
           failures = 0
-          sinceMs = performance.now()
-          yield {
-            entry: one.entry,
-            answer: JSON.parse(text) as Record<string, unknown>,
-            repeated: one.repeated,
-          }
-          sinceMs = performance.now()
+          yield { entry: one.entry, answer, repeated: one.repeated }
         }
-        if (held.length > 0) failure = new PikeUnreachable(transport.url, new Error('cut short'))
+        if (held.length > 0) failure ??= new PikeUnreachable(transport.url, new Error('cut short'))
       } catch (error) {
         failure = transport.failure(error, signal)
       } finally {
         call.close()
         held.disconnected()
       }
-      if (failure === undefined || (held.length === 0 && !(failure instanceof PikeProblem)))
-        continue
       if (signal?.aborted) throw signal.reason
-      if (failure instanceof PikeProblem || !(failure as PikeUnreachable).maybeDone) held.unsent()
-      failures++
-      untilMs = sinceMs + transport.retry.forMs
+      // A call that was idle for long is ended by the gateway: another is made when there is need.
+      if (failure === undefined || (held.length === 0 && isPassing(failure))) continue
+      if (wasNotRead(failure)) held.unsent()
+      if (++failures === 1) untilMs = performance.now() + transport.retry.forMs
       await again(transport, failure, failures, untilMs, signal)
     }
     if (source.failed) throw source.error
@@ -98,8 +93,8 @@ async function again(
   untilMs: number,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  if (!isPassing(failure)) throw failure
   const refused = failure instanceof PikeProblem
-  if (refused ? !passes(failure.status) : !(failure instanceof PikeUnreachable)) throw failure
   if (retry.failFast && failures === 1 && !refused && !(failure as PikeUnreachable).maybeDone)
     throw failure
   const delayMs = retryDelayMs(retry, failures, refused ? failure.retryAfterSeconds : undefined)
@@ -107,6 +102,32 @@ async function again(
   retry.onRetry?.({ error: failure as Error, attempt: failures, delayMs })
   await sleep(delayMs, signal)
 }
+
+/**
+ * Answers that speak of the call rather than of their line: from that line on nothing was read, or
+ * the store cannot be written. Undefined for all others.
+ */
+function endOf(url: string, { status, problem }: Record<string, unknown>): PikeProblem | undefined {
+  if (!isRecord(problem) || typeof status !== 'number') return undefined
+  const failure = problemOf(url, status, problem, undefined)
+  const { retryAfter } = problem
+  if (!ofTheCall.has(failure.code)) return undefined
+  return typeof retryAfter === 'number'
+    ? problemOf(url, status, problem, String(retryAfter))
+    : failure
+}
+
+const notRead = new Set(['stopping', 'request-timeout', 'not-ready', 'unauthorized'])
+const ofTheCall = new Set([...notRead, 'store-unavailable', 'store-full'])
+
+const isPassing = (failure: unknown): boolean =>
+  failure instanceof PikeProblem ? passes(failure.status) : failure instanceof PikeUnreachable
+
+/** Certainly nothing of what is unanswered was read. */
+const wasNotRead = (failure: unknown): boolean =>
+  failure instanceof PikeProblem
+    ? notRead.has(failure.code) || undone.has(failure.code)
+    : !(failure as PikeUnreachable).maybeDone
 
 /** Writes what is unanswered, then what the source has, until that or the call is at its end. */
 async function pump<Entry extends Line>(

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto'
+import type { Static } from 'typebox'
+import type { CommandLine } from '../api/command-schemas.ts'
 import { isRecord } from './errors.ts'
 import { exchange, type Line } from './many.ts'
 import type { Transport } from './transport.ts'
-import type { BroadcastPost, Problem } from './types.ts'
+import type { CommandStatus, Problem } from './types.ts'
 
 /** One line of `sendMany`: a command, where it goes, and its own idempotency key. */
-export type ManyLine = BroadcastPost & {
+export type ManyLine = Omit<Static<typeof CommandLine>, 'to' | 'idempotencyKey'> & {
   readonly to: { readonly device: string } | { readonly alias: string } | { readonly tag: string }
   readonly idempotencyKey?: string
 }
@@ -18,7 +20,7 @@ interface OfLine {
 }
 export type ManyAnswer = OfLine &
   (
-    | { readonly status: 200 | 202; readonly id: string; readonly commandStatus: string }
+    | { readonly status: 200 | 202; readonly id: string; readonly commandStatus: CommandStatus }
     | { readonly status: 202; readonly broadcast: string; readonly devices: number }
     | { readonly status: number; readonly problem: Problem }
   )

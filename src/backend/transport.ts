@@ -170,12 +170,14 @@ export const passes = (status: number): boolean =>
   [408, 429, 500, 502, 503, 504, 507].includes(status)
 
 /** Problems after which certainly nothing was done. */
-const undone = new Set([
+export const undone: ReadonlySet<string> = new Set([
   'mailbox-full',
   'over-quota',
   'schedule-full',
   'too-many-broadcasts',
   'too-many-streams',
+  'too-many-bodies',
+  'too-many-wrong-keys',
   'not-ready',
   'stopping',
 ])
