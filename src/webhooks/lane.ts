@@ -52,6 +52,8 @@ export class Lane {
   #read: Place
   /** Whether it has missed events that the live reader has passed; then it is read for by itself. */
   lagging = true
+  /** Being read for, until it is full. */
+  #filling = false
   failures = 0
   failingSinceMs: number | undefined
   #dueMs = 0
@@ -82,11 +84,13 @@ export class Lane {
     return this.#bytes < this.#policy.heldMaxBytes && this.#ofAll.room
   }
 
-  /** It is behind and half empty: reading on for it is worth while. */
+  /**
+   * It is behind, and reading on for it is worth while: once it has nothing left but what is under
+   * way, until it is full. So lanes that stand at about the same place are read for together.
+   */
   get wants(): boolean {
     if (!this.lagging) return false
-    if (this.#queue.length === 0) return true
-    return this.#bytes * 2 <= this.#policy.heldMaxBytes && this.#ofAll.room
+    return this.#filling ? this.hasRoom : this.#queue.length <= this.#batch && this.hasRoom
   }
 
   /** Everything of this lane up to here is held or done. `live`: how far the live reader is. */
@@ -100,11 +104,17 @@ export class Lane {
   }
 
   /** The next event. @param before where the one before it lies, whosever that is. */
-  hold(event: Held, before: Place): void {
+  hold(event: Held, before: Place, nowMs: number): void {
     if (this.#queue.length === 0) this.#before = before
+    if (this.#queue.length <= this.#batch) {
+      this.#filling = this.lagging
+      // More comes with the next page: a batch is worth waiting for.
+      if (this.lagging) this.#dueMs = Math.max(this.#dueMs, nowMs + this.#policy.lingerMs)
+    }
     this.#queue.push(event)
     this.#weigh(event.bytes)
     this.#read = event.place
+    if (!this.hasRoom) this.#filling = false
   }
 
   /** Looked at up to here, and there was nothing for it. */
@@ -196,6 +206,7 @@ export class Lane {
       this.#read = this.#queue.at(-1)?.place ?? this.#before
     }
     this.#batch = keep
+    this.#filling = false
     this.lagging = true
   }
 

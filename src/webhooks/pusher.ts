@@ -159,6 +159,7 @@ export class Pusher implements SlotOwner {
       },
       lost: (oldest) => this.#lost(oldest),
       failed: (error) => this.#say('webhook.read-failed', { why: textOf(error) }),
+      nowMs: () => clock.nowMs(),
       later: (run) => clock.at(clock.nowMs() + limits.webhookRetryMinMs, 'webhook read', run),
     })
     if (kept === undefined) this.#moved = 'sent'
@@ -179,7 +180,7 @@ export class Pusher implements SlotOwner {
       spread.heardOf(last)
     else
       for (const event of events) {
-        const lane = spread.heard(this.#offer(event))
+        const lane = spread.heard(this.#offer(event), this.#ports.clock.nowMs())
         if (lane !== undefined) this.#runner.go(lane)
       }
     this.#reader?.go()

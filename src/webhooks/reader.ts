@@ -14,6 +14,7 @@ interface ReaderPorts {
   /** The log begins only behind here, and something was not sent. */
   lost(oldest: Place): void
   failed(error: unknown): void
+  nowMs(): number
   later(run: () => void): Timer
 }
 
@@ -66,7 +67,7 @@ export class Reader {
   }
 
   async #read(): Promise<void> {
-    const { spread, read, offers, fed, lost } = this.#ports
+    const { spread, read, offers, fed, lost, nowMs } = this.#ports
     for (;;) {
       const from = spread.wanted()
       if (this.#paused || from === undefined) return
@@ -83,7 +84,7 @@ export class Reader {
       if (generation !== this.#generation || this.#paused) continue
       this.looked += offered.length
       const next = placeOf(page.next)
-      fed(spread.page(from, offered, next))
+      fed(spread.page(from, offered, next, nowMs()))
       // The log has told of more than it shows: it will tell again.
       if (next.sequence <= from.sequence) return
       // What waits in this process goes before what has waited in the log.

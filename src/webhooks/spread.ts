@@ -58,7 +58,7 @@ export class Spread {
   }
 
   /** The log has grown by this event. @returns the lane that holds it now. */
-  heard({ place, lane: index, held }: Offered): Lane | undefined {
+  heard({ place, lane: index, held }: Offered, nowMs: number): Lane | undefined {
     const before = this.#live
     if (place.sequence <= before.sequence) return undefined
     this.#live = place
@@ -69,7 +69,7 @@ export class Spread {
       lane.lag(before)
       return undefined
     }
-    lane.hold(held(), before)
+    lane.hold(held(), before, nowMs)
     return lane
   }
 
@@ -95,7 +95,7 @@ export class Spread {
    * A page of the log was read after `from`, up to `next`.
    * @returns the lanes that got something.
    */
-  page(from: Place, events: readonly Offered[], next: Place): ReadonlySet<Lane> {
+  page(from: Place, events: readonly Offered[], next: Place, nowMs: number): ReadonlySet<Lane> {
     const fed = new Set<Lane>()
     // Not for those that cannot take what is here: they have no room, or stand before this page.
     const passed = new Set<Lane>()
@@ -111,7 +111,7 @@ export class Spread {
         place.sequence > lane.read(this.#live).sequence
       ) {
         if (lane.hasRoom) {
-          lane.hold(held(), later(before, lane.read(this.#live)))
+          lane.hold(held(), later(before, lane.read(this.#live)), nowMs)
           fed.add(lane)
         } else {
           lane.readTo(before)

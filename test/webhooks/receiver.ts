@@ -12,17 +12,21 @@ export interface Got {
 
 type Answer = (response: ServerResponse, got: Got, request: IncomingMessage) => void
 
+function answersOk(response: ServerResponse): void {
+  response.writeHead(204).end()
+}
+
 /** A back end's receiver on a free port; answers 204 until told otherwise. */
 export class Receiver {
   readonly got: Got[] = []
-  answer: Answer = Receiver.ok
+  answer: Answer = answersOk
   /** Requests unanswered, now and at most. */
   open = 0
   mostOpen = 0
   readonly #server: Server
   readonly #watchers = new Set<() => void>()
 
-  static ok: Answer = (response) => void response.writeHead(204).end()
+  static ok = answersOk
   static says =
     (status: number, headers: Record<string, string> = {}): Answer =>
     (response) =>

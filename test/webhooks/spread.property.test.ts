@@ -81,7 +81,7 @@ class Story {
   keep(device: string, bytes: number): void {
     const event = { sequence: this.log.length + 1, device, atMs: this.nowMs, bytes }
     this.log.push(event)
-    this.spread.heard(this.offer(event))
+    this.spread.heard(this.offer(event), this.nowMs)
   }
 
   askPage(): void {
@@ -99,6 +99,7 @@ class Story {
       from,
       events.map((event) => this.offer(event)),
       next,
+      this.nowMs,
     )
   }
 
