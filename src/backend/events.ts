@@ -44,6 +44,7 @@ export class EventFollower implements AsyncIterable<Event> {
   #cursor: string | undefined
   readonly #ready: Event[] = []
   #connection: Connection | undefined
+  #gone: CursorGone | undefined
   #everOpen = false
   #failures = 0
 
@@ -93,6 +94,7 @@ export class EventFollower implements AsyncIterable<Event> {
   /** Reads a piece, from a new connection if there is none. */
   async #read(): Promise<void> {
     const { signal } = this.#options
+    if (this.#gone !== undefined) throw this.#gone
     try {
       signal?.throwIfAborted()
       this.#connection ??= await this.#open()
@@ -147,11 +149,17 @@ export class EventFollower implements AsyncIterable<Event> {
 
   #take(blocks: ReturnType<SseParser['push']>): void {
     for (const { id, type, data } of blocks) {
-      if (type === 'gone') throw new CursorGone(this.#transport.url, JSON.parse(data))
+      if (type === 'gone') {
+        // What came before it is given out first.
+        this.#gone = new CursorGone(this.#transport.url, JSON.parse(data))
+        return
+      }
       if (data !== '') this.#ready.push(JSON.parse(data) as Event)
-      if (id !== undefined) this.#parsed = id
+      if (id === undefined) continue
+      this.#parsed = id
+      // The first block of a stream is its cursor, even where events come in the same breath.
+      if (this.#ready.length === 0) this.#cursor = id
     }
-    if (this.#ready.length === 0) this.#cursor = this.#parsed
   }
 }
 
