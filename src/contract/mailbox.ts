@@ -37,6 +37,13 @@ export interface Mailbox {
   append(channel: ChannelId, command: Command, options: AppendOptions): Promise<Appended>
 
   /**
+   * What this key was answered with, for who is about to refuse: a name may be gone by the time a
+   * call is repeated, the command is not (rule 28). Once that answer is durable.
+   * @throws StoreUnavailable, as a rejection
+   */
+  asked(app: AppId, asked: IdempotencyKey): Promise<Asked | undefined>
+
+  /**
    * Keep a command for later (rule 6): it is accepted and open, and has an id, but no place yet.
    * When its time has come, or when it ends before, it is appended with `Command.scheduled` set:
    * that moves it in one batch, counts it as accepted only once, and answers 'repeat' when it is
@@ -119,13 +126,24 @@ export interface Mailbox {
   counts(app: AppId): Promise<Counts>
 }
 
+/** The same key and the same hash are the same request, for 24 h. `rules.md` 28. */
+export interface IdempotencyKey {
+  readonly key: string
+  readonly hash: string
+}
+
+/** 'conflict': the key was used with another body. */
+export interface Asked {
+  readonly kind: 'repeat' | 'conflict'
+  readonly id: CommandId
+}
+
 export interface AppendOptions {
   readonly maxCommands: number
   readonly maxBytes: number
   /** `drop-oldest` ends the oldest never-sent command as `dropped`, in the same batch. */
   readonly overflow: 'reject' | 'drop-oldest'
-  /** Same key and same hash within 24 h: the first answer again. `rules.md` 28. */
-  readonly idempotency?: { readonly key: string; readonly hash: string }
+  readonly idempotency?: IdempotencyKey
   /**
    * A live link will take it at once if its offset is not above this: then the intent is kept in
    * the same batch (rule 4). 0: no link, or it is not ready.
@@ -142,7 +160,7 @@ export interface ScheduleOptions {
   /** Scheduled commands of one channel, and of all. */
   readonly maxCommands: number
   readonly maxTotal: number
-  readonly idempotency?: { readonly key: string; readonly hash: string }
+  readonly idempotency?: IdempotencyKey
 }
 
 export type Scheduled =

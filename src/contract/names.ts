@@ -59,7 +59,10 @@ export interface Names {
   app(app: AppId): Promise<AppRecord | undefined>
   apps(): Promise<readonly AppRecord[]>
   putApp(record: AppRecord): Promise<void>
-  /** With its keys, aliases and webhooks, in one batch. It must have no devices. @returns false when there was none. */
+  /**
+   * With its keys, aliases and webhooks. What lies in its logs is for the caller to purge.
+   * @returns false, and changes nothing, when there was none or it still has devices.
+   */
   removeApp(app: AppId): Promise<boolean>
 
   /** By the hash of the secret part; answers at once, from memory: every northbound call asks. */
@@ -138,7 +141,7 @@ export interface AppQuota {
 }
 
 export const scopes = ['devices', 'commands', 'events', 'admin'] as const
-/** `admin` may do everything, in every app. */
+/** `admin` may do everything in its own app, and manage apps, their keys and backups of all. */
 export type Scope = (typeof scopes)[number]
 
 export interface KeyRecord {

@@ -71,7 +71,10 @@ export class Router {
 
   async submit(request: SubmitRequest): Promise<Submitted> {
     try {
-      return await this.#submit(request)
+      const submitted = await this.#submit(request)
+      return askedBefore.has(submitted.kind) && request.idempotency !== undefined
+        ? await this.#refused(request, submitted)
+        : submitted
     } catch (error) {
       if (error instanceof StoreUnavailable) return { kind: 'unavailable', full: error.full }
       throw error
@@ -107,6 +110,15 @@ export class Router {
     const appended = await this.#mailbox.append(channel, command, options)
     if (appended.kind === 'kept') return this.#kept(appended.command, options)
     return this.#notKept(request, appended)
+  }
+
+  /** A call that is repeated is the same command, though its name may be gone since (rule 28). */
+  async #refused(request: SubmitRequest, refusal: Submitted): Promise<Submitted> {
+    const { app, idempotency } = request
+    const earlier = await this.#mailbox.asked(app, idempotency!)
+    if (earlier === undefined) return refusal
+    const { kind, id } = earlier
+    return kind === 'conflict' ? { kind, id } : this.#repeated(app, id)
   }
 
   /** Once, at accept: whoever the alias stands for later has nothing to do with it (rule 27). */
@@ -198,6 +210,15 @@ export class Router {
     }
   }
 }
+
+/** Refusals before anybody has looked whether this was asked before. */
+const askedBefore: ReadonlySet<Submitted['kind']> = new Set([
+  'unknown-alias',
+  'unknown-device',
+  'device-disabled',
+  'unknown-channel',
+  'limited',
+])
 
 /** A command that waits for its time, as an open one. */
 const waitingOpen = (command: ScheduledCommand): OpenCommand => ({

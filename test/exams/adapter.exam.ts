@@ -242,7 +242,8 @@ export function adapterExam(subject: AdapterSubject): void {
     slow.stall()
     const big = Buffer.from(JSON.stringify('x'.repeat(40_000)))
     const ids: string[] = []
-    for (let i = 0; i < 20; i++) ids.push(await rig.submit({ to: { device: 'slow' }, payload: big }))
+    for (let i = 0; i < 20; i++)
+      ids.push(await rig.submit({ to: { device: 'slow' }, payload: big }))
     const one = await rig.submit({ to: { device: 'quick' } })
     assert.equal((await rig.ended(one)).status, 'delivered')
     slow.unstall()

@@ -218,6 +218,22 @@ function idempotencyExam(subject: EngineSubject): void {
     await keep(rig, main, {}, once('order-1', 'another'))
   })
 
+  test('rule 28: what a key was answered with can be asked for, once that is durable', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const key = { key: 'order-1', hash: 'body' }
+    assert.equal(await rig.engine.mailbox.asked('shop', key), undefined)
+    const keeping = keep(rig, main, {}, once('order-1'))
+    const asked = await rig.engine.mailbox.asked('shop', key)
+    const { id } = await keeping
+    // Asked while it is being kept: it is not known yet, or it is known and kept.
+    if (asked !== undefined) assert.deepEqual(asked, { kind: 'repeat', id })
+    await rig.crash()
+    assert.deepEqual(await rig.engine.mailbox.asked('shop', key), { kind: 'repeat', id })
+    const other = await rig.engine.mailbox.asked('shop', { ...key, hash: 'another' })
+    assert.deepEqual(other, { kind: 'conflict', id })
+    assert.equal(await rig.engine.mailbox.asked('shop-2', key), undefined)
+  })
+
   test('rule 28: a key is remembered across a crash and a restart', async (t) => {
     const rig = await Rig.make(t, subject)
     const first = await keep(rig, main, {}, once('order-1'))

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { locateCommand } from '../../src/contract/index.ts'
 import { bytes, World } from '../support/world.ts'
 
 const second = 1_000
@@ -63,6 +64,25 @@ test('rule 27: an alias reaches only into its own app', async () => {
   await world.register('old', 'other')
   const submitted = await world.submit({ app: 'other', to: { alias: 'order-77' } })
   assert.equal(submitted.kind, 'unknown-alias')
+})
+
+test('rule 28: a repeated call is the same command, though its alias, its device or its quota is gone', async () => {
+  const world = await withTwo()
+  const request = { to: { alias: 'order-77' }, idempotency: { key: 'k1', hash: 'h1' } }
+  const first = await world.accepted(request)
+  await world.engine.names.removeAlias('default', 'order-77')
+  assert.equal((await world.accepted(request)).command.id, first.command.id)
+  assert.equal((await world.submit({ ...request, idempotency: undefined })).kind, 'unknown-alias')
+  const other = await world.submit({ ...request, idempotency: { key: 'k1', hash: 'h2' } })
+  assert.equal(other.kind, 'conflict')
+  const { device } = locateCommand('default', first.command.id)!
+  const direct = { to: { device }, idempotency: { key: 'k2', hash: 'h1' } }
+  const second = await world.accepted(direct)
+  await world.hub.removeDevice('default', device)
+  const again = await world.accepted(direct)
+  assert.equal(again.command.id, second.command.id)
+  assert.equal(again.kind, 'ended')
+  assert.equal((await world.counts()).accepted, 2)
 })
 
 test('rule 28: a repeated call by alias is the same command, though the alias has moved', async () => {

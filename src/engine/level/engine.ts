@@ -122,7 +122,18 @@ export class LevelEngine implements Engine {
       ...{ refused, surprised },
     })
     this.mailbox = new LevelMailbox({
-      ...{ database, status, channels, apps, events, appending, endings, late, lookups },
+      ...{
+        database,
+        status,
+        channels,
+        apps,
+        events,
+        appending,
+        idempotency,
+        endings,
+        late,
+        lookups,
+      },
       ...{ surprised, clock, schedule, scheduling },
     })
     this.events = events

@@ -2,6 +2,7 @@ import type {
   Appended,
   AppendOptions,
   AppId,
+  Asked,
   Change,
   ChannelId,
   Clock,
@@ -15,6 +16,7 @@ import type {
   Head,
   HistoryPage,
   HistoryQuery,
+  IdempotencyKey,
   Mailbox,
   Offset,
   OpenCommand,
@@ -36,6 +38,7 @@ import type { Database } from './database.ts'
 import type { Endings } from './endings.ts'
 import type { LevelEvents } from './events.ts'
 import { headOf } from './head.ts'
+import type { Idempotency } from './idempotency.ts'
 import type { Late } from './late.ts'
 import type { Lookups } from './lookups.ts'
 import type { Schedule } from './schedule.ts'
@@ -49,6 +52,7 @@ export interface MailboxParts {
   readonly apps: Apps
   readonly events: LevelEvents
   readonly appending: Appending
+  readonly idempotency: Idempotency
   readonly endings: Endings
   readonly late: Late
   readonly lookups: Lookups
@@ -66,6 +70,7 @@ export class LevelMailbox implements Mailbox {
   readonly #apps: Apps
   readonly #events: LevelEvents
   readonly #appending: Appending
+  readonly #idempotency: Idempotency
   readonly #endings: Endings
   readonly #late: Late
   readonly #lookups: Lookups
@@ -81,6 +86,7 @@ export class LevelMailbox implements Mailbox {
     this.#apps = parts.apps
     this.#events = parts.events
     this.#appending = parts.appending
+    this.#idempotency = parts.idempotency
     this.#endings = parts.endings
     this.#late = parts.late
     this.#lookups = parts.lookups
@@ -103,6 +109,13 @@ export class LevelMailbox implements Mailbox {
         resolve({ kind: 'unavailable', full: false })
       }
     })
+  }
+
+  async asked(app: AppId, asked: IdempotencyKey): Promise<Asked | undefined> {
+    if (!this.#status.ready) throw this.#status.unavailable()
+    const answer = this.#idempotency.answer(app, asked, 'command')
+    if (answer !== undefined && !(await this.#database.kept())) throw this.#status.unavailable()
+    return answer
   }
 
   schedule(channel: ChannelId, command: Command, options: ScheduleOptions): Promise<Scheduled> {

@@ -3,6 +3,7 @@ import type {
   Appended,
   AppendOptions,
   AppId,
+  Asked,
   Change,
   ChannelId,
   Clock,
@@ -15,6 +16,7 @@ import type {
   Head,
   HistoryPage,
   HistoryQuery,
+  IdempotencyKey,
   Limits,
   Mailbox,
   Offset,
@@ -45,6 +47,7 @@ export class MemoryMailbox implements Mailbox {
   readonly #end: End
   readonly #schedule: Schedule
   readonly #accepting: Accepting
+  readonly #answers: Answers
   readonly #events: MemoryEvents
   readonly #attached = new Set<ChannelId>()
   /** No open command is due before it. */
@@ -65,6 +68,7 @@ export class MemoryMailbox implements Mailbox {
     this.#limits = limits
     this.#end = new End(disk, events)
     this.#schedule = new Schedule(disk)
+    this.#answers = answers
     this.#accepting = new Accepting(disk, this.#end, this.#schedule, answers, clock)
     this.#byDeadline()
   }
@@ -81,6 +85,12 @@ export class MemoryMailbox implements Mailbox {
         (full) => resolve({ kind: 'unavailable', full }),
       )
     })
+  }
+
+  async asked(app: AppId, asked: IdempotencyKey): Promise<Asked | undefined> {
+    const { refusal } = this.#commits
+    if (refusal !== undefined) throw refusal
+    return this.#commits.look(() => this.#answers.find(app, asked, 'command'))
   }
 
   schedule(channel: ChannelId, command: Command, options: ScheduleOptions): Promise<Scheduled> {
