@@ -1,9 +1,10 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { KeyRecord, Names, Scope } from '../contract/index.ts'
+import type { Clock, KeyRecord, Names, Scope } from '../contract/index.ts'
 import { apiBounds } from './bounds.ts'
 import type { Holds } from './holds.ts'
 import { refuse } from './problems.ts'
+import { WrongKeys } from './wrong-keys.ts'
 
 type Hook = (request: FastifyRequest, reply: FastifyReply, done: () => void) => void
 
@@ -20,12 +21,14 @@ const mayDo = ({ scopes }: KeyRecord, scope: Scope): boolean =>
 export class Auth {
   readonly #names: Pick<Names, 'keyByHash'>
   readonly #holds: Holds
+  readonly #wrongKeys: WrongKeys
   /** Of headers that named a key, so that a busy back end's is not hashed for every call. */
   readonly #hashes = new Map<string, string>()
 
-  constructor(names: Pick<Names, 'keyByHash'>, holds: Holds) {
+  constructor(names: Pick<Names, 'keyByHash'>, holds: Holds, clock: Pick<Clock, 'nowMs'>) {
     this.#names = names
     this.#holds = holds
+    this.#wrongKeys = new WrongKeys(clock)
   }
 
   /** Let through keys with this scope. */
@@ -35,8 +38,15 @@ export class Auth {
         refuse(reply, 'stopping', undefined, apiBounds.retryAfterSeconds * 1000)
         return
       }
-      const key = this.#keyOf(request.headers.authorization)
+      const { authorization } = request.headers
+      const key = this.#keyOf(authorization)
       if (key === undefined) {
+        // Without a key nothing was guessed.
+        const waitMs = authorization === undefined ? 0 : this.#wrongKeys.another(request.ip)
+        if (waitMs > 0) {
+          refuse(reply, 'too-many-wrong-keys', undefined, waitMs)
+          return
+        }
         reply.header('www-authenticate', 'Bearer realm="pike"')
         refuse(reply, 'unauthorized')
         return

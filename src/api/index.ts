@@ -49,7 +49,7 @@ declare module 'fastify' {
 export async function createApi(deps: ApiDeps): Promise<App> {
   const holds = new Holds(deps.limits.waitersMax)
   const feed = new Feed(deps.events, deps.clock)
-  const auth = new Auth(deps.names, holds)
+  const auth = new Auth(deps.names, holds, deps.clock)
   const times: ApiTimes = { ...apiBounds, ...deps.times }
   const socketTimeoutMs = deps.limits.waitMaxMs + apiBounds.silentTimeoutMs
   const connections = new Connections()

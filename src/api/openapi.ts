@@ -10,6 +10,7 @@ const everywhere: readonly ProblemName[] = [
   'bad-request',
   'unauthorized',
   'forbidden',
+  'too-many-wrong-keys',
   'path-too-long',
   'internal',
   'stopping',

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { type ApiDeps, type App, createApi, keyHash } from '../../src/api/index.ts'
 import {
   type Appended,
@@ -341,6 +342,8 @@ export class World {
   readonly check: OpenApiCheck
   /** What the server logged. */
   readonly logged: readonly object[]
+  /** The server's ends of all connections so far. */
+  readonly connections: Socket[] = []
 
   private constructor(
     engine: MemoryEngine,
@@ -357,6 +360,7 @@ export class World {
     this.webhooks = webhooks
     this.app = app
     this.check = new OpenApiCheck(app.swagger())
+    app.server.on('connection', (socket: Socket) => this.connections.push(socket))
   }
 
   /** App `default` with keys `all`, `devices`, `commands`, `events`; app `other` with `other`. */

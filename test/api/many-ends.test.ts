@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { apiBounds } from '../../src/api/bounds.ts'
+import { LineCutter, tooLong } from '../../src/api/lines.ts'
+import { LineClient } from './line-client.ts'
+import { World } from './world.ts'
+
+const open = { to: { device: 'SZ-1' }, name: 'open' }
+
+async function listening(...options: Parameters<typeof World.open>): Promise<World> {
+  const world = await World.open(...options)
+  await world.device('SZ-1')
+  await world.app.listen({ port: 0, host: '127.0.0.1' })
+  return world
+}
+
+test('a server that stops answers what it read and says from where on it read nothing', async () => {
+  const world = await listening()
+  const client = new LineClient(world)
+  client.write(open, open)
+  await client.until(() => client.answers.length === 2)
+  const real = world.gateway.submit.bind(world.gateway)
+  let go: (() => void) | undefined
+  world.gateway.submit = (request) =>
+    new Promise((resolve) => {
+      go = () => resolve(real(request))
+    })
+  client.write(open)
+  while (go === undefined) await new Promise(setImmediate)
+  const closing = world.close()
+  client.write(open)
+  go()
+  const answers = await client.all()
+  assert.equal(client.broken, false)
+  assert.deepEqual(
+    answers.map(({ line, status }) => [line, status]),
+    [
+      [1, 202],
+      [2, 202],
+      [3, 202],
+      [4, 503],
+    ],
+  )
+  assert.deepEqual(
+    [answers[3]!.problem.type, answers[3]!.problem.retryAfter],
+    ['/problems/stopping', apiBounds.retryAfterSeconds],
+  )
+  client.end()
+  await closing
+})
+
+test('a server that stops keeps nothing of what waits for the quota, and says so', async () => {
+  const world = await listening()
+  world.gateway.says = { kind: 'limited', retryAfterMs: 60_000 }
+  const client = new LineClient(world)
+  client.write(open, open, open)
+  client.end()
+  while (world.gateway.submitted.length === 0) await new Promise(setImmediate)
+  for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+  const closing = world.close()
+  const answers = await client.all()
+  assert.ok(answers.length > 0)
+  for (const { status, problem } of answers)
+    assert.deepEqual([status, problem.type], [503, '/problems/stopping'])
+  await closing
+})
+
+test('a call in which nothing moves ends where it stands; one that waits for us does not', async () => {
+  const world = await listening()
+  const client = new LineClient(world)
+  client.write(open)
+  await client.until(() => client.answers.length === 1)
+  const pass = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += apiBounds.timeoutsCheckMs) {
+      world.clock.advance(apiBounds.timeoutsCheckMs)
+      await new Promise(setImmediate)
+    }
+  }
+  await pass(apiBounds.lineIdleTimeoutMs / 2)
+  client.write('\n')
+  await pass(apiBounds.lineIdleTimeoutMs - apiBounds.timeoutsCheckMs)
+  assert.equal(client.ended, false)
+  const real = world.gateway.submit.bind(world.gateway)
+  let go: (() => void) | undefined
+  world.gateway.submit = (request) =>
+    new Promise((resolve) => {
+      go = () => resolve(real(request))
+    })
+  client.write(open)
+  while (go === undefined) await new Promise(setImmediate)
+  await pass(apiBounds.lineIdleTimeoutMs * 3)
+  assert.equal(client.ended, false)
+  go()
+  await client.until(() => client.answers.length === 2)
+  await pass(apiBounds.lineIdleTimeoutMs + apiBounds.timeoutsCheckMs)
+  const answers = await client.all()
+  assert.deepEqual(
+    answers.map(({ line, status, problem }) => [line, status, problem?.type]),
+    [
+      [1, 202, undefined],
+      [3, 202, undefined],
+      [4, 408, '/problems/request-timeout'],
+    ],
+  )
+  client.end()
+  await world.close()
+})
+
+test('who reads no answers for a minute is cut off', async () => {
+  const world = await listening()
+  const client = new LineClient(world)
+  await client.until(() => client.response !== undefined)
+  client.response!.pause()
+  const block = Array.from({ length: 500 }, () => '{"to":{"device":"x"}}\n').join('')
+  for (let written = 0; written < 150_000; written += 500) client.write(block)
+  const connection = world.connections.at(-1)!
+  for (let still = 0, before = -1; still < 200; before = connection.bytesRead) {
+    await new Promise(setImmediate)
+    still = connection.bytesRead === before ? still + 1 : 0
+  }
+  for (let i = 0; i < 40; i++) world.clock.advance(apiBounds.timeoutsCheckMs)
+  while (!connection.destroyed || world.app.lineCalls() > 0) await new Promise(setImmediate)
+  client.destroy()
+  await world.close()
+})
+
+test('a revoked key sends no more', async () => {
+  const world = await listening()
+  await world.key('default', 'leaving', ['commands'])
+  const client = new LineClient(world, { authorization: 'Bearer key-leaving' })
+  client.write(open)
+  await client.until(() => client.answers.length === 1)
+  await world.engine.names.removeKey('default', 'leaving')
+  world.clock.advance(apiBounds.streamHeartbeatMs)
+  const answers = await client.all()
+  assert.deepEqual(
+    [answers.length, answers[1]!.line, answers[1]!.problem.type],
+    [2, 2, '/problems/unauthorized'],
+  )
+  client.end()
+  await world.close()
+})
+
+test('more calls than may be are refused, with when to come back', async () => {
+  const world = await listening({ lineCallsMax: 1 })
+  const client = new LineClient(world)
+  await client.until(() => client.response !== undefined)
+  const headers = { 'content-type': 'application/x-ndjson' }
+  const refused = await world.call('POST', '/v1/commands', { raw: '', headers })
+  assert.deepEqual(
+    [refused.status, refused.body.type, refused.headers['retry-after']],
+    [503, '/problems/too-many-streams', '5'],
+  )
+  client.end()
+  await client.all()
+  while (world.app.lineCalls() > 0) await new Promise(setImmediate)
+  const taken = await world.call('POST', '/v1/commands', { raw: '', headers })
+  assert.equal(taken.status, 200)
+  await world.close()
+})
+
+test('lines are cut the same however they arrive', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.string({ maxLength: 12 }).map((text) => text.replaceAll('\n', ' '))),
+      fc.boolean(),
+      fc.array(fc.nat(20)),
+      (texts, ends, sizes) => {
+        const bytes = Buffer.from(texts.join('\n') + (ends ? '\n' : ''))
+        const cutter = new LineCutter(10)
+        const found: (string | typeof tooLong)[] = []
+        const take = (line: Buffer | typeof tooLong | undefined) => {
+          if (line !== undefined) found.push(line === tooLong ? line : line.toString())
+          return line !== undefined
+        }
+        let at = 0
+        for (const size of [...sizes, bytes.length]) {
+          cutter.feed(bytes.subarray(at, at + size))
+          at += size
+          while (take(cutter.next()));
+        }
+        take(cutter.last())
+        const expected = bytes.toString().split('\n')
+        if (expected.at(-1) === '') expected.pop()
+        assert.deepEqual(
+          found,
+          expected.map((text) => (Buffer.byteLength(text) > 10 ? tooLong : text)),
+        )
+      },
+    ),
+  )
+})
