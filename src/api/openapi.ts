@@ -93,14 +93,16 @@ function headersOf(url: string, method: string): Json | undefined {
     type: 'string',
     description: '`wait=N`: hold the call up to N s until the command has ended; at most 60.',
   }
-  if (method === 'POST' && url.endsWith('/commands')) {
+  // Of lines each has its own key.
+  if (method === 'POST' && url.endsWith('/commands') && url !== '/v1/commands') {
     const key = {
       type: 'string',
       minLength: 1,
       maxLength: 255,
       description: 'The same key and body give the same command for 24 h.',
     }
-    return { type: 'object', properties: { 'Idempotency-Key': key, Prefer: prefer } }
+    const waits = url !== '/v1/tags/:tag/commands' && { Prefer: prefer }
+    return { type: 'object', properties: { 'Idempotency-Key': key, ...waits } }
   }
   if (method === 'GET' && url === '/v1/commands/:command')
     return { type: 'object', properties: { Prefer: prefer } }

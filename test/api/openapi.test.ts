@@ -6,6 +6,8 @@ import { problems } from '../../src/api/problems.ts'
 import { endReasons, endStatuses, eventKinds } from '../../src/contract/index.ts'
 import { World } from './world.ts'
 
+type Json = Record<string, unknown>
+
 interface Operation {
   readonly summary?: string
   readonly security?: readonly object[]
@@ -38,10 +40,14 @@ test('every call there is is described', () => {
     'DELETE /v1/aliases/{alias}',
     'DELETE /v1/apps/{app}',
     'DELETE /v1/apps/{app}/keys/{name}',
+    'DELETE /v1/broadcasts/{broadcast}',
     'DELETE /v1/commands/{command}',
     'DELETE /v1/devices/{device}',
     'DELETE /v1/devices/{device}/secrets/older',
     'DELETE /v1/tags/{tag}/devices/{device}',
+    'DELETE /v1/webhooks/{webhook}',
+    'DELETE /v1/webhooks/{webhook}/dead-letters',
+    'DELETE /v1/webhooks/{webhook}/secrets/older',
     'GET /healthz',
     'GET /metrics',
     'GET /openapi.json',
@@ -54,6 +60,9 @@ test('every call there is is described', () => {
     'GET /v1/apps/{app}/keys',
     'GET /v1/apps/{app}/keys/{name}',
     'GET /v1/backup',
+    'GET /v1/broadcasts',
+    'GET /v1/broadcasts/{broadcast}',
+    'GET /v1/broadcasts/{broadcast}/devices',
     'GET /v1/commands/{command}',
     'GET /v1/commands/{command}/explain',
     'GET /v1/devices',
@@ -61,14 +70,23 @@ test('every call there is is described', () => {
     'GET /v1/devices/{device}/commands',
     'GET /v1/events',
     'GET /v1/tags/{tag}',
+    'GET /v1/webhooks',
+    'GET /v1/webhooks/{webhook}',
+    'GET /v1/webhooks/{webhook}/dead-letters',
+    'POST /v1/aliases/{alias}/commands',
+    'POST /v1/commands',
     'POST /v1/devices',
     'POST /v1/devices/{device}/commands',
     'POST /v1/devices/{device}/secrets',
+    'POST /v1/tags/{tag}/commands',
+    'POST /v1/webhooks/{webhook}/dead-letters',
+    'POST /v1/webhooks/{webhook}/secrets',
     'PUT /v1/aliases/{alias}',
     'PUT /v1/apps/{app}',
     'PUT /v1/apps/{app}/keys/{name}',
     'PUT /v1/devices/{device}',
     'PUT /v1/tags/{tag}/devices/{device}',
+    'PUT /v1/webhooks/{webhook}',
   ])
 })
 
@@ -97,15 +115,23 @@ test('every reference leads somewhere, and every example fits its schema', () =>
     assert.ok(document.components.schemas[name!], name)
   const ajv = new Ajv2020({ strict: false, validateFormats: false })
   ajv.addSchema({ $id: 'doc', components: document.components })
-  for (const [path, method] of [
-    ['/v1/devices/{device}', 'put'],
-    ['/v1/devices/{device}/commands', 'post'],
-  ] as const) {
-    const { schema, example } = document.paths[path][method].requestBody.content['application/json']
-    assert.ok(example, path)
-    const validate = ajv.compile({ $ref: `doc${schema.$ref}` })
-    assert.ok(validate(example), ajv.errorsText(validate.errors))
+  for (const [method, path] of operations()) {
+    const { requestBody } = document.paths[path][method.toLowerCase()]
+    const bodies = Object.values(requestBody?.content ?? {}) as { schema: Json; example?: Json }[]
+    for (const { schema, example } of bodies) {
+      if (example === undefined) continue
+      const local = JSON.stringify(schema).replaceAll('"#/components', '"doc#/components')
+      const validate = ajv.compile(JSON.parse(local))
+      assert.ok(validate(example), `${method} ${path}: ${ajv.errorsText(validate.errors)}`)
+    }
   }
+  for (const [path, method, type] of [
+    ['/v1/devices/{device}', 'put', 'application/json'],
+    ['/v1/devices/{device}/commands', 'post', 'application/json'],
+    ['/v1/tags/{tag}/commands', 'post', 'application/json'],
+    ['/v1/commands', 'post', 'application/x-ndjson'],
+  ] as const)
+    assert.ok(document.paths[path][method].requestBody.content[type].example, path)
 })
 
 test('the headers that are read are described', () => {
@@ -114,6 +140,8 @@ test('the headers that are read are described', () => {
       .filter((parameter: { in: string }) => parameter.in === 'header')
       .map(({ name }: { name: string }) => name)
   assert.deepEqual(headers('/v1/devices/{device}/commands', 'post'), ['Idempotency-Key', 'Prefer'])
+  assert.deepEqual(headers('/v1/aliases/{alias}/commands', 'post'), ['Idempotency-Key', 'Prefer'])
+  assert.deepEqual(headers('/v1/tags/{tag}/commands', 'post'), ['Idempotency-Key'])
   assert.deepEqual(headers('/v1/events', 'get'), ['Last-Event-ID'])
 })
 
