@@ -4,6 +4,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { apiBounds } from '../src/api/bounds.ts'
 import { limits } from '../src/contract/index.ts'
+import { webhookBounds } from '../src/webhooks/index.ts'
 
 const root = path.join(import.meta.dirname, '..')
 const page = (name: string) => readFileSync(path.join(root, name), 'utf8')
@@ -16,7 +17,7 @@ const pages = [
 
 test('docs/limits.md names every limit with its default', () => {
   const text = page('docs/limits.md')
-  for (const [name, value] of Object.entries({ ...limits, ...apiBounds })) {
+  for (const [name, value] of Object.entries({ ...limits, ...apiBounds, ...webhookBounds })) {
     assert.ok(text.includes(`| \`${name}\` | ${value.toLocaleString('en-US')} |`), name)
   }
 })
