@@ -61,19 +61,15 @@ export class Runner {
     })
   }
 
-  /** @returns false where none of its lanes waits for a slot. */
+  /** Lanes that wait for a slot go, as far as there are any. @returns false where none waited. */
   slotFree(): boolean {
-    const [lane] = this.#unslotted
-    if (lane === undefined) return false
-    this.#unslotted.delete(lane)
-    this.go(lane)
-    // The others ask again, and wait their turn.
-    const [next] = this.#unslotted
-    if (next !== undefined && next !== lane) {
-      this.#unslotted.delete(next)
-      this.go(next)
+    const waiting = [...this.#unslotted]
+    for (const lane of waiting) {
+      this.#unslotted.delete(lane)
+      this.go(lane)
+      if (this.#unslotted.has(lane)) break
     }
-    return true
+    return waiting.length > 0
   }
 
   #arm(lane: Lane, atMs: number): void {

@@ -41,15 +41,13 @@ export class Slots {
     this.#taken--
     owner.slots--
     // Its own turn first, where it is among those that are always let through.
-    const next = owner.slots < assured && this.#waiting.has(owner) ? owner : this.#first()
-    if (next === undefined) return
-    this.#waiting.delete(next)
-    next.slotFree()
-  }
-
-  #first(): SlotOwner | undefined {
-    if (this.#taken >= this.#max) return undefined
-    const [first] = this.#waiting
-    return first
+    if (owner.slots < assured && this.#waiting.delete(owner)) owner.slotFree()
+    // Whoever has nothing to send any more passes its turn on.
+    while (this.#taken < this.#max) {
+      const [first] = this.#waiting
+      if (first === undefined) return
+      this.#waiting.delete(first)
+      first.slotFree()
+    }
   }
 }

@@ -69,3 +69,29 @@ test('rule 33: a gateway killed in the middle of delivering leaves nothing out',
     rmSync(dataDir, { recursive: true, force: true })
   }
 })
+
+test('a command with a callback has its outcome posted, by a real gateway', async () => {
+  const receiver = await Receiver.open()
+  const gateway = await startGateway({ env: { PIKE_WEBHOOK_ALLOW: 'loopback' } })
+  try {
+    await gateway.api('PUT', '/v1/devices/SZ-1', {})
+    const command = { name: 'open', delivery: 'now', callback: `${receiver.url}/order-7` }
+    const early = await gateway.api('POST', '/v1/devices/SZ-1/commands', command)
+    assert.equal(early.body.type, '/problems/no-callback-secret')
+    const made = await gateway.api('POST', '/v1/webhooks/callbacks/secrets')
+    assert.equal(made.status, 201)
+    const sent = await gateway.api('POST', '/v1/devices/SZ-1/commands', command)
+    await receiver.until(() => receiver.got.length === 1)
+    const { path, json, headers } = receiver.got[0]!
+    assert.equal(path, '/hook/order-7')
+    assert.equal(json.items[0].command, sent.body.id)
+    assert.equal(json.items[0].status, 'undeliverable')
+    assert.equal(headers['pike-key-id'], made.body.id)
+    const inward = { ...command, callback: 'http://169.254.169.254/' }
+    const refused = await gateway.api('POST', '/v1/devices/SZ-1/commands', inward)
+    assert.equal(refused.body.errors[0].path, '/callback')
+  } finally {
+    await gateway.stop()
+    await receiver.close()
+  }
+})
