@@ -139,5 +139,5 @@ test('a follower goes on over a gateway that is killed and started again', async
   await next()
   await next()
   assert.deepEqual(seen, sent)
-  await events.return?.()
+  await events.return(undefined)
 })
