@@ -1,6 +1,7 @@
 import type { DeviceId, EventId, EventKind } from '../contract/index.ts'
 import type { HeldBytes } from './held-bytes.ts'
 import { later, type Place } from './place.ts'
+import { backoffMs } from './policy.ts'
 
 /** An event on its way to a receiver. */
 export interface Held {
@@ -166,12 +167,11 @@ export class Lane {
    * @returns what is given up: what is older than a day, once the lane has failed for a day.
    */
   failed(nowMs: number, random: number): readonly Held[] {
-    const { retryMinMs, retryMaxMs, deadAfterMs } = this.#policy
+    const { retryMinMs, deadAfterMs } = this.#policy
     this.#flying = false
     this.failures++
     this.failingSinceMs ??= nowMs
-    const delayMs = Math.min(retryMaxMs, retryMinMs * 2 ** Math.min(30, this.failures - 1))
-    this.#dueMs = nowMs + delayMs * (0.5 + random / 2)
+    this.#dueMs = nowMs + backoffMs(this.#policy, this.failures, random)
     if (nowMs - this.failingSinceMs < deadAfterMs) return []
     let old = 0
     while (old < this.#batch && this.#queue[old]!.atMs <= nowMs - deadAfterMs) old++

@@ -9,19 +9,22 @@ import {
 import { Again } from './again.ts'
 import { type Aim, aimOf, aimsElsewhere } from './aim.ts'
 import { webhookBounds } from './bounds.ts'
+import { Condition } from './condition.ts'
 import { DeadLetters } from './dead-letters.ts'
 import type { Held, Lane, LanePolicy } from './lane.ts'
 import { Ledger } from './ledger.ts'
+import { offerOf, offersOf } from './offers.ts'
 import { type Place, placeOf } from './place.ts'
+import { backoffMs, policyOf } from './policy.ts'
 import type { PushPorts } from './ports.ts'
+import { post, postFromLog } from './post.ts'
 import { decodeKept, encodeKept, startingAt } from './progress.ts'
 import { Reader } from './reader.ts'
-import { requestOf } from './request.ts'
 import { Retries } from './retries.ts'
 import { Runner } from './runner.ts'
 import type { Attempt, Connections } from './sender.ts'
 import type { SlotOwner } from './slots.ts'
-import { type Offered, Spread } from './spread.ts'
+import { Spread } from './spread.ts'
 
 const progressName = 'progress'
 
@@ -46,19 +49,13 @@ export class Pusher implements SlotOwner {
   readonly #policy: LanePolicy
   readonly #connections: Connections
   readonly #runner: Runner
+  readonly #condition: Condition
   #spread: Spread | undefined
   #reader: Reader | undefined
   /** How far the log has grown while nothing was loaded yet. */
   #heardTo: Place | undefined
   #stopped = false
   #landing: (() => void)[] = []
-  #delivered = 0
-  #failedAttempts = 0
-  #lastDeliveredAtMs: number | undefined
-  #lastError: { readonly atMs: number; readonly text: string } | undefined
-  #failing = false
-  /** Set aside since the operator was told of it last. */
-  #newlyDead = 0
   /** 'sent': how far it has come is kept soon; 'looked': at leisure. */
   #moved: 'sent' | 'looked' | undefined
   #keptAtMs: number
@@ -70,16 +67,9 @@ export class Pusher implements SlotOwner {
     this.#isCallbacks = record.name === callbacksName
     this.#aim = aimOf(record, limits.webhookLanes)
     this.#keptAtMs = clock.nowMs()
-    this.#policy = {
-      batchMaxEvents: this.#isCallbacks ? 1 : limits.webhookBatchMaxEvents,
-      batchMaxBytes: limits.webhookBatchMaxBytes,
-      heldMaxBytes: Math.floor(limits.webhookHeldMaxBytes / limits.webhookLanes),
-      lingerMs: this.#isCallbacks ? 0 : webhookBounds.webhookLingerMs,
-      retryMinMs: limits.webhookRetryMinMs,
-      retryMaxMs: limits.webhookRetryMaxMs,
-      deadAfterMs: limits.webhookDeadAfterMs,
-    }
+    this.#policy = policyOf(limits, this.#isCallbacks)
     this.#connections = sender.connections(limits.webhookLanes)
+    this.#condition = new Condition(ports, (event, fields) => this.#say(event, fields))
     this.ledger = new Ledger(ports.shelf, record.app, record.name)
     this.letters = new DeadLetters(this.ledger, limits.deadLettersMax)
     this.again = new Again({
@@ -91,20 +81,19 @@ export class Pusher implements SlotOwner {
       ledger: this.ledger,
       nowMs: () => clock.nowMs(),
       at: (atMs, run) => clock.at(atMs, 'callback retry', run),
-      delayMs: (attempts) => backoffMs(this.#policy, attempts) * (0.5 + random() / 2),
+      delayMs: (attempts) => backoffMs(this.#policy, attempts, random()),
       deadAfterMs: limits.webhookDeadAfterMs,
       attempt: (event) => this.#attemptOne(event, false),
       dead: (letter) => {
         this.letters.add(letter)
-        ports.totals.deadLetters++
-        this.#newlyDead++
+        this.#condition.died()
       },
     })
     this.#runner = new Runner({
       owner: this,
       push: ports,
       land: () => this.#land(),
-      post: (batch) => this.#post(batch, batch[0]!.url ?? this.#record.url),
+      post: (batch) => post(ports, this.#connections, this.#record, batch),
       ended: (lane, batch, attempt) => this.#ended(lane, batch, attempt),
     })
   }
@@ -136,8 +125,8 @@ export class Pusher implements SlotOwner {
     if (this.#isCallbacks) await this.retries.load()
     const latest = placeOf(await events.latest(app))
     const progress = kept?.progress ?? startingAt(latest, limits.webhookLanes)
-    this.#delivered = kept?.delivered ?? 0
-    this.#failedAttempts = kept?.failedAttempts ?? 0
+    this.#condition.delivered = kept?.delivered ?? 0
+    this.#condition.failedAttempts = kept?.failedAttempts ?? 0
     if (this.#stopped) return
     const heardTo = this.#heardTo
     const live = heardTo !== undefined && heardTo.sequence > latest.sequence ? heardTo : latest
@@ -152,7 +141,7 @@ export class Pusher implements SlotOwner {
           limit: webhookBounds.webhookReadEvents,
           ...this.#aim.filter,
         }),
-      offers: (some) => this.#offers(some),
+      offers: (some) => offersOf(some, this.#record, this.#aim, this.#ports),
       fed: (lanes) => {
         this.#moved ??= 'looked'
         for (const lane of lanes) this.#runner.go(lane)
@@ -180,7 +169,8 @@ export class Pusher implements SlotOwner {
       spread.heardOf(last)
     else
       for (const event of events) {
-        const lane = spread.heard(this.#offer(event), this.#ports.clock.nowMs())
+        const offer = offerOf(event, this.#aim, this.#ports.eventJson)
+        const lane = spread.heard(offer, this.#ports.clock.nowMs())
         if (lane !== undefined) this.#runner.go(lane)
       }
     this.#reader?.go()
@@ -225,14 +215,7 @@ export class Pusher implements SlotOwner {
   /** For whatever a hint missed. */
   patrol(): void {
     this.#reader?.go()
-    if (this.#newlyDead > 0) {
-      this.#say('webhook.delivery-failed', {
-        setAside: this.#newlyDead,
-        deadLetters: this.letters.count,
-        why: this.#lastError?.text,
-      })
-      this.#newlyDead = 0
-    }
+    this.#condition.tellDead(this.letters.count)
   }
 
   /** What is to be written now, if anything. Answer with `ledger.written` or `.failed`. */
@@ -250,8 +233,8 @@ export class Pusher implements SlotOwner {
       encodeKept({
         progress: this.#spread.progress(nowMs),
         createdAtMs: this.#record.createdAtMs,
-        delivered: this.#delivered,
-        failedAttempts: this.#failedAttempts,
+        delivered: this.#condition.delivered,
+        failedAttempts: this.#condition.failedAttempts,
       }),
     )
     return this.ledger.changes()
@@ -264,31 +247,10 @@ export class Pusher implements SlotOwner {
   }
 
   status(): WebhookStatus {
-    const lanes = this.#spread?.lanes ?? []
-    let waiting = this.retries.count + this.again.count
-    let behind = false
-    let lanesFailing = 0
-    let nextAtMs = this.retries.nextMs
-    for (const lane of lanes) {
-      waiting += lane.held
-      behind ||=
-        lane.lagging && lane.read(this.#spread!.live).sequence < this.#spread!.live.sequence
-      if (lane.failures === 0 || lane.held === 0) continue
-      lanesFailing++
-      const dueMs = lane.dueMs()
-      if (dueMs !== undefined && (nextAtMs === undefined || dueMs < nextAtMs)) nextAtMs = dueMs
-    }
-    return {
-      delivered: this.#delivered,
-      failedAttempts: this.#failedAttempts,
-      waiting,
-      behind,
-      lanesFailing,
-      deadLetters: this.letters.count,
-      ...(this.#lastDeliveredAtMs !== undefined && { lastDeliveredAtMs: this.#lastDeliveredAtMs }),
-      ...(this.#lastError !== undefined && { lastError: this.#lastError }),
-      ...(nextAtMs !== undefined && { nextAtMs }),
-    }
+    return this.#condition.status(this.#spread, this.letters.count, {
+      waiting: this.retries.count + this.again.count,
+      nextAtMs: this.retries.nextMs,
+    })
   }
 
   /** Events that were read from the log by itself, beside what was heard. */
@@ -330,9 +292,9 @@ export class Pusher implements SlotOwner {
   }
 
   #ended(lane: Lane, batch: readonly Held[], attempt: Attempt): void {
-    const { clock, random, totals } = this.#ports
+    const { clock, random } = this.#ports
     this.#moved = 'sent'
-    this.#count(attempt, batch.length)
+    this.#condition.attempted(attempt, batch.length)
     if (attempt.taken) {
       // One lane's good news is news for all that wait.
       if (lane.taken()) this.#hurry()
@@ -345,41 +307,23 @@ export class Pusher implements SlotOwner {
       for (const { id, device, kind } of lane.failed(nowMs, random())) {
         const letter = { event: id, device, kind, setAsideAtMs: nowMs, attempts }
         this.letters.add({ ...letter, lastError: attempt.text })
-        totals.deadLetters++
-        this.#newlyDead++
+        this.#condition.died()
       }
     }
     this.#tellHealth(attempt)
     this.#reader?.go()
   }
 
-  #count(attempt: Attempt, events: number): void {
-    const { clock, totals } = this.#ports
-    if (attempt.taken) {
-      this.#delivered += events
-      totals.deliveries++
-      totals.events += events
-      this.#lastDeliveredAtMs = clock.nowMs()
-    } else {
-      this.#failedAttempts++
-      totals.failures++
-      this.#lastError = { atMs: clock.nowMs(), text: attempt.text }
-    }
-  }
-
-  /** Once when it begins to fail, once when it is over: not a line for each attempt. */
   #tellHealth(attempt: Attempt): void {
-    const failing =
-      this.retries.count > 0 || (this.#spread?.lanes.some((lane) => lane.failures > 0) ?? false)
-    if (failing === this.#failing) return
-    this.#failing = failing
-    if (failing) this.#say('webhook.attempt-failed', { why: attempt.text })
-    else this.#say('webhook.recovered', {})
+    const lanes = this.#spread?.lanes ?? []
+    this.#condition.tell(
+      this.retries.count > 0 || lanes.some(({ failures }) => failures > 0),
+      attempt,
+    )
   }
 
   #lost(oldest: Place): void {
-    const text = `events before ${oldest.id} had to be forgotten before they were taken`
-    this.#lastError = { atMs: this.#ports.clock.nowMs(), text }
+    this.#condition.wrong(`events before ${oldest.id} had to be forgotten before they were taken`)
     this.#moved = 'sent'
     this.#say('webhook.events-lost', { oldest: oldest.id })
   }
@@ -396,59 +340,21 @@ export class Pusher implements SlotOwner {
       .finally(() => this.#land())
   }
 
-  async #one(id: EventId, redelivered: boolean): Promise<Attempt | 'gone' | 'later'> {
-    const event = await this.#ports.events.find(this.#record.app, id)
-    if (event === undefined) return 'gone'
-    const url = this.#aim.at(event)?.url ?? this.#record.url
-    const json = this.#ports.eventJson(event)
-    const attempt = await this.#post([{ id, json }], url, redelivered)
+  async #one(id: EventId, redelivered: boolean): Promise<Attempt | 'gone'> {
+    const connections = this.#connections
+    const attempt = await postFromLog(
+      this.#ports,
+      connections,
+      this.#record,
+      this.#aim,
+      id,
+      redelivered,
+    )
+    if (attempt === 'gone') return attempt
     this.#moved = 'sent'
-    this.#count(attempt, 1)
+    this.#condition.attempted(attempt, 1)
     this.#tellHealth(attempt)
     return attempt
-  }
-
-  #post(
-    events: readonly { readonly id: EventId; readonly json: string }[],
-    url: string,
-    redelivered = false,
-  ): Promise<Attempt> {
-    const { sender, clock } = this.#ports
-    const { headers, body } = requestOf(this.#record, events, clock.nowMs(), redelivered)
-    return sender.post(this.#connections, url, headers, body)
-  }
-
-  #offer(event: KeptEvent, hasTag = true): Offered {
-    const aimed = hasTag ? this.#aim.at(event) : undefined
-    const place = placeOf(event.id)
-    return {
-      place,
-      lane: aimed?.lane,
-      held: () => {
-        const json = this.#ports.eventJson(event)
-        const { device, kind, atMs } = event
-        const bytes = Buffer.byteLength(json)
-        return { id: event.id, place, device, kind, atMs, json, bytes, url: aimed?.url }
-      },
-    }
-  }
-
-  async #offers(events: readonly KeptEvent[]): Promise<readonly Offered[]> {
-    const { tag, app } = this.#record
-    if (tag === undefined) return events.map((event) => this.#offer(event))
-    const has = new Map<string, boolean>()
-    const offers: Offered[] = []
-    for (const event of events) {
-      let hasTag = has.get(event.device)
-      if (hasTag === undefined) {
-        const found = this.#ports.names.device(app, event.device)
-        const device = found instanceof Promise ? await found : found
-        hasTag = device?.tags.includes(tag) ?? false
-        has.set(event.device, hasTag)
-      }
-      offers.push(this.#offer(event, hasTag))
-    }
-    return offers
   }
 
   #say(event: string, fields: object): void {
@@ -456,8 +362,5 @@ export class Pusher implements SlotOwner {
     this.#ports.log(event, { app, webhook: name, ...fields })
   }
 }
-
-const backoffMs = ({ retryMinMs, retryMaxMs }: LanePolicy, attempts: number): number =>
-  Math.min(retryMaxMs, retryMinMs * 2 ** Math.min(30, attempts - 1))
 
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

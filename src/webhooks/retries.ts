@@ -62,6 +62,8 @@ export class Retries {
   }
 
   async load(): Promise<void> {
+    this.#lanes.clear()
+    this.#count = 0
     for await (const { value } of this.#ports.ledger.all(folder)) {
       try {
         this.#wait(JSON.parse(value) as Retry)

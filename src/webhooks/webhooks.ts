@@ -14,6 +14,7 @@ import type {
 import { Addresses, type Lookup } from './addresses.ts'
 import { webhookBounds } from './bounds.ts'
 import { HeldBytes } from './held-bytes.ts'
+import { Keeper } from './keeper.ts'
 import { Ledger } from './ledger.ts'
 import type { PushPorts, Totals } from './ports.ts'
 import { Pusher } from './pusher.ts'
@@ -63,11 +64,9 @@ class Service implements RunningWebhooks {
   /** Heard in this turn of the event loop, app by app. */
   readonly #heard = new Map<AppId, KeptEvent[]>()
   #draining = false
-  #writing: Promise<void> = Promise.resolve()
-  #tick: Timer | undefined
+  readonly #keeper: Keeper
   #unlisten: (() => void) | undefined
   #stopped = false
-  #storeIsDown = false
 
   constructor(options: WebhooksOptions) {
     const { engine, clock, limits, version, allow = [], lookup } = options
@@ -96,28 +95,35 @@ class Service implements RunningWebhooks {
       held: this.#held,
       totals: this.#totals,
     }
+    this.#keeper = new Keeper({
+      clock,
+      shelf: engine.shelf,
+      retryMs: limits.webhookRetryMinMs,
+      pushers: () => this.#pushers.values(),
+      log: this.#ports.log,
+    })
   }
 
   async start(): Promise<void> {
     this.#unlisten = this.#options.engine.events.listen((events) => this.#hear(events))
-    await this.#persist(() => this.#sweep())
+    await this.#keeper.insist(() => this.#sweep())
     for (const record of this.#options.engine.names.webhooks()) this.#add(record)
     await Promise.all(this.#turns.values())
-    this.#armTick()
+    this.#keeper.start()
   }
 
   async stop(graceMs: number): Promise<void> {
     if (this.#stopped) return
     this.#stopped = true
     this.#unlisten?.()
-    this.#tick?.cancel()
+    this.#keeper.stop()
     const pushers = [...this.#pushers.values()]
     for (const pusher of pushers) pusher.stop()
     await this.#landed(pushers, graceMs)
     for (const pusher of pushers) pusher.close()
     // What was aborted has to be heard of before it is written down.
     await new Promise(setImmediate)
-    await this.#write(true).catch((error: unknown) => this.#storeFailed(error))
+    await this.#keeper.last()
   }
 
   async refuses(url: string): Promise<string | undefined> {
@@ -165,14 +171,14 @@ class Service implements RunningWebhooks {
   ) {
     const pusher = await this.#ready(app, name)
     if (pusher === undefined) return { items: [], next: undefined }
-    await this.#write()
+    await this.#keeper.write()
     return pusher.letters.list(query)
   }
 
   async sendAgain(app: AppId, name: WebhookName, event?: EventId): Promise<number> {
     const pusher = await this.#ready(app, name)
     if (pusher === undefined) return 0
-    await this.#write()
+    await this.#keeper.write()
     const events: EventId[] = []
     if (event === undefined)
       for await (const letter of pusher.letters.all()) events.push(letter.event)
@@ -184,7 +190,7 @@ class Service implements RunningWebhooks {
   async discard(app: AppId, name: WebhookName, event?: EventId): Promise<number> {
     const pusher = await this.#ready(app, name)
     if (pusher === undefined) return 0
-    await this.#write()
+    await this.#keeper.write()
     pusher.again.drop(event)
     let gone = 0
     if (event !== undefined) {
@@ -196,7 +202,7 @@ class Service implements RunningWebhooks {
         pusher.letters.remove(letter.event)
         gone++
       }
-    await this.#write()
+    await this.#keeper.write()
     return gone
   }
 
@@ -243,14 +249,14 @@ class Service implements RunningWebhooks {
     this.#inTurn(app, name, async () => {
       await this.#landed([pusher], this.#options.limits.webhookTimeoutMs)
       pusher.close()
-      await this.#writing
-      await this.#persist(() => pusher.ledger.erase())
+      await this.#keeper.idle()
+      await this.#keeper.insist(() => pusher.ledger.erase())
     })
   }
 
   async #load(pusher: Pusher): Promise<void> {
-    await this.#persist(() => pusher.load())
-    await this.#persist(() => this.#write())
+    await this.#keeper.insist(() => pusher.load())
+    await this.#keeper.insist(() => this.#keeper.write())
   }
 
   /** Changes of one webhook come one after another. */
@@ -265,29 +271,6 @@ class Service implements RunningWebhooks {
   async #ready(app: AppId, name: WebhookName): Promise<Pusher | undefined> {
     await this.#turns.get(keyOf(app, name))
     return this.#pushers.get(keyOf(app, name))
-  }
-
-  /** The store may be away for a while: it comes back, and so do we. */
-  async #persist(run: () => Promise<void>): Promise<void> {
-    const { clock, limits } = this.#options
-    while (!this.#stopped) {
-      try {
-        return await run()
-      } catch (error) {
-        this.#storeFailed(error)
-        await new Promise<void>((resolve) =>
-          clock.at(clock.nowMs() + limits.webhookRetryMinMs, 'webhooks store', resolve),
-        )
-      }
-    }
-  }
-
-  /** Said once, until a write works again. */
-  #storeFailed(error: unknown): void {
-    if (this.#storeIsDown) return
-    this.#storeIsDown = true
-    const why = error instanceof Error ? error.message : String(error)
-    this.#ports.log('webhooks.store-failed', { why })
   }
 
   /** Called while the engine tells of a sync: only noted, so that answers to back ends go first. */
@@ -308,44 +291,6 @@ class Service implements RunningWebhooks {
       for (const [app, some] of heard)
         for (const pusher of this.#apps.get(app) ?? []) pusher.hear(some)
     })
-  }
-
-  #armTick(): void {
-    const { clock } = this.#options
-    this.#tick = clock.at(clock.nowMs() + webhookBounds.webhookProgressMs, 'webhooks', () => {
-      this.#armTick()
-      for (const pusher of this.#pushers.values()) pusher.patrol()
-      this.#write().catch((error: unknown) => this.#storeFailed(error))
-    })
-  }
-
-  /** One write at a time, each with what all webhooks have to keep. */
-  #write(all = false): Promise<void> {
-    const turn = this.#writing.then(() => this.#writeNow(all))
-    this.#writing = turn.catch(() => {})
-    return turn
-  }
-
-  async #writeNow(all: boolean): Promise<void> {
-    const nowMs = this.#options.clock.nowMs()
-    const changed: Pusher[] = []
-    const changes = [...this.#pushers.values()].flatMap((pusher) => {
-      const some = pusher.changes(nowMs, all)
-      if (some.length > 0) changed.push(pusher)
-      return some
-    })
-    if (changes.length === 0) return
-    try {
-      await this.#options.engine.shelf.write(changes)
-    } catch (error) {
-      for (const pusher of changed) pusher.ledger.failed()
-      throw error
-    }
-    this.#storeIsDown = false
-    for (const pusher of changed) {
-      pusher.ledger.written()
-      await pusher.trim()
-    }
   }
 
   /** All requests under way have ended, or time is over. */
