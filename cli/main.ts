@@ -51,7 +51,10 @@ Examples:
   pike serve                                   start a gateway here
   pike device add SZ-0042                      register a device; prints its secret once
   pike locker SZ-0042 --secret ...             be that device
-  pike send SZ-0042 open '{"door":7}' --now --expect reply --wait`,
+  pike send SZ-0042 open '{"door":7}' --now --expect reply --wait
+  pike device import lockers.csv --csv --out secrets.csv
+  pike broadcast berlin show-text '{"text":"hello"}' --rate 50 --follow
+  pike events --follow                         what devices report, as it comes`,
   )
 
 // `pike events | head` is no error.

@@ -71,7 +71,11 @@ export const sendCommand = (): Command =>
       .option('--alias <alias>', 'the device that has this alias, instead of a device id')
       .option('--wait [seconds]', `wait for the outcome (default ${waitDefaultS} s)`, positive),
   )
-    .option('--not-before <time>', 'hold it until then: 2026-11-21T09:00:00Z, or +15m', moment)
+    .option(
+      '--not-before <time>',
+      'hold it until then: 2026-11-21T09:00:00Z, or +15m (not with a --key used before: another time is another command)',
+      moment,
+    )
     .option(
       '--many <file>',
       'one command a line, NDJSON; - reads standard input. Each has "to": {"device": ...}, {"alias": ...} or {"tag": ...}',

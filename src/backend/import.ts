@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readCsvRows } from './csv-rows.ts'
-import { type Exchange, exchange, type Line } from './many.ts'
+import type { Line } from './line-queue.ts'
+import { type Exchange, exchange } from './many.ts'
 import type { Transport } from './transport.ts'
 import type { DevicePut, Problem } from './types.ts'
 

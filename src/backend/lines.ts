@@ -6,8 +6,8 @@ import { problemOf, type Transport } from './transport.ts'
 
 /**
  * One call whose body and answer are lines and flow at the same time, each with its own
- * backpressure. By node:http, since fetch may hold the answer back until the body is sent (its
- * `duplex: 'half'`).
+ * backpressure. By node:http, which promises that; fetch calls such a body `duplex: 'half'` and may
+ * hold the answer back until it is sent.
  */
 export class LineCall {
   readonly #transport: Transport

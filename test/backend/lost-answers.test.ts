@@ -28,7 +28,7 @@ describe('a network that loses answers, between the client and a real gateway', 
 
   const commands = (device: string) => direct.history(device).all()
 
-  test('one send is one command, though five answers in a row are lost', async () => {
+  test('rule 28: one send is one command, though five answers in a row are lost', async () => {
     cutter.cutAfter(0, 0, 20, 100, 0)
     const sent = await lossy.send('SZ-1', { name: 'open' })
     assert.equal(cutter.cuts, 5)
