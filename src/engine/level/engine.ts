@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto'
 import type { Clock, Engine, EngineState, Limits, Timer } from '../../contract/index.ts'
 import { Appending } from './appending.ts'
 import { Apps } from './apps.ts'
+import { backupOf } from './backup.ts'
 import { LevelBroadcasts } from './broadcasts.ts'
 import { LevelBus } from './bus.ts'
 import { Casts } from './casts.ts'
 import { Channels } from './channels.ts'
+import { Compaction } from './compaction.ts'
 import type { Part } from './database.ts'
 import { Database } from './database.ts'
 import { LevelDirectory } from './directory.ts'
@@ -14,6 +16,7 @@ import { LevelEvents } from './events.ts'
 import type { Folder } from './folder.ts'
 import { leaveCleanMark, storeBytesOf } from './folder.ts'
 import { Idempotency } from './idempotency.ts'
+import { probeKey } from './keys.ts'
 import { Late } from './late.ts'
 import { Lookups } from './lookups.ts'
 import { LevelMailbox } from './mailbox.ts'
@@ -46,6 +49,7 @@ export interface EngineParts {
   readonly reserveBytes: number
   readonly makeStore: (path: string) => Store
   readonly freeBytes: (folder: string) => Promise<number>
+  readonly version: string
 }
 
 /**
@@ -74,13 +78,13 @@ export class LevelEngine implements Engine {
   readonly #schedule: Schedule
   readonly #casts: Casts
   readonly #space: Space
+  readonly #compaction: Compaction
   readonly #all: readonly Part[]
   readonly #watchers: ((state: EngineState, detail: string) => void)[] = []
   readonly #timers = new Map<string, Timer>()
   /** What the store says of itself. */
   readonly #self: Buffer
   #store: Store
-  #storeBytes = 0
   #reopening: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
@@ -149,7 +153,15 @@ export class LevelEngine implements Engine {
     this.#idempotency = idempotency
     this.#schedule = schedule
     this.#casts = casts
-    this.#space = new Space(folder.path, clock, parts.reserveBytes, parts.freeBytes)
+    const { reserveBytes, freeBytes } = parts
+    const { storeMaxBytes } = limits
+    const storeBytes = () => storeBytesOf(folder)
+    this.#space = new Space({
+      ...{ folder: folder.path, clock, reserveBytes, storeMaxBytes, freeBytes, storeBytes },
+    })
+    const store = () => this.#database.store
+    const done = () => this.#space.look()
+    this.#compaction = new Compaction({ clock, store, apps, done })
     this.#all = [late, channels, apps, events, idempotency, names, schedule, casts]
     for (const part of this.#all) database.add(part)
   }
@@ -174,6 +186,12 @@ export class LevelEngine implements Engine {
     await this.#database.kept()
   }
 
+  backup(): AsyncIterable<Uint8Array> {
+    const { clock, version: madeBy } = this.#parts
+    const { store } = this.#database
+    return backupOf({ store, status: this.#status, clock, self: this.#self, madeBy })
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -193,7 +211,7 @@ export class LevelEngine implements Engine {
       events_bytes: this.events.bytes,
       scheduled_commands: this.#schedule.total,
       broadcasts_running: this.#casts.running.size,
-      store_bytes: this.#storeBytes,
+      store_bytes: this.#space.storeBytes,
       store_free_bytes: this.#space.free,
     }
   }
@@ -201,7 +219,7 @@ export class LevelEngine implements Engine {
   #refused(): Refused | undefined {
     const { ready, full } = this.#status
     if (!ready) return { kind: 'unavailable', full }
-    if (this.#space.low) return { kind: 'unavailable', full: true }
+    if (this.#space.full) return { kind: 'unavailable', full: true }
     if (this.#database.pending > this.#parts.limits.commitMaxPending) {
       return { kind: 'unavailable', full: false }
     }
@@ -253,8 +271,8 @@ export class LevelEngine implements Engine {
       if (!isSame(await this.#store.get(formatKey), this.#self)) {
         throw new Error('another store lies in its place')
       }
-      await this.#store.put('s/probe', randomBytes(probeBytes), { sync: true })
-      await this.#store.del('s/probe', { sync: true })
+      await this.#store.put(probeKey, randomBytes(probeBytes), { sync: true })
+      await this.#store.del(probeKey, { sync: true })
       // As after an unclean start: whether the failed batch is there, nobody knows (rule 13).
       for (const part of this.#all) await part.load(this.#store, false)
     } catch (error) {
@@ -290,13 +308,16 @@ export class LevelEngine implements Engine {
 
   #everyMinute(): void {
     if (this.#status.ready) this.#markTime()
-    storeBytesOf(this.#parts.folder).then(
-      (bytes) => {
-        this.#storeBytes = bytes
-      },
-      () => {},
-    )
+    this.#lookAtSpace().catch((error) => {
+      if (this.#status.ready) this.#surprised(error)
+    })
     this.#at(timeMarkMs, 'store.time-mark', () => this.#everyMinute())
+  }
+
+  /** At its bound a store would stay there: it is told to give back what it can. */
+  async #lookAtSpace(): Promise<void> {
+    await this.#space.look()
+    if (this.#space.isOver && this.#status.ready) await this.#compaction.run()
   }
 
   #markTime(): void {

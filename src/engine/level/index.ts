@@ -2,12 +2,17 @@ import type { Clock, Limits } from '../../contract/index.ts'
 import { limits as defaultLimits, StoreCannotOpen } from '../../contract/index.ts'
 import { LevelEngine } from './engine.ts'
 import { folderAt } from './folder.ts'
+import { restoredKey } from './keys.ts'
 import { openStore } from './opening.ts'
+import { parse } from './records.ts'
+import type { Restored } from './restore.ts'
 import { freeBytesOf } from './space.ts'
 import type { Store } from './store.ts'
 import { makeStore as makeLevel, textOf } from './store.ts'
 
+export { BackupRefused } from './backup-format.ts'
 export { LevelEngine } from './engine.ts'
+export { RestoreRefused, restoreStore } from './restore.ts'
 
 /** Free space below which nothing new is accepted, while what was accepted can still end. */
 const defaultReserveBytes = 16 * 1_048_576
@@ -24,6 +29,8 @@ export interface LevelEngineOptions {
   readonly log?: (event: string, fields: object) => void
   /** False: what is kept survives the end of the process, not the loss of power. */
   readonly sync?: boolean
+  /** Of what runs here, for backups. */
+  readonly version?: string
   readonly reserveBytes?: number
   /** For tests: a store or a disk that fails. */
   readonly makeStore?: (path: string) => Store
@@ -36,7 +43,7 @@ export interface LevelEngineOptions {
  */
 export async function openLevelEngine(options: LevelEngineOptions): Promise<LevelEngine> {
   const { log = () => {}, sync = true, makeStore = makeLevel } = options
-  const { reserveBytes = defaultReserveBytes, freeBytes = freeBytesOf } = options
+  const { reserveBytes = defaultReserveBytes, freeBytes = freeBytesOf, version = '' } = options
   const folder = folderAt(options.folder)
   const opened = await openStore(folder, makeStore, Date.now, log)
   try {
@@ -44,11 +51,12 @@ export async function openLevelEngine(options: LevelEngineOptions): Promise<Leve
       typeof options.clock === 'function' ? options.clock(opened.timeMarkMs) : options.clock
     const limits: Limits = { ...defaultLimits, ...options.limits }
     const engine = new LevelEngine(opened, {
-      ...{ folder, clock, limits, log, sync, reserveBytes, makeStore, freeBytes },
+      ...{ folder, clock, limits, log, sync, reserveBytes, makeStore, freeBytes, version },
     })
     const { left, starts } = opened
     log('store.opened', { left, starts })
     if (left === 'changed') log('store.tail-maybe-lost', { folder: folder.store })
+    await sayRestored(opened.store, log)
     await engine.load(left === 'clean')
     return engine
   } catch (error) {
@@ -60,4 +68,21 @@ export async function openLevelEngine(options: LevelEngineOptions): Promise<Leve
       { cause: error },
     )
   }
+}
+
+/** Once, at the first start after a restore; it has no clean mark, so new epochs begin (rule 13). */
+async function sayRestored(
+  store: Store,
+  log: (event: string, fields: object) => void,
+): Promise<void> {
+  const value = await store.get(restoredKey)
+  if (value === undefined) return
+  const { takenAtMs, restoredAtMs } = parse<Restored>(value)
+  log('store.restored', {
+    taken: new Date(takenAtMs).toISOString(),
+    restored: new Date(restoredAtMs).toISOString(),
+    means:
+      'what happened since it was taken is unknown here; what may have been sent may come again',
+  })
+  await store.del(restoredKey, { sync: true })
 }

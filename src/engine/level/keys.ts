@@ -85,6 +85,11 @@ export const tagKey = (app: AppId, tag: TagName, device: DeviceId): string =>
 export const shelfKey = (path: string): string => `x/${path}`
 export const pathOfShelf = (key: string): string => key.slice(2)
 
+/** Written to see whether the store can be written, and gone at once. */
+export const probeKey = 's/probe'
+/** This store was made from a backup and has not been started since. */
+export const restoredKey = 's/restored'
+
 /** The last part of a key. */
 export const nameAtEnd = (key: string): string => key.slice(key.lastIndexOf('/') + 1)
 
