@@ -48,6 +48,8 @@ export const apiBounds = {
   backupsMax: 1,
   /** A part of a path. Longer: `414`. */
   pathPartMaxChars: 512,
+  /** Headers of a request. More: `431`. Their bytes are bounded by Node: 16 KiB. */
+  headersMaxCount: 100,
   /** The headers of a request. Above: `408`. */
   headersTimeoutMs: 10_000,
   /** A whole body. Above: `408`. Calls line by line may last. */

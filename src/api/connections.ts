@@ -14,6 +14,7 @@ interface Call {
  */
 export class Connections {
   readonly #last = new WeakMap<Socket, Call>()
+  readonly #ending = new WeakSet<Socket>()
 
   watch(server: Server): void {
     server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
@@ -34,34 +35,47 @@ export class Connections {
 
   /** Node's `clientError`. */
   failed(error: Error & { code?: string }, socket: Socket): void {
-    if (error.code === 'ECONNRESET' || socket.destroyed) return
+    if (socket.destroyed || this.#ending.has(socket)) return
+    this.#ending.add(socket)
+    if (error.code === 'ECONNRESET') {
+      // Half of a request, and then the end.
+      socket.destroySoon()
+      return
+    }
     const name: ProblemName =
       error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? 'request-timeout'
         : error.code === 'HPE_HEADER_OVERFLOW'
           ? 'headers-too-large'
           : 'bad-request'
-    if (socket.writable && this.#mayAnswer(socket)) socket.write(answerText(name))
-    socket.destroySoon()
+    const last = this.#last.get(socket)
+    if (last === undefined || (last.request.complete && last.response.writableFinished))
+      say(socket, name)
+    else if (!last.request.complete) this.#bodyFailed(socket, last.response, name)
+    else {
+      // What failed came behind a call that is still to be answered: first come, first served.
+      last.response.once('finish', () => say(socket, name))
+    }
   }
 
   /** The body of the last call does not come. */
   tooSlow(socket: Socket): void {
-    if (socket.destroyed) return
-    if (socket.writable && this.#mayAnswer(socket)) socket.write(answerText('request-timeout'))
-    socket.destroySoon()
+    const last = this.#last.get(socket)
+    if (socket.destroyed || last === undefined) return
+    this.#ending.add(socket)
+    this.#bodyFailed(socket, last.response, 'request-timeout')
   }
 
-  /** The next bytes are the answer to what failed, and nobody has begun it. */
-  #mayAnswer(socket: Socket): boolean {
-    const last = this.#last.get(socket)
-    if (last === undefined) return true
-    const { request, response } = last
-    // What failed came behind it: its answer goes first.
-    if (request.complete) return response.writableFinished
-    // What failed is its body: once, and where nobody else's answer goes first.
-    return response.socket === socket && !response.headersSent
+  /** Said once, and only where nobody else's answer is due first. */
+  #bodyFailed(socket: Socket, response: ServerResponse, name: ProblemName): void {
+    if (response.socket === socket && !response.headersSent) say(socket, name)
+    else socket.destroySoon()
   }
+}
+
+function say(socket: Socket, name: ProblemName): void {
+  if (socket.writable) socket.write(answerText(name))
+  socket.destroySoon()
 }
 
 const answerText = (name: ProblemName): string => {

@@ -5,8 +5,9 @@ import { parseBody } from './body.ts'
 import { apiBounds } from './bounds.ts'
 import type { Connections } from './connections.ts'
 import type { ApiDeps, ApiTimes, App } from './context.ts'
+import { framingFault } from './framing.ts'
 import type { Holds } from './holds.ts'
-import { type ProblemName, Refused, refuse } from './problems.ts'
+import { type ProblemName, Refused, refuse, refuseWith } from './problems.ts'
 import './request.ts'
 import { validatorCompiler } from './validation.ts'
 
@@ -48,6 +49,12 @@ export function createServer(
   app.server.maxConnections = apiBounds.connectionsMax
   connections.watch(app.server)
   arrivals.watch(app.server)
+  app.server.maxHeadersCount = apiBounds.headersMaxCount + 1
+  app.addHook('onRequest', (request, reply, done) => {
+    const fault = framingFault(request.raw)
+    if (fault === undefined) done()
+    else refuseWith(reply.header('connection', 'close'), fault)
+  })
   app.addHook('preParsing', (request, reply, payload, done) => {
     // Nobody's body is read for nothing.
     if (request.is404) refuse(reply, 'not-found', notFoundSaid(request))

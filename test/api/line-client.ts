@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { World } from './world.ts'
@@ -72,11 +73,18 @@ export class LineClient {
       .map((line) => JSON.parse(line))
   }
 
-  write(...lines: (object | string | Buffer)[]): void {
+  /** @returns false when the connection takes no more for now; then wait until `drained`. */
+  write(...lines: (object | string | Buffer)[]): boolean {
+    let takes = true
     for (const line of lines) {
       const isText = typeof line === 'string' || Buffer.isBuffer(line)
-      this.#request.write(isText ? line : `${JSON.stringify(line)}\n`)
+      takes = this.#request.write(isText ? line : `${JSON.stringify(line)}\n`)
     }
+    return takes
+  }
+
+  drained(): Promise<unknown> {
+    return once(this.#request, 'drain')
   }
 
   end(): void {
