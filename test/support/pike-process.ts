@@ -26,7 +26,7 @@ export function pikeCommand(): readonly string[] {
     const fresh =
       (statSync(built, { throwIfNoEntry: false })?.mtimeMs ?? 0) >
       Math.max(...['src', 'adapters', 'devices', 'cli'].map((name) => newestMs(join(root, name))))
-    command = fresh ? [built] : ['--import', 'tsx', join(root, 'cli/main.ts')]
+    command = fresh ? [built] : ['--import', import.meta.resolve('tsx'), join(root, 'cli/main.ts')]
   }
   return command
 }
