@@ -107,6 +107,29 @@ test('a call in which nothing moves ends where it stands; one that waits for us 
   await world.close()
 })
 
+test('who does not read answers is not read either, and goes on when they do', async () => {
+  const world = await listening()
+  const client = new LineClient(world)
+  await client.until(() => client.response !== undefined)
+  client.response!.pause()
+  const total = 150_000
+  const block = Array.from({ length: 500 }, () => '{"to":{"device":"x"}}\n').join('')
+  for (let written = 0; written < total; written += 500) client.write(block)
+  client.end()
+  // Until the server has read nothing in many turns.
+  const connection = world.connections.at(-1)!
+  for (let still = 0, before = -1; still < 200; before = connection.bytesRead) {
+    await new Promise(setImmediate)
+    still = connection.bytesRead === before ? still + 1 : 0
+  }
+  assert.ok(connection.bytesRead < (total / 500) * block.length, 'not all is read')
+  client.response!.resume()
+  const answers = await client.all()
+  assert.equal(answers.length, total)
+  assert.deepEqual([answers[0]!.status, answers.at(-1)!.line], [400, total])
+  await world.close()
+})
+
 test('who reads no answers for a minute is cut off', async () => {
   const world = await listening()
   const client = new LineClient(world)
