@@ -1,6 +1,6 @@
 import { type Quantiles, Samples } from './figures.ts'
 import { CommandRequest, HttpConnection, numberIn } from './http-connection.ts'
-import { type Cpu, type CpuUse, cpuBetween, cpuOf } from './machine.ts'
+import { type Cpu, type CpuUse, cpuBetween, cpuOf, sharedUs } from './machine.ts'
 import type { BenchDevice } from './pike-device.ts'
 
 export interface CommandsAsked {
@@ -247,5 +247,4 @@ export class CommandsLoad {
   }
 }
 
-const sharedUs = (): number => Number(process.hrtime.bigint() / 1000n)
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

@@ -1,7 +1,7 @@
 import { type Quantiles, Samples } from './figures.ts'
 import { numberIn } from './http-connection.ts'
 import { CommandLines, LinesConnection } from './lines-connection.ts'
-import { type Cpu, type CpuUse, cpuBetween, cpuOf } from './machine.ts'
+import { type Cpu, type CpuUse, cpuBetween, cpuOf, sharedUs } from './machine.ts'
 import { type BenchDevice, connectDevices, deviceName, deviceSecret } from './pike-device.ts'
 
 export interface LinesAsked {
@@ -33,6 +33,8 @@ export interface LinesRun {
   readonly load: CpuUse
   /** The window, or all of it where there is none, ms. */
   readonly elapsedMs: number
+  /** The same, µs of the clock that every process of a machine shares. */
+  readonly window: readonly [fromUs: number, toUs: number]
 }
 
 const payloadBytes = 100
@@ -127,6 +129,7 @@ export class LinesLoad {
       server: serverUse,
       load: loadUse,
       elapsedMs,
+      window: windowOf(this.#fromMs, elapsedMs),
     }
   }
 
@@ -208,6 +211,7 @@ export interface DrainRun {
   readonly server: CpuUse
   readonly load: CpuUse
   readonly elapsedMs: number
+  readonly window: readonly [fromUs: number, toUs: number]
 }
 
 /** Connects devices for which commands wait, and counts from the first connect to the last receipt. */
@@ -246,6 +250,7 @@ export async function drain(asked: DrainAsked, into: BenchDevice[]): Promise<Dra
     server: cpuBetween(server, cpuOf(asked.serverPid)),
     load: cpuBetween(load, cpuOf(process.pid)),
     elapsedMs,
+    window: windowOf(fromMs, elapsedMs),
   }
 }
 
@@ -273,6 +278,12 @@ export async function registerMany(port: number, key: string, count: number): Pr
   while (next < count || connection.outstanding > 0) await sleep(2)
   await connection.end()
   return (count * 1000) / (performance.now() - fromMs)
+}
+
+/** On the clock of the machine, for a stretch that ends now. */
+function windowOf(fromMs: number, elapsedMs: number): readonly [number, number] {
+  const fromUs = sharedUs() - (performance.now() - fromMs) * 1000
+  return [fromUs, fromUs + elapsedMs * 1000]
 }
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

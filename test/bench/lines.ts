@@ -9,7 +9,7 @@ import {
   storeAlone,
 } from './cost.ts'
 import { fixed, median, medianOf, printTable, spread, whole } from './figures.ts'
-import { startGateway } from './gateway.ts'
+import { type BenchGateway, startGateway } from './gateway.ts'
 import type { DrainRun, LinesRun } from './lines-load.ts'
 import type { LoadAnswers } from './load.ts'
 import { cores } from './machine.ts'
@@ -19,7 +19,7 @@ import { verdict } from './verdict.ts'
 import { Worker } from './worker.ts'
 
 const warmupSeconds = 2
-const connections = 4
+export const connections = 4
 /** Of the keys that the process beside it makes. */
 const keyBytes = 22
 
@@ -137,46 +137,26 @@ export async function linesPart(options: Options): Promise<void> {
 
 /** Commands kept for devices that are not there, then handed over as they all come back. */
 export async function absentPart(options: Options): Promise<void> {
-  const { rounds, devices } = options
-  // A mailbox takes 1,000; that is the most there can be for so many devices.
-  const lines = Math.min(devices * 1_000, 300_000)
+  const { rounds } = options
   const stored: LinesRun[] = []
   const drained: DrainRun[] = []
   const alone: StoreRun[] = []
   const perCommand: number[] = []
   let texts = ''
   for (let round = 0; round < rounds; round++) {
-    const folder = makeFolder(options)
-    const gateway = await startGateway(folder)
-    const load = new Worker<LoadAnswers>('load.ts', cores.load)
-    const { ports, key } = gateway
-    await load.ask('registerMany', { port: ports.api, key, count: devices })
-    progress(`round ${round + 1} of ${rounds}: storing`)
-    const before = await commitsOf(gateway)
-    const run = await load.ask('lines', {
-      ...{ port: ports.api, key, devices, connections, lines },
-      ...{ seconds: 0, warmupSeconds: 0, serverPid: gateway.pid },
+    progress(`round ${round + 1} of ${rounds}: storing and draining`)
+    const all = await absentRound(options, [], async (gateway, folder, run, made) => {
+      texts += `\n${(await checkOutcomes(gateway, [run])).text}`
+      progress(`round ${round + 1} of ${rounds}: LevelDB alone`)
+      alone.push(await sameRecords(options, { folder, gateway }, made))
     })
-    const made = commitsBetween(before, await commitsOf(gateway))
-    stored.push(run)
-    perCommand.push(made.operations / run.accepted)
-    progress(`round ${round + 1} of ${rounds}: draining`)
-    drained.push(
-      await load.ask('drain', {
-        ...{ port: ports.pike, devices, wanted: run.accepted, serverPid: gateway.pid },
-      }),
-    )
-    const outcomes = await checkOutcomes(gateway, [run])
-    texts += `\n${outcomes.text}`
-    progress(`round ${round + 1} of ${rounds}: LevelDB alone`)
-    alone.push(await sameRecords(options, { folder, gateway }, made))
-    await load.stop()
-    await gateway.stop()
-    removeFolder(folder)
+    stored.push(all.stored)
+    drained.push(all.drained)
+    perCommand.push(all.made.operations / all.stored.accepted)
   }
   progress('')
   printTable(
-    `absent: ${whole(lines)} commands of 100 B by NDJSON for ${devices} devices that are away; then all of them come back at once`,
+    `absent: ${whole(absentLines(options))} commands of 100 B by NDJSON for ${options.devices} devices that are away; then all of them come back at once`,
     [
       '',
       'commands/s [range]',
@@ -273,6 +253,37 @@ export async function absentPart(options: Options): Promise<void> {
   const lost = stored.some((run, i) => run.accepted !== drained[i]!.received)
   const wrong = drained.some((run) => run.repeated + run.reordered > 0)
   if (lost || wrong) process.exitCode = 1
+}
+
+/** A mailbox takes 1,000; that is the most there can be for so many devices. */
+const absentLines = ({ devices }: Options): number => Math.min(devices * 1_000, 300_000)
+
+/** Into a fresh gateway and out of it. `then`: what else to look at before it is gone. */
+export async function absentRound(
+  options: Options,
+  nodeArgs: readonly string[] = [],
+  then?: (gateway: BenchGateway, folder: string, stored: LinesRun, made: Commits) => Promise<void>,
+): Promise<{ stored: LinesRun; drained: DrainRun; made: Commits }> {
+  const { devices } = options
+  const folder = makeFolder(options)
+  const gateway = await startGateway(folder, nodeArgs)
+  const load = new Worker<LoadAnswers>('load.ts', cores.load)
+  const { ports, key } = gateway
+  await load.ask('registerMany', { port: ports.api, key, count: devices })
+  const before = await commitsOf(gateway)
+  const stored = await load.ask('lines', {
+    ...{ port: ports.api, key, devices, connections, lines: absentLines(options) },
+    ...{ seconds: 0, warmupSeconds: 0, serverPid: gateway.pid },
+  })
+  const made = commitsBetween(before, await commitsOf(gateway))
+  const drained = await load.ask('drain', {
+    ...{ port: ports.pike, devices, wanted: stored.accepted, serverPid: gateway.pid },
+  })
+  await then?.(gateway, folder, stored, made)
+  await load.stop()
+  await gateway.stop()
+  removeFolder(folder)
+  return { stored, drained, made }
 }
 
 /** LevelDB alone, with synced batches of as many records as a commit of ours had, each as large. */

@@ -30,6 +30,9 @@ export function cpuOf(pid: number): Cpu {
   }
 }
 
+/** The clock that every process of a machine shares, µs; a profile is in its terms. */
+export const sharedUs = (): number => Number(process.hrtime.bigint() / 1000n)
+
 export const cpuBetween = (from: Cpu, to: Cpu): CpuUse => ({
   percent: (to.totalUs - from.totalUs) / 10 / (to.atMs - from.atMs),
   totalUs: to.totalUs - from.totalUs,

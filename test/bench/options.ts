@@ -44,7 +44,7 @@ export const usage = `npm run bench -- [options]
   --outstanding N      events a device sends before it waits (16)
   --rate N             calls a second of the latency part (half of what is measured)
   --dir DIR            where data folders are made: the disk that is measured (the system's)
-  --profile            the commands part only, under the profiler: where the time goes`
+  --profile            under the profiler: where the time goes; of --only commands, lines, absent (commands)`
 
 export class WrongOptions extends Error {}
 

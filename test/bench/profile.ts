@@ -2,6 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeFolder, ourSide, removeFolder, warmUp } from './bench.ts'
 import { fixed, printTable, whole } from './figures.ts'
+import { absentRound, connections as lineConnections } from './lines.ts'
+import type { CpuUse } from './machine.ts'
 import type { Options } from './options.ts'
 
 const warmupSeconds = 2
@@ -24,34 +26,85 @@ interface CpuProfile {
   readonly timeDeltas: readonly number[]
 }
 
+/** What can be profiled: saturated, so that all of it is busy. */
+type Profiled = 'commands' | 'lines' | 'absent'
+
+/** Part of a profiled run. */
+interface Stretch {
+  readonly name: string
+  readonly perSecond: number
+  readonly count: number
+  readonly server: CpuUse
+  /** When, as `performance.timeOrigin + performance.now()`, in µs of the system's monotonic clock. */
+  readonly window: readonly [number, number]
+}
+
 /**
- * Where the gateway's main thread spends the commands part. Samples are of the wall clock, in which
+ * Where the gateway's main thread spends its time. Samples are of the wall clock, in which
  * others may use the core; so shares are what counts, and µs are shares of the thread's CPU time.
  */
 export async function profilePart(options: Options): Promise<void> {
+  const wanted = (['commands', 'lines', 'absent'] as const).filter((part) =>
+    options.only.includes(part),
+  )
+  // Without --only: the commands part.
+  for (const part of wanted.length === 3 ? (['commands'] as const) : wanted) {
+    await profileOf(part, options)
+  }
+}
+
+async function profileOf(part: Profiled, options: Options): Promise<void> {
   const folder = makeFolder(options)
   const nodeArgs = ['--cpu-prof', `--cpu-prof-dir=${folder}`, `--cpu-prof-interval=${everyUs}`]
-  const ours = await ourSide(options, { backEnds: options.connections, nodeArgs })
-  const { seconds } = options
-  await warmUp([ours])
-  const run = await ours.load.ask('commands', {
-    seconds,
-    warmupSeconds,
-    rate: undefined,
-    serverPid: ours.pid,
-  })
-  await ours.stop()
+  const stretches =
+    part === 'absent'
+      ? await runAbsent(options, nodeArgs)
+      : await runConnected(part, options, nodeArgs)
   const file = readdirSync(folder).find((name) => name.endsWith('.cpuprofile'))
   if (file === undefined) throw new Error('the gateway left no profile')
   const profile = JSON.parse(readFileSync(join(folder, file), 'utf8')) as CpuProfile
   removeFolder(folder)
-  console.log(
-    `\nprofiled: ${whole(run.perSecond)} commands/s, ${fixed(run.server.totalUs / run.done, 1)} µs CPU a command, main thread ${fixed(run.server.mainUs / run.done, 1)} (the profiler costs some of it)`,
-  )
-  print(profile, run.window, run.server.mainUs / run.done)
+  for (const { name, perSecond, count, server, window } of stretches) {
+    console.log(
+      `\nprofiled: ${name}, ${whole(perSecond)} commands/s, ${fixed(server.totalUs / count, 1)} µs CPU a command, main thread ${fixed(server.mainUs / count, 1)} (the profiler costs some of it)`,
+    )
+    print(name, profile, window, server.mainUs / count)
+  }
+}
+
+async function runConnected(
+  part: 'commands' | 'lines',
+  options: Options,
+  nodeArgs: readonly string[],
+): Promise<Stretch[]> {
+  const { seconds, devices } = options
+  const backEnds = part === 'commands' ? options.connections : 0
+  const ours = await ourSide(options, { backEnds, nodeArgs })
+  const asked = { seconds, warmupSeconds, serverPid: ours.pid }
+  if (part === 'commands') {
+    await warmUp([ours])
+    const run = await ours.load.ask('commands', { ...asked, rate: undefined })
+    await ours.stop()
+    return [{ ...run, name: part, count: run.done }]
+  }
+  const { ports, key } = ours.gateway
+  const lines = { port: ports.api, key, devices, connections: lineConnections }
+  const run = await ours.load.ask('lines', { ...asked, ...lines })
+  await ours.stop()
+  return [{ ...run, name: part, count: run.done }]
+}
+
+/** A fresh gateway: the first thousands of commands are of code that is not compiled yet. */
+async function runAbsent(options: Options, nodeArgs: readonly string[]): Promise<Stretch[]> {
+  const { stored, drained } = await absentRound(options, nodeArgs)
+  return [
+    { ...stored, name: 'stored', count: stored.done },
+    { ...drained, name: 'drained', count: drained.received },
+  ]
 }
 
 function print(
+  what: string,
   profile: CpuProfile,
   [fromUs, toUs]: readonly [number, number],
   mainUs: number,
@@ -111,9 +164,9 @@ function print(
       ]),
     )
   }
-  show('profile: self time by place', groups, 40)
-  show('profile: self time by function', self, listed)
-  show('profile: our functions with all they call (they hold one another)', total, listed)
+  show(`profile, ${what}: self time by place`, groups, 40)
+  show(`profile, ${what}: self time by function`, self, listed)
+  show(`profile, ${what}: our functions with all they call (they hold one another)`, total, listed)
 }
 
 const add = (sums: Map<string, number>, name: string, us: number): void => {
