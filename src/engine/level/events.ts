@@ -35,7 +35,6 @@ export class LevelEvents implements Events, Part {
   #fresh: KeptEvent[] = []
   #freshSequences: number[] = []
   #writing: KeptEvent[] = []
-  #writingSequences: number[] = []
 
   constructor(
     database: Database,
@@ -47,7 +46,9 @@ export class LevelEvents implements Events, Part {
     this.#database = database
     this.#status = status
     this.#apps = apps
-    this.#recent = new RecentEvents(recentMax)
+    this.#recent = new RecentEvents(recentMax, (app, sequence, value) =>
+      this.#decodedAt(app, sequence, value),
+    )
     this.#surprised = surprised
     this.#purging = new EventPurge(database, status, apps, (app, value) =>
       this.#decoded(app, start, value),
@@ -70,6 +71,8 @@ export class LevelEvents implements Events, Part {
     const value = encodeEvent(event)
     state.logBytes += keptBytes(value)
     this.#database.put(eventKey(event.app, sequence), value)
+    // Whoever reads sees only what is durable by now.
+    this.#recent.push(event.app, sequence, value)
     this.#fresh.push({ ...event, id: state.idOfTop() })
     this.#freshSequences.push(sequence)
     return sequence
@@ -131,8 +134,7 @@ export class LevelEvents implements Events, Part {
     const recent = this.#recent.get(app, sequence)
     if (recent !== undefined) return recent
     const value = await this.#database.store.get(eventKey(app, sequence))
-    const id = this.#apps.get(app)?.idOf(sequence) ?? start
-    return value === undefined ? undefined : this.#decoded(app, id, value)
+    return value === undefined ? undefined : this.#decodedAt(app, sequence, value)
   }
 
   /** The way to an end that is part of the commit that gathers now. */
@@ -171,7 +173,6 @@ export class LevelEvents implements Events, Part {
 
   encode(): void {
     this.#writing = this.#fresh
-    this.#writingSequences = this.#freshSequences
     this.#fresh = []
     this.#freshSequences = []
   }
@@ -179,9 +180,6 @@ export class LevelEvents implements Events, Part {
   synced(): void {
     const events = this.#writing
     if (events.length === 0) return
-    for (const [index, event] of events.entries()) {
-      this.#recent.push(event, this.#writingSequences[index]!)
-    }
     this.#writing = []
     for (const listener of this.#listeners) {
       try {
@@ -234,6 +232,10 @@ export class LevelEvents implements Events, Part {
     } finally {
       await iterator.close()
     }
+  }
+
+  #decodedAt(app: AppId, sequence: number, value: Buffer): KeptEvent | undefined {
+    return this.#decoded(app, this.#apps.get(app)?.idOf(sequence) ?? start, value)
   }
 
   /** A damaged event is said and passed over: the log does not stop at it. */

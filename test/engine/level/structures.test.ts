@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
+import { isHeavy } from '../../../src/engine/level/bytes.ts'
 import { Channel } from '../../../src/engine/level/channel.ts'
 import type { Entry } from '../../../src/engine/level/command-record.ts'
 import { Deadlines } from '../../../src/engine/level/deadlines.ts'
+import { decodeEvent, encodeEvent } from '../../../src/engine/level/event-record.ts'
 import { OpenList } from '../../../src/engine/level/open-list.ts'
 import { RecentEvents } from '../../../src/engine/level/recent.ts'
 import { Seen } from '../../../src/engine/level/seen.ts'
@@ -63,18 +65,26 @@ test('the next deadline is the earliest of all, whatever moves', () => {
 })
 
 const event = (app: string, sequence: number, payload = new Uint8Array(2)) => ({
-  ...{ app, device: 'locker', atMs: sequence, id: `z-${sequence}` },
+  ...{ app, device: 'locker', atMs: sequence },
   ...{ kind: 'event' as const, name: 'x', payload, contentType: 'text/plain' },
 })
 
+const recentEvents = (max: number): RecentEvents =>
+  new RecentEvents(max, (app, sequence, record) => decodeEvent(app, `z-${sequence}`, record))
+
+const push = (recent: RecentEvents, app: string, sequence: number, payload?: Uint8Array<ArrayBuffer>): void =>
+  recent.push(app, sequence, encodeEvent(event(app, sequence, payload)))
+
 test('recent events are bounded over all apps together, the oldest going first', () => {
-  const recent = new RecentEvents(100)
+  const recent = recentEvents(100)
   for (let sequence = 1; sequence <= 5_000; sequence++) {
-    recent.push(event('a', sequence), sequence)
-    if (sequence % 10 === 0) recent.push(event('b', sequence / 10), sequence / 10)
+    push(recent, 'a', sequence)
+    if (sequence % 10 === 0) push(recent, 'b', sequence / 10)
+    if (sequence % 7 === 0) assert.equal(recent.get('a', sequence - 50)?.atMs, at(sequence - 50))
   }
   assert.equal(recent.size, 100)
   assert.equal(recent.get('a', 5_000)?.atMs, 5_000)
+  assert.equal(recent.get('a', 5_000), recent.get('a', 5_000), 'decoded once')
   assert.equal(recent.get('a', 4_950)?.atMs, 4_950)
   assert.equal(recent.get('a', 4_800), undefined)
   assert.equal(recent.get('a', 5_001), undefined)
@@ -83,23 +93,32 @@ test('recent events are bounded over all apps together, the oldest going first',
   assert.equal(recent.get('__proto__', 1), undefined)
 })
 
-test('recent events do not hold on to the socket buffers their payloads are views of', () => {
-  const recent = new RecentEvents(10)
-  const chunk = new Uint8Array(65_536)
-  recent.push(event('a', 1, chunk.subarray(100, 120)), 1)
+const at = (sequence: number): number | undefined => (sequence > 0 ? sequence : undefined)
+
+test('recent events do not hold on to the buffers their payloads are views of', () => {
+  const recent = recentEvents(10)
+  const chunk = new Uint8Array(65_536).fill(7)
+  push(recent, 'a', 1, chunk.subarray(100, 120))
+  chunk.fill(8)
   const held = recent.get('a', 1)
   assert.ok(held?.kind === 'event')
-  assert.equal(held.payload.length, 20)
-  assert.equal(held.payload.buffer.byteLength, 20)
+  assert.deepEqual([...held.payload], new Array(20).fill(7))
+  assert.ok(!isHeavy(held.payload))
 })
 
-test('recent events weigh no more than their bound', () => {
-  const recent = new RecentEvents(10_000)
-  for (let sequence = 1; sequence <= 2_000; sequence++) {
-    recent.push(event('a', sequence, new Uint8Array(48 * 1024)), sequence)
+test('recent events weigh no more than their bound, however long each is', () => {
+  for (const bytes of [48 * 1024, 200_000]) {
+    const recent = recentEvents(10_000)
+    for (let sequence = 1; sequence <= 2_000; sequence++) {
+      push(recent, 'a', sequence, new Uint8Array(bytes).fill(sequence))
+    }
+    assert.ok(recent.size * bytes <= 16 * 1_048_576)
+    assert.ok(recent.size > 50)
+    const newest = recent.get('a', 2_000)
+    assert.ok(newest?.kind === 'event')
+    assert.deepEqual(Buffer.alloc(bytes, newest.payload[0]), newest.payload)
+    assert.equal(newest.payload[0], 2_000 & 0xff)
   }
-  assert.ok(recent.size * 48 * 1024 <= 16 * 1_048_576)
-  assert.ok(recent.size > 100)
 })
 
 test('a key that was added is never taken for new, and few new ones for added', () => {
