@@ -14,6 +14,9 @@ const tags = ['all', 'site', 'site-1'] as const
 const unsent: readonly EndStatus[] = ['expired', 'canceled', 'superseded', 'dropped']
 const sent: readonly EndStatus[] = ['delivered', 'done', 'failed', 'unanswered', 'in-doubt']
 
+/** What a power cut would leave is not asked here, so nothing waits for the disk. */
+const open = (folder: string, clock: ManualClock) => openLevelEngine({ folder, clock, sync: false })
+
 /** A reproducible stream of numbers (mulberry32). */
 export function randomOf(seed: number): (below: number) => number {
   let state = seed >>> 0
@@ -46,7 +49,7 @@ export class Workload {
   static async begin(seed: number): Promise<Workload> {
     const home = await mkdtemp(join(tmpdir(), 'pike-level-'))
     const clock = new ManualClock()
-    const engine = await openLevelEngine({ folder: join(home, '0'), clock })
+    const engine = await open(join(home, '0'), clock)
     const workload = new Workload(home, engine, clock, seed)
     await workload.#prepare()
     return workload
@@ -79,7 +82,7 @@ export class Workload {
 
   async restart(): Promise<void> {
     await this.#engine.close()
-    this.#engine = await openLevelEngine({ folder: this.folder, clock: this.clock })
+    this.#engine = await open(this.folder, this.clock)
   }
 
   /** The process is gone: what is there is what its files hold. */
@@ -88,7 +91,7 @@ export class Workload {
     this.#lives += 1
     await cp(left, this.folder, { recursive: true, filter: (file) => basename(file) !== 'LOCK' })
     await this.#engine.close()
-    this.#engine = await openLevelEngine({ folder: this.folder, clock: this.clock })
+    this.#engine = await open(this.folder, this.clock)
   }
 
   async remove(): Promise<void> {

@@ -37,6 +37,8 @@ export interface CheckReport {
   readonly kinds: readonly KindFigures[]
   readonly files: number
   readonly fileBytes: number
+  /** False: a file is so damaged that what it held, and what belongs to that, could not be looked at. */
+  readonly isWhole: boolean
   /** An older store was brought to this format before it was looked at; the store itself was not. */
   readonly upgradedFrom: number | undefined
 }
@@ -54,9 +56,14 @@ export async function checkStore(options: CheckOptions): Promise<CheckReport> {
     const files = await checkFiles(view.path, found)
     const store = await open(view.path, files.damaged)
     try {
-      const upgradedFrom = await bringUp(store, folder.store)
-      const kinds = await lookAround(new Looking(store, found, progress))
-      return { kinds, files: files.count, fileBytes: files.bytes, upgradedFrom }
+      const looking = new Looking(store, found, progress)
+      let upgradedFrom: number | undefined
+      const isWhole = await asFarAsItGoes(looking, async () => {
+        upgradedFrom = await bringUp(store, folder.store)
+        await lookAround(looking)
+      })
+      const { count, bytes } = files
+      return { kinds: looking.figures, files: count, fileBytes: bytes, isWhole, upgradedFrom }
     } finally {
       await store.close()
     }
@@ -65,7 +72,7 @@ export async function checkStore(options: CheckOptions): Promise<CheckReport> {
   }
 }
 
-async function lookAround(looking: Looking): Promise<readonly KindFigures[]> {
+async function lookAround(looking: Looking): Promise<void> {
   await checkSelf(looking)
   await readApps(looking)
   await checkNames(looking)
@@ -76,7 +83,18 @@ async function lookAround(looking: Looking): Promise<readonly KindFigures[]> {
   await checkBroadcasts(looking)
   checkCounters(looking)
   await checkUnknown(looking)
-  return looking.figures
+}
+
+/** @returns false where LevelDB could not read on. */
+async function asFarAsItGoes(looking: Looking, look: () => Promise<void>): Promise<boolean> {
+  try {
+    await look()
+    return true
+  } catch (error) {
+    if (!/corrupt|IO error/i.test(textOf(error))) throw error
+    looking.found('file-damaged', 'the store', `it cannot be read on: ${textOf(error)}`)
+    return false
+  }
 }
 
 async function open(path: string, damaged: number): Promise<Store> {
