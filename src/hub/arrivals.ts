@@ -45,7 +45,7 @@ export class Arrivals {
   readonly #house: House
   readonly #takeovers: Takeovers
   /** The newest arrival under way for a channel, by its link. */
-  readonly #newest = new Map<ChannelId, Link>()
+  readonly #newest = new Map<DeviceKey, Map<ChannelId, Link>>()
 
   constructor(house: House) {
     this.#house = house
@@ -54,14 +54,12 @@ export class Arrivals {
 
   /** Is somebody on the way to this channel? */
   has(channel: ChannelId): boolean {
-    return this.#newest.has(channel)
+    return this.#newestOf(channel) !== undefined
   }
 
   /** Its device is not wanted any more: who is on the way to its channels is turned back. */
   forget(device: DeviceKey): void {
-    for (const channel of this.#newest.keys()) {
-      if (deviceOf(channel) === device) this.#newest.delete(channel)
-    }
+    this.#newest.delete(device)
   }
 
   sweep(nowMs: number): void {
@@ -71,7 +69,7 @@ export class Arrivals {
   async attach(link: Link, hello: Hello): Promise<Attached> {
     const channel = channelId(hello.app, hello.device, hello.channel)
     const asked: Asked = { atMs: this.#house.clock.nowMs(), device: undefined }
-    this.#newest.set(channel, link)
+    this.#comes(channel, link)
     try {
       return (
         (await this.#refusal(channel, hello, asked)) ??
@@ -83,8 +81,26 @@ export class Arrivals {
       this.#house.log('attach.failed', { channel, error: String(error) })
       return unavailable
     } finally {
-      if (this.#newest.get(channel) === link) this.#newest.delete(channel)
+      if (this.#newestOf(channel) === link) this.#isThere(channel)
     }
+  }
+
+  #newestOf(channel: ChannelId): Link | undefined {
+    return this.#newest.get(deviceOf(channel))?.get(channel)
+  }
+
+  #comes(channel: ChannelId, link: Link): void {
+    const device = deviceOf(channel)
+    const ofDevice = this.#newest.get(device)
+    if (ofDevice === undefined) this.#newest.set(device, new Map([[channel, link]]))
+    else ofDevice.set(channel, link)
+  }
+
+  #isThere(channel: ChannelId): void {
+    const device = deviceOf(channel)
+    const ofDevice = this.#newest.get(device)
+    ofDevice?.delete(channel)
+    if (ofDevice?.size === 0) this.#newest.delete(device)
   }
 
   async #enter(channel: ChannelId, link: Link, hello: Hello, asked: Asked): Promise<Attached> {
@@ -124,7 +140,7 @@ export class Arrivals {
 
   /** Somebody newer is on the way, or the device was removed meanwhile. */
   #outrun(channel: ChannelId, link: Link): Attached | undefined {
-    const newest = this.#newest.get(channel)
+    const newest = this.#newestOf(channel)
     if (newest === link) return undefined
     if (newest === undefined) return { kind: 'refused', reason: 'device-removed' }
     const retryAfterMs = this.#house.limits.conflictHoldMs

@@ -30,7 +30,7 @@ import type {
   Submitted,
   Verifier,
 } from '../contract/index.ts'
-import { channelParts, deviceKey, deviceOf, limits } from '../contract/index.ts'
+import { channelParts, deviceKey, limits } from '../contract/index.ts'
 import { Arrivals, type House } from './arrivals.ts'
 import {
   Attachment,
@@ -316,9 +316,7 @@ export class Hub implements Core, Gateway, Host, House, Asked {
   #closeDevice(app: AppId, device: DeviceId, reason: Reason): void {
     const key = deviceKey(app, device)
     this.#arrivals.forget(key)
-    for (const attachment of [...this.#live.values()]) {
-      if (deviceOf(attachment.channel) === key) attachment.close(reason)
-    }
+    for (const attachment of this.#presences.attachments(key)) attachment.close(reason)
   }
 
   #endAll(app: AppId, device: DeviceId): Promise<void> {

@@ -39,6 +39,11 @@ export class Presences {
     return this.#online
   }
 
+  /** Everything attached for a device. */
+  attachments(device: DeviceKey): readonly Attachment[] {
+    return [...(this.#devices.get(device)?.attachments ?? [])]
+  }
+
   of(app: AppId, device: DeviceId): Presence {
     const known = this.#devices.get(deviceKey(app, device))
     if (known === undefined) return unknown
