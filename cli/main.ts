@@ -6,6 +6,7 @@ import { appCommand } from './app.ts'
 import { backupCommand } from './backup.ts'
 import { broadcastCommand } from './broadcast.ts'
 import { cancelCommand } from './cancel.ts'
+import { checkCommand } from './check.ts'
 import { configCommand } from './config.ts'
 import { demoCommand } from './demo.ts'
 import { deviceCommand } from './device.ts'
@@ -14,6 +15,7 @@ import { explainCommand } from './explain.ts'
 import { historyCommand } from './history.ts'
 import { keyCommand } from './key.ts'
 import { lockerCommand } from './locker.ts'
+import { restoreCommand } from './restore.ts'
 import { sendCommand } from './send.ts'
 import { serveCommand } from './serve.ts'
 import { showCommand } from './show.ts'
@@ -41,6 +43,8 @@ const program = new Command('pike')
   .addCommand(appCommand())
   .addCommand(keyCommand())
   .addCommand(backupCommand())
+  .addCommand(restoreCommand())
+  .addCommand(checkCommand())
   .addCommand(lockerCommand())
   .addCommand(configCommand())
   .addHelpText(

@@ -71,6 +71,7 @@ async function openEngine(
     },
     limits: config.limits,
     log: eventLog(log),
+    version,
   })
 }
 
