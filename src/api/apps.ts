@@ -1,9 +1,9 @@
-import { type AppRecord, defaultApp } from '../contract/index.ts'
+import { type AppRecord, defaultApp, type KeyRecord } from '../contract/index.ts'
 import { AppList, AppPath, AppPut, AppView, NameQuery } from './app-schemas.ts'
 import { apiBounds } from './bounds.ts'
 import type { ApiContext, App } from './context.ts'
 import { namePage } from './name-page.ts'
-import { refuse } from './problems.ts'
+import { Refused, refuse } from './problems.ts'
 import type { Tenants } from './tenants.ts'
 import { Turns } from './turns.ts'
 import { time } from './views.ts'
@@ -16,6 +16,10 @@ export function appRoutes(app: App, context: ApiContext, tenants: Tenants): void
   const turns = new Turns()
   const tags = ['apps']
 
+  /** Of two administrators who remove each other's app one stays: the other's key is gone by then. */
+  const mustBeValid = (caller: KeyRecord) => {
+    if (!auth.stillValid(caller, 'admin')) throw new Refused('unauthorized')
+  }
   const view = async (record: AppRecord): Promise<AppView> => {
     const [devices, counts] = await Promise.all([
       names.deviceCount(record.app),
@@ -50,6 +54,7 @@ export function appRoutes(app: App, context: ApiContext, tenants: Tenants): void
     async (request, reply) => {
       const { body, params } = request
       return turns.take('apps', async () => {
+        mustBeValid(request.key)
         const before = await names.app(params.app)
         if (before === undefined && (await names.apps()).length >= limits.appsMax) {
           const said = { limit: 'appsMax', max: limits.appsMax }
@@ -132,6 +137,7 @@ export function appRoutes(app: App, context: ApiContext, tenants: Tenants): void
       if (going === defaultApp || going === request.key.app) return refuse(reply, 'app-protected')
       return turns.take('apps', () =>
         tenants.close(going, async () => {
+          mustBeValid(request.key)
           if ((await names.app(going)) === undefined) return refuse(reply, 'unknown-app')
           const devices = await names.deviceCount(going)
           if (devices > 0) return refuse(reply, 'app-not-empty', { devices })

@@ -133,6 +133,22 @@ test('a device registered while its app is removed is either refused, or keeps t
   }
 })
 
+test('of two administrators who remove each other’s app one stays', async () => {
+  for (const app of ['x', 'y']) {
+    await put(app)
+    await world.key(app, app, ['admin'])
+  }
+  const both = await Promise.all([remove('y', 'key-x'), remove('x', 'key-y')])
+  assert.deepEqual(both.map(({ status }) => status).sort(), [204, 401])
+  const left = both[0]!.status === 204 ? 'x' : 'y'
+  const late = [remove('default', 'nobody'), remove(left), put('late', {}, `key-${left}`)]
+  assert.deepEqual(
+    (await Promise.all(late)).map(({ status }) => status),
+    [401, 204, 401],
+  )
+  assert.equal(await world.engine.names.app('late'), undefined)
+})
+
 test('apps are bounded', async () => {
   assert.deepEqual(
     (await Promise.all([put('a'), put('b'), put('c')])).map(({ status }) => status).sort(),
