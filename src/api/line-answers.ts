@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { apiBounds } from './bounds.ts'
+import { problemMembers, problems, type Refusal } from './problems.ts'
 
 /** A line that waits for its answer, or for those before it to be answered. */
 export interface Slot {
@@ -103,4 +104,14 @@ export class LineAnswers<S extends Slot> {
     this.#moved = true
     this.#isFull = !this.#response.write(text)
   }
+}
+
+/** An answer that is a problem; `retryAfter`, s, where a single call would have had the header. */
+export const problemLine = (line: number, { problem, said, retryAfterMs }: Refusal): string => {
+  const retryAfter = retryAfterMs === undefined ? undefined : Math.ceil(retryAfterMs / 1000)
+  return `${JSON.stringify({
+    line,
+    status: problems[problem].status,
+    problem: { ...problemMembers(problem, said), retryAfter },
+  })}\n`
 }

@@ -4,10 +4,10 @@ import { StoreUnavailable } from '../contract/index.ts'
 import { apiBounds } from './bounds.ts'
 import type { Callbacks } from './callbacks.ts'
 import type { ApiContext } from './context.ts'
-import { LineAnswers, type Slot } from './line-answers.ts'
+import { LineAnswers, problemLine, type Slot } from './line-answers.ts'
 import { type Ask, readLine } from './line-request.ts'
 import { isBlank, LineCutter, linesMediaType, tooLong } from './lines.ts'
-import { type ProblemName, problemMembers, problems, type Refusal } from './problems.ts'
+import type { ProblemName, Refusal } from './problems.ts'
 import { refusalOf, refusalOfBroadcast, unavailable } from './submit-answers.ts'
 import { statusOf } from './views.ts'
 
@@ -102,6 +102,7 @@ export class LineCall {
   /** Take lines as long as there is room, and let others have their turn. */
   #turn(): void {
     let taken = 0
+    if (this.#stopped === undefined && !this.#ended) this.#checkKey()
     while (!this.#turns && this.#mayTake()) {
       if (taken === (this.#paced ? 1 : apiBounds.linesPerTurn)) {
         this.#turnLater()
@@ -198,6 +199,7 @@ export class LineCall {
     this.#preparing = true
     const go = (refusal: Refusal | undefined) => {
       this.#preparing = false
+      this.#checkKey()
       if (this.#stopped !== undefined || this.#ended) this.#refuse(slot, this.#unread())
       else if (refusal === undefined) this.#give(slot)
       else this.#refuse(slot, refusal)
@@ -313,11 +315,17 @@ export class LineCall {
     return { problem: this.#stopped ?? 'stopping', retryAfterMs: retryMs }
   }
 
-  /** A key that was revoked sends no more. */
+  /** A key that was revoked sends no more: asked before any line is given. */
+  #checkKey(): void {
+    const { context, key } = this.#options
+    if (!context.auth.stillValid(key, 'commands')) this.#stop('unauthorized')
+  }
+
+  /** Nor does its call stay open though no line comes. */
   #keyLater(): Timer {
-    const { auth, clock } = this.#options.context
+    const { clock } = this.#options.context
     return clock.at(clock.nowMs() + apiBounds.streamHeartbeatMs, 'lines of a key', () => {
-      if (!auth.stillValid(this.#options.key, 'commands')) this.#stop('unauthorized')
+      this.#checkKey()
       if (!this.#ended) this.#keyTimer = this.#keyLater()
     })
   }
@@ -338,13 +346,3 @@ const lingerMs = 1_000
 const retryMs = apiBounds.retryAfterSeconds * 1000
 
 const nothing = () => undefined
-
-/** `retryAfter`, s, where a single call would have had the header. */
-const problemLine = (line: number, { problem, said, retryAfterMs }: Refusal): string => {
-  const retryAfter = retryAfterMs === undefined ? undefined : Math.ceil(retryAfterMs / 1000)
-  return `${JSON.stringify({
-    line,
-    status: problems[problem].status,
-    problem: { ...problemMembers(problem, said), retryAfter },
-  })}\n`
-}

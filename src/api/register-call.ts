@@ -89,6 +89,9 @@ async function* answers(call: RegisterCall): AsyncGenerator<string> {
       if (!context.auth.stillValid(key, 'devices')) chunks.stop('unauthorized')
       if (chunks.stopped !== undefined) break
       const batch = await prepare(call, items.slice(from))
+      // Making keys of secrets takes time.
+      if (!context.auth.stillValid(key, 'devices')) chunks.stop('unauthorized')
+      if (chunks.stopped === 'unauthorized') break
       yield await put(call, batch)
       from += batch.length
     }

@@ -165,6 +165,60 @@ test('a revoked key sends no more', async () => {
   await world.close()
 })
 
+test('the line after a revocation is not given any more, nor one that was being looked up', async () => {
+  const world = await listening()
+  await world.key('default', 'leaving', ['commands'])
+  const authorization = 'Bearer key-leaving'
+  const client = new LineClient(world, { authorization })
+  client.write(open)
+  await client.until(() => client.answers.length === 1)
+  await world.engine.names.removeKey('default', 'leaving')
+  client.write(open)
+  const [, last] = await client.all()
+  assert.deepEqual([last!.line, last!.problem.type], [2, '/problems/unauthorized'])
+  client.end()
+
+  await world.key('default', 'demoted', ['commands'])
+  let looked: (() => void) | undefined
+  const { names } = world.engine
+  const real = names.device.bind(names)
+  names.device = (app, device) =>
+    new Promise((resolve) => {
+      looked = () => resolve(real(app, device))
+    })
+  const other = new LineClient(world, { authorization: 'Bearer key-demoted' })
+  other.write(open)
+  while (looked === undefined) await new Promise(setImmediate)
+  const kept = world.gateway.submitted.length
+  await world.key('default', 'demoted', ['events'])
+  looked()
+  const [refused] = await other.all()
+  assert.deepEqual([refused!.line, refused!.problem.type], [1, '/problems/unauthorized'])
+  assert.equal(world.gateway.submitted.length, kept)
+  other.end()
+  names.device = real
+  await world.close()
+})
+
+test('what waits for the quota is not given once its key is revoked', async () => {
+  const world = await listening()
+  await world.key('default', 'leaving', ['commands'])
+  world.gateway.says = { kind: 'limited', retryAfterMs: 1_000 }
+  const client = new LineClient(world, { authorization: 'Bearer key-leaving' })
+  client.write(open, open)
+  while (world.gateway.submitted.length === 0) await new Promise(setImmediate)
+  for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+  const { length } = world.gateway.submitted
+  await world.engine.names.removeKey('default', 'leaving')
+  world.gateway.says = undefined
+  world.clock.advance(1_000)
+  const answers = await client.all()
+  for (const { problem } of answers) assert.equal(problem.type, '/problems/unauthorized')
+  assert.equal(world.gateway.submitted.length, length)
+  client.end()
+  await world.close()
+})
+
 test('more calls than may be are refused, with when to come back', async () => {
   const world = await listening({ lineCallsMax: 1 })
   const client = new LineClient(world)
