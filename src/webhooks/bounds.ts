@@ -21,6 +21,8 @@ export const webhookBounds = {
   webhookAnswerBodyMs: 1_000,
   /** An idle connection to a receiver. Above: closed. */
   webhookIdleMs: 60_000,
+  /** Idle connections to receivers over all webhooks. At the bound the oldest is closed. */
+  webhookIdleConnectionsMax: 256,
   /** Addresses of a receiver are looked up again after this long. */
   webhookLookupKeptMs: 10_000,
   /** Names of receivers whose addresses are remembered. At the bound all are forgotten. */

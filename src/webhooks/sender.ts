@@ -3,6 +3,7 @@ import https from 'node:https'
 import type { Clock } from '../contract/index.ts'
 import type { Addresses } from './addresses.ts'
 import { webhookBounds } from './bounds.ts'
+import { Idle } from './idle.ts'
 
 /** What became of one attempt. */
 export interface Attempt {
@@ -23,15 +24,23 @@ export class Sender {
   readonly #clock: Clock
   readonly #timeoutMs: number
   readonly #userAgent: string
+  readonly #idle: Idle
 
-  constructor(addresses: Addresses, clock: Clock, timeoutMs: number, version: string) {
+  constructor(
+    addresses: Addresses,
+    clock: Clock,
+    timeoutMs: number,
+    version: string,
+    idleMax: number = webhookBounds.webhookIdleConnectionsMax,
+  ) {
     this.#addresses = addresses
     this.#clock = clock
     this.#timeoutMs = timeoutMs
     this.#userAgent = `pike-iot/${version}`
+    this.#idle = new Idle(idleMax)
   }
 
-  /** Connections of one webhook, kept open between requests. */
+  /** Connections of one webhook, kept open between requests as far as there is room for all. */
   connections(max: number): Connections {
     const options: http.AgentOptions = {
       keepAlive: true,
@@ -40,7 +49,10 @@ export class Sender {
       timeout: webhookBounds.webhookIdleMs,
       scheduling: 'lifo',
     }
-    return new Connections(new http.Agent(options), new https.Agent(options))
+    return new Connections(
+      this.#idle.watch(new http.Agent(options)),
+      this.#idle.watch(new https.Agent(options)),
+    )
   }
 
   /** Resolves with what became of it; never rejects. */
