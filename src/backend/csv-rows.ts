@@ -3,6 +3,7 @@ import { backendBounds } from './bounds.ts'
 /**
  * Rows of CSV as they stand, without their line breaks, blank ones left out. A line break between
  * quotes belongs to its row; a quote written twice opens and closes again. Source: RFC 4180 §2.
+ * LF, CR LF and CR alone end a row, as they do for the gateway.
  */
 export async function* readCsvRows(
   chunks: Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>,
@@ -22,8 +23,9 @@ export async function* readCsvRows(
     for (let i = 0; i < text.length; i++) {
       const char = text.charCodeAt(i)
       if (char === 0x22) quoted = !quoted
-      else if (char === 0x0a && !quoted) {
-        const whole = trimmed(row + text.slice(from, i))
+      else if ((char === 0x0a || char === 0x0d) && !quoted) {
+        // Between CR and LF stands a blank row.
+        const whole = row + text.slice(from, i)
         row = ''
         from = i + 1
         if (whole !== '') yield whole
@@ -33,8 +35,5 @@ export async function* readCsvRows(
     if (row.length > backendBounds.textMaxChars)
       throw new Error('a row of CSV that never ends: is there a quote too many?')
   }
-  const whole = trimmed(row)
-  if (whole !== '') yield whole
+  if (row !== '') yield row
 }
-
-const trimmed = (row: string): string => (row.endsWith('\r') ? row.slice(0, -1) : row)

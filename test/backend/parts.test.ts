@@ -27,6 +27,16 @@ test('rows of CSV come out as they stand, wherever their bytes are cut', async (
   )
 })
 
+test('rows of CSV end with LF, CR LF or CR alone, wherever they are cut', async () => {
+  for (const end of ['\n', '\r\n', '\r'])
+    for (const last of ['', end]) {
+      const text = `device,attributes.note${end}SZ-1,"two${end}lines"${end}${end}SZ-2,b${last}`
+      const expected = ['device,attributes.note', `SZ-1,"two${end}lines"`, 'SZ-2,b']
+      for (let cut = 0; cut <= text.length; cut++)
+        assert.deepEqual(await rows([text.slice(0, cut), text.slice(cut)]), expected)
+    }
+})
+
 test('what is no UTF-8 is an error, and a row without an end does not fill the memory', async () => {
   await assert.rejects(rows([Buffer.from([0x41, 0xff, 0x0a])]), TypeError)
   const quote = ['"', ...Array.from({ length: 5 }, () => 'x'.repeat(1_048_576))]
