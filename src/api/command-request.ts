@@ -62,6 +62,7 @@ export const submitRequest = (
   to: Addressee,
   read: CommandRead,
   idempotency: SubmitRequest['idempotency'],
+  patient = false,
 ): SubmitRequest => ({
   app: key.app,
   to,
@@ -79,6 +80,7 @@ export const submitRequest = (
   // Rule 9.
   askedBy: key.name,
   idempotency,
+  patient,
 })
 
 export const broadcastRequest = (

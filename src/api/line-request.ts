@@ -40,11 +40,11 @@ export function readLine(
   if (tag !== undefined) {
     if (body.notBefore !== undefined)
       return fieldRefusal('body', '/notBefore', 'does not go with a tag')
-    return { broadcast: broadcastRequest(key, tag, read, body, idempotency) }
+    return { broadcast: { ...broadcastRequest(key, tag, read, body, idempotency), patient: true } }
   }
   if (body.rate !== undefined) return fieldRefusal('body', '/rate', 'goes with a tag')
   if (body.stopAfterFailures !== undefined)
     return fieldRefusal('body', '/stopAfterFailures', 'goes with a tag')
   const to = device === undefined ? { alias: alias! } : { device }
-  return { submit: submitRequest(key, to, read, idempotency) }
+  return { submit: submitRequest(key, to, read, idempotency, true) }
 }

@@ -76,6 +76,8 @@ export interface SubmitRequest {
   readonly askedBy: KeyName
   /** `hash` covers route and body. */
   readonly idempotency?: { readonly key: string; readonly hash: string }
+  /** It waits where it is `limited`: some of the quota is left for calls that do not. */
+  readonly patient?: boolean
 }
 
 export type Submitted =
@@ -101,6 +103,8 @@ export interface BroadcastRequest {
   readonly stopAfterFailures?: number
   readonly askedBy: KeyName
   readonly idempotency?: { readonly key: string; readonly hash: string }
+  /** As for one command. */
+  readonly patient?: boolean
 }
 
 export type Broadcasted =

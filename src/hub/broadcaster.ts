@@ -81,7 +81,7 @@ export class Broadcaster {
   }
 
   async begin(request: BroadcastRequest): Promise<Broadcasted> {
-    const retryAfterMs = this.#quotas.command(request.app, this.#clock.nowMs())
+    const retryAfterMs = this.#quotas.command(request.app, this.#clock.nowMs(), request.patient)
     if (retryAfterMs > 0) return { kind: 'limited', retryAfterMs }
     try {
       return this.#begun(request.app, await this.#make(request))
@@ -133,7 +133,7 @@ export class Broadcaster {
   }
 
   #make(request: BroadcastRequest): Promise<BroadcastMade> {
-    const { app, tag, idempotency, ...asked } = request
+    const { app, tag, idempotency, patient: _patient, ...asked } = request
     const createdAtMs = this.#clock.nowMs()
     return this.#broadcasts.create(
       { app, id: broadcastId(createdAtMs), tag, createdAtMs, ...asked },

@@ -9,12 +9,24 @@ interface Account {
   readAtMs: number
   reading: boolean
   commands: TokenBucket | undefined
+  /** What broadcasts are sure of, whatever the other calls do. */
+  placings: TokenBucket | undefined
+  /** Lines are no quicker; undefined where a burst has some to leave for others. */
+  patient: TokenBucket | undefined
   events: TokenBucket | undefined
   sessions: number
 }
 
 /**
  * How much of this gateway each app may use, so that it cannot crowd out the others.
+ *
+ * Within an app who can wait leaves some of its commands to who is refused:
+ *
+ *     burst ┬ single calls, lines, broadcasts
+ *       1/2 ┼ single calls, lines
+ *       1/4 ┼ single calls          a quarter, and at least one command
+ *         0 ┼
+ *           ┴ broadcasts: a quarter of the rate is theirs, whatever is left
  *
  * What an app may is read beside the calls, at most once a second and only for apps that call, so
  * that no command waits for it. Until the first answer an app has no bound.
@@ -41,21 +53,27 @@ export class Quotas {
   }
 
   /** A command is to be accepted. @returns 0, or how long until it may be. */
-  command(app: AppId, nowMs: number): number {
-    const { commands } = this.#account(app, nowMs)
+  command(app: AppId, nowMs: number, patient = false): number {
+    const account = this.#account(app, nowMs)
+    const { commands } = account
     if (commands === undefined) return 0
-    const waitMs = commands.take(nowMs)
+    const waitMs = patient ? leaving(account, commands, 1 / 4, nowMs) : commands.take(nowMs)
     if (waitMs > 0) this.limited++
     return waitMs
   }
 
-  /**
-   * A broadcast is to place a command. It leaves half of a burst to single calls: they are refused
-   * where it only waits.
-   */
+  /** A broadcast is to place a command. @returns 0, or how long until it may. */
   placing(app: AppId, nowMs: number): number {
-    const { commands } = this.#account(app, nowMs)
-    return commands === undefined ? 0 : commands.take(nowMs, Math.floor(commands.burst / 2))
+    const account = this.#account(app, nowMs)
+    const { commands, placings } = account
+    if (commands === undefined || placings === undefined) return 0
+    const assuredMs = placings.take(nowMs)
+    if (assuredMs > 0) {
+      if (account.patient !== undefined) return assuredMs
+      return Math.min(assuredMs, leaving(account, commands, 1 / 2, nowMs))
+    }
+    commands.owe(1, nowMs) // it is one of the app's commands all the same
+    return 0
   }
 
   /** So many events are being kept. @returns how long their answer is to be held back. */
@@ -95,6 +113,8 @@ export class Quotas {
         readAtMs: Number.NEGATIVE_INFINITY,
         reading: false,
         commands: undefined,
+        placings: undefined,
+        patient: undefined,
         events: undefined,
         sessions: 0,
       }
@@ -120,12 +140,30 @@ export class Quotas {
   #known(account: Account, quota: AppQuota | undefined, nowMs: number): void {
     account.readAtMs = nowMs
     account.quota = quota ?? none
-    account.commands = bucket(account.commands, quota?.commandsPerSecond, nowMs)
+    const rate = quota?.commandsPerSecond
+    account.commands = bucket(account.commands, rate, nowMs)
+    account.placings = bucket(account.placings, rate && rate / 4, nowMs)
+    // Of a burst of one nothing can be left: then lines leave every fourth, broadcasts all but theirs.
+    account.patient = bucket(account.patient, rate && rate < 2 ? (rate * 3) / 4 : undefined, nowMs)
     account.events = bucket(account.events, quota?.eventsPerSecond, nowMs)
   }
 }
 
 const none: AppQuota = {}
+
+/** Take one if this share of a burst, or at least one command, is left. @returns 0, or how long until then. */
+function leaving(
+  { patient }: Account,
+  commands: TokenBucket,
+  share: number,
+  nowMs: number,
+): number {
+  const left = Math.max(1, commands.burst * share)
+  const waitMs = Math.max(commands.waitMs(nowMs, left), patient?.waitMs(nowMs) ?? 0)
+  if (waitMs > 0) return waitMs
+  patient?.take(nowMs)
+  return commands.take(nowMs, left)
+}
 
 function bucket(
   before: TokenBucket | undefined,

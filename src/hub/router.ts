@@ -91,7 +91,7 @@ export class Router {
     if (device.disabled) return { kind: 'device-disabled' }
     if (!hasChannel(device, request.channel)) return { kind: 'unknown-channel' }
     const nowMs = this.#clock.nowMs()
-    const retryAfterMs = this.#quotas.command(app, nowMs)
+    const retryAfterMs = this.#quotas.command(app, nowMs, request.patient)
     if (retryAfterMs > 0) return { kind: 'limited', retryAfterMs }
 
     const channel = channelId(app, id, request.channel)

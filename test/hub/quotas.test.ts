@@ -143,3 +143,68 @@ test('sessions that come at the same moment do not slip past the bound together'
   const sessions = tried.filter(({ attached }) => attached.kind === 'session')
   assert.equal(sessions.length, 3)
 })
+
+/**
+ * Ten seconds of an app that does all it can: lines as fast as they are taken, a broadcast that
+ * has long to go, and a single call so often, again when it is told to. @returns what each of them got
+ */
+async function crowd(perSecond: number, singleEveryMs: number, tenths = 100) {
+  const world = await withLocker()
+  await world.registerTagged('berlin', 90)
+  await world.pass(10 * second)
+  await world.quota({ commandsPerSecond: perSecond })
+  const id = await world.broadcastId({})
+  const got = { lines: 0, singles: 0, tried: 0, placed: 0, accepted: 0 }
+  let nextLineMs = 0
+  let nextSingleMs = world.clock.nowMs() + singleEveryMs
+  for (let i = 0; i < tenths * 10; i++) {
+    world.clock.advance(10)
+    const nowMs = world.clock.nowMs()
+    while (nowMs >= nextLineMs) {
+      const said = await world.submit({ patient: true, delivery: 'now' })
+      if (said.kind === 'accepted') got.lines++
+      else nextLineMs = nowMs + (said.kind === 'limited' ? said.retryAfterMs : 0)
+    }
+    if (nowMs < nextSingleMs) continue
+    got.tried++
+    const said = await world.submit({ delivery: 'now' })
+    if (said.kind === 'accepted') got.singles++
+    nextSingleMs = nowMs + (said.kind === 'limited' ? said.retryAfterMs : singleEveryMs)
+  }
+  await world.quiet()
+  got.placed = 90 - world.report(id).waiting
+  got.accepted = (await world.counts()).accepted
+  return got
+}
+
+test('many lines at the quota leave some to single calls: none is refused below the rate', async () => {
+  const { singles, tried } = await crowd(20, 200)
+  assert.equal(tried, 50)
+  assert.equal(singles, 50)
+})
+
+test('a broadcast is sure of a quarter of the rate, whatever lines and single calls do', async () => {
+  const { placed, lines, accepted } = await crowd(20, 30)
+  assert.ok(placed >= 50, `${placed} placed`)
+  assert.ok(lines + placed < accepted, 'single calls got some')
+  // All of them together stay within the quota: a burst and ten seconds' worth.
+  assert.ok(accepted <= 20 + 200 + 1, `${accepted} accepted`)
+})
+
+test('even of one command a second nobody takes all', async () => {
+  const { singles, lines, placed } = await crowd(1, 2 * second, 300)
+  assert.ok(singles >= 5, `${singles} single calls`)
+  assert.ok(lines >= 5, `${lines} lines`)
+  assert.ok(placed >= 5, `${placed} placed`)
+})
+
+test('a call of lines alone has the whole rate', async () => {
+  const world = await withLocker()
+  await world.quota({ commandsPerSecond: 10 })
+  let taken = 0
+  for (let i = 0; i < 1_000; i++) {
+    world.clock.advance(10)
+    if ((await world.submit({ patient: true, delivery: 'now' })).kind === 'accepted') taken++
+  }
+  assert.ok(taken >= 100, `${taken}`)
+})
