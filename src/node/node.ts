@@ -1,9 +1,7 @@
 import { resolve } from 'node:path'
 import type {
   Adapter,
-  AppId,
   Clock,
-  Counts,
   Engine,
   Gateway,
   Limits,
@@ -15,8 +13,9 @@ import { Hub } from '../hub/hub.ts'
 import { expiryHoldMs, jumpMs, SystemClock } from './clock.ts'
 import { type FirstKey, provideFirstKey } from './first-key.ts'
 import { makeFolder } from './folder.ts'
+import { countsOf, Housekeeping } from './housekeeping.ts'
 import { eventLog, type Log } from './log.ts'
-import { Metrics, unaccounted } from './metrics.ts'
+import { Metrics } from './metrics.ts'
 import { StartFailure, startFailure } from './start-failure.ts'
 
 /** What a node is made of. Products are named by whoever calls (`cli/`), never here. */
@@ -79,7 +78,8 @@ const webhooksGraceMs = 1_000
 const linksGraceMs = 1_500
 /** After this a stop gives up being polite; the store survives that like any crash. */
 export const stopMaxMs = 4_500
-const housekeepingMs = 3_600_000
+/** Housekeeping itself knows what is due. */
+const housekeepingMs = 60_000
 
 /**
  * One running gateway. Starts from the inside out and stops in reverse, so that nobody is let in
@@ -196,33 +196,19 @@ export class Node {
     return this.#clock.nowMs() + expiryHoldMs
   }
 
-  /** Forgets events past their age, and checks that nothing accepted went missing (rule 11). */
+  /** Forgets what is past its age or too much, and checks that nothing accepted went missing (rule 11). */
   #keepHouse(engine: Engine): void {
     const { log, limits } = this.#parts
-    const keep = async (): Promise<void> => {
-      const purged = await engine.events.purge(this.#clock.nowMs() - limits.eventsMaxAgeMs)
-      if (purged > 0) log.info({ event: 'events.purged', purged }, 'old events were forgotten')
-      for (const [app, counts] of await countsOf(engine)) {
-        const missing = unaccounted(counts)
-        if (missing !== 0)
-          log.error(
-            { event: 'counts.broken', app, counts, missing },
-            'accepted commands are not the sum of ended and open ones: please report this',
-          )
-      }
-    }
+    const housekeeping = new Housekeeping({ engine, limits, log })
     const run = (): void => {
-      this.#housekeeping = this.#clock.at(this.#clock.nowMs() + housekeepingMs, 'housekeeping', run)
-      keep().catch((err: unknown) => log.warn({ event: 'housekeeping.failed', err }))
+      const nowMs = this.#clock.nowMs()
+      this.#housekeeping = this.#clock.at(nowMs + housekeepingMs, 'housekeeping', run)
+      housekeeping
+        .look(nowMs)
+        .catch((err: unknown) => log.warn({ event: 'housekeeping.failed', err }))
     }
     run()
   }
-}
-
-async function countsOf(engine: Engine): Promise<ReadonlyMap<AppId, Counts>> {
-  const counts = new Map<AppId, Counts>()
-  for (const { app } of await engine.names.apps()) counts.set(app, await engine.mailbox.counts(app))
-  return counts
 }
 
 /** 0700 when we make it. One that was there keeps its mode: it may be more than ours. */
