@@ -1,15 +1,25 @@
 /**
- * The same gateway, wired the same way, broken on purpose in one place, so that the judge can be
+ * The same gateway, wired the same way, broken on purpose, so that the judge can be
  * shown to notice. The product has no switch for this: it is broken from outside, at its ports.
  *
- *     node --import tsx test/crash/broken-server.ts answers-before-write|forgets-stamp|reorders
+ *     node --import tsx test/crash/broken-server.ts answers-before-write[,forgets-stamp…]
  */
 import { Level } from 'level'
 import { partsFor } from '../../cli/wire.ts'
-import type { Engine, Mailbox, Reading } from '../../src/contract/index.ts'
+import type {
+  Broadcasts,
+  ChannelId,
+  Engine,
+  Events,
+  KeptEvent,
+  Mailbox,
+  OpenCommand,
+  Reading,
+} from '../../src/contract/index.ts'
 import { loadConfig } from '../../src/node/config.ts'
 import { createLog } from '../../src/node/log.ts'
 import { Node } from '../../src/node/node.ts'
+import type { Sabotage } from './server.ts'
 
 /** How long what was promised is only promised. */
 const lagMs = 250
@@ -49,6 +59,71 @@ const reorder = (mailbox: Mailbox): Partial<Mailbox> => ({
   },
 })
 
+/** What is canceled, and told so, comes back to who reads the mailbox. */
+function handOverCanceled(mailbox: Mailbox): Partial<Mailbox> {
+  const back = new Map<ChannelId, OpenCommand[]>()
+  return {
+    settle(channel, settlement, settled) {
+      const [change] = settlement.changes
+      if (change?.kind !== 'ended' || change.status !== 'canceled') {
+        mailbox.settle(channel, settlement, settled)
+        return
+      }
+      void Promise.resolve(mailbox.read(channel, change.offset - 1, 1)).then(({ commands }) => {
+        const [command] = commands
+        if (command?.offset === change.offset) {
+          back.set(channel, [...(back.get(channel) ?? []), command])
+        }
+        mailbox.settle(channel, settlement, settled)
+      })
+    },
+    read(channel, after, max) {
+      const add = (reading: Reading): Reading => {
+        const canceled = (back.get(channel) ?? []).filter(
+          ({ offset }) => offset > after && offset <= reading.lookedUpTo,
+        )
+        if (canceled.length === 0) return reading
+        const commands = [...reading.commands, ...canceled]
+        return { ...reading, commands: commands.sort((a, b) => a.offset - b.offset) }
+      }
+      const read = mailbox.read(channel, after, max)
+      return read instanceof Promise ? read.then(add) : add(read)
+    },
+  }
+}
+
+/** Of every broadcast that was under way at the start, the next member is never placed. */
+function forgetMember(broadcasts: Broadcasts): Partial<Broadcasts> {
+  const forgotten = new Map<string, string>()
+  const before = new Set(broadcasts.running().map(({ id }) => id))
+  return {
+    async waiting(app, id, max) {
+      const members = await broadcasts.waiting(app, id, max)
+      if (!before.has(id)) return members
+      const [first] = members
+      if (first !== undefined && !forgotten.has(id)) forgotten.set(id, first)
+      return members.filter((device) => device !== forgotten.get(id))
+    },
+  }
+}
+
+/** One event in so many is never heard of by those who push events, nor found by them in the log. */
+const skipped = ({ id }: KeptEvent): boolean => Number.parseInt(id.slice(-4), 36) % 41 === 7
+
+const skipEvents = (events: Events): Partial<Events> => ({
+  listen: (heard) =>
+    events.listen((all) => {
+      const some = all.filter((event) => !skipped(event))
+      if (some.length > 0) heard(some)
+    }),
+  async read(app, query) {
+    const page = await events.read(app, query)
+    return page.kind === 'gone'
+      ? page
+      : { ...page, items: page.items.filter((event) => !skipped(event)) }
+  },
+})
+
 /** The engine with some methods of its mailbox replaced; private fields stay with their owners. */
 function withMailbox(engine: Engine, change: (mailbox: Mailbox) => Partial<Mailbox>): Engine {
   const { mailbox } = engine
@@ -67,20 +142,29 @@ function over<T extends object>(whole: T, changed: Partial<T>): T {
   })
 }
 
-const sabotage = process.argv[2]
+const sabotages = new Set(process.argv[2]?.split(','))
+const has = (sabotage: Sabotage): boolean => sabotages.has(sabotage)
+
 const loaded = loadConfig({ flags: {}, env: process.env })
 if (!loaded.ok) throw new Error(loaded.problem)
 const { log } = createLog({ level: loaded.config.logLevel, human: false })
-if (sabotage === 'answers-before-write') answerBeforeWrite()
+if (has('answers-before-write')) answerBeforeWrite()
 
 const parts = partsFor(loaded.config, log)
 const node = new Node({
   ...parts,
   openEngine: async (folder, clock) => {
-    const engine = await parts.openEngine(folder, clock)
-    if (sabotage === 'forgets-stamp') return withMailbox(engine, forgetStamps)
-    if (sabotage === 'reorders') return withMailbox(engine, reorder)
-    return engine
+    let engine = await parts.openEngine(folder, clock)
+    if (has('forgets-stamp')) engine = withMailbox(engine, forgetStamps)
+    if (has('reorders')) engine = withMailbox(engine, reorder)
+    if (has('hands-over-canceled')) engine = withMailbox(engine, handOverCanceled)
+    if (!has('forgets-member')) return engine
+    return over(engine, { broadcasts: over(engine.broadcasts, forgetMember(engine.broadcasts)) })
+  },
+  makeWebhooks: (ports) => {
+    if (!has('skips-event')) return parts.makeWebhooks(ports)
+    const events = over(ports.engine.events, skipEvents(ports.engine.events))
+    return parts.makeWebhooks({ ...ports, engine: over(ports.engine, { events }) })
   },
 })
 process.on('SIGTERM', () => void node.stop().then(() => process.exit(0)))

@@ -1,13 +1,14 @@
 import { PikeClient } from '../../devices/client.ts'
 import type { Command, CommandReply, Respond } from '../../devices/command.ts'
 import { type DeviceStorage, memoryStorage, type StorageChange } from '../../devices/storage.ts'
+import { smallChannel } from './asking.ts'
 import { fieldOf } from './http.ts'
 import type { AppReply, Journal, Report } from './journal.ts'
 import { idOf } from './judge/facts.ts'
 import { sleep } from './load.ts'
 import type { Random } from './random.ts'
 
-const channels = ['main', 'urgent'] as const
+const channels = ['main', 'urgent', smallChannel.name] as const
 
 /** Events come in bursts of up to this many, so that some are always under way. */
 const burstMax = 4

@@ -95,6 +95,8 @@ function entryOf(item: unknown): LogEntry {
     name: textOf(item, 'name'),
     status: textOf(item, 'status'),
     reason: textOf(item, 'reason'),
+    askedBy: textOf(item, 'askedBy'),
+    expiresAtMs: timeOf(item, 'expiresAt'),
     u: numberOf(fieldOf(item, 'payload'), 'u'),
     body: JSON.stringify(item),
   }

@@ -19,6 +19,11 @@ export class Api {
     this.#key = key
   }
 
+  /** Where it answers, for calls that last; undefined while it does not run. */
+  get base(): { readonly host: string; readonly port: number; readonly key: string } | undefined {
+    return this.#base === undefined ? undefined : { ...this.#base, key: this.#key }
+  }
+
   /** Where it answers now; another port after every start. Old connections are dropped. */
   at(base: { host: string; port: number } | undefined): void {
     this.#agent.destroy()
@@ -34,6 +39,8 @@ export class Api {
       readonly body?: unknown
       readonly headers?: Readonly<Record<string, string>>
       readonly timeoutMs?: number
+      /** Another API key than the first. */
+      readonly key?: string | undefined
     } = {},
   ): Promise<Answer> {
     const base = this.#base
@@ -47,7 +54,7 @@ export class Api {
           path,
           agent: this.#agent,
           headers: {
-            authorization: `Bearer ${this.#key}`,
+            authorization: `Bearer ${options.key ?? this.#key}`,
             ...(body === undefined ? {} : { 'content-type': 'application/json' }),
             ...options.headers,
           },

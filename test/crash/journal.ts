@@ -1,3 +1,15 @@
+import type {
+  AppCounts,
+  BroadcastAsk,
+  BroadcastSeen,
+  Hook,
+  HookStatus,
+  LineCallSeen,
+  Push,
+  RegisterRead,
+  RegisterWrite,
+} from './journal-many.ts'
+
 /**
  * What the outside saw, in memory, in the order it was seen. Nothing in here comes from the inside
  * of the gateway: answers over HTTP, bytes on the devices' wires, what their applications were
@@ -5,7 +17,8 @@
  *
  *     driver ── HTTP ──▶ gateway ◀── TCP ── tap ◀── TCP ── device client ── application
  *        asks, cancels      ▲                wire                receipts, replies, reports
- *        statuses           └── GET /v1/events: log, reread
+ *        statuses           ├── GET /v1/events: log, reread
+ *        writes, reads      └── POST ──▶ receiver: pushes
  */
 export interface Journal {
   readonly asks: Ask[]
@@ -25,19 +38,44 @@ export interface Journal {
   readonly oddities: Oddity[]
   /** The gateway's own counting, last read. */
   counts: CountsSeen | undefined
+  /** Of the app, by itself, when all was over. */
+  appCounts: AppCounts | undefined
+  readonly writes: RegisterWrite[]
+  readonly reads: RegisterRead[]
+  readonly lineCalls: LineCallSeen[]
+  readonly broadcasts: BroadcastAsk[]
+  /** All there are, when all was over; undefined before. */
+  broadcastsSeen: readonly BroadcastSeen[] | undefined
+  readonly hooks: Hook[]
+  readonly hookStatuses: HookStatus[]
+  readonly pushes: Push[]
+  /** When the log was read again: what is pushed later may be of later events. */
+  rereadAtMs: number
 }
 
 /** One thing the back end wanted done, however many requests it took. `n` is in its payload. */
 export interface Ask {
   readonly n: number
+  /** Empty when it was asked by alias: then it is for whoever the alias stood for. */
   readonly device: string
+  readonly alias?: string | undefined
   readonly channel: string
-  /** `k<n>` with a key, so that the log tells the commands of one key; else a common name. */
+  /**
+   * `k<n>` with a key, so that the log tells the commands of one key; `s<n>` when it is for later,
+   * since its id then is not its place; else a common name.
+   */
   readonly name: string
   readonly delivery: 'queue' | 'now'
   readonly expect: 'ack' | 'reply'
   readonly ttlMs: number | undefined
   readonly key: string | undefined
+  /** Not to be handed over before. */
+  readonly notBeforeMs?: number | undefined
+  readonly collapse?: string | undefined
+  /** The path of the receiver to which its outcome is posted. */
+  readonly callback?: string | undefined
+  /** The name of the API key that asked, where it is not the first. */
+  readonly askedBy?: string | undefined
   readonly attempts: Attempt[]
 }
 
@@ -59,19 +97,25 @@ export interface Attempt {
     | 'other-body'
   http: number | undefined
   accepted: Accepted | undefined
+  /** It was this line of this call. */
+  readonly line?: { readonly call: number; readonly line: number }
 }
 
 export interface Accepted {
   readonly id: string
+  /** 0: it is for later; `offset` is then its number among those. */
   readonly epoch: number
   readonly offset: number
   readonly status: string
+  /** NaN where the answer does not say. */
   readonly expiresAtMs: number
 }
 
 export interface Cancel {
   readonly id: string
   readonly http: number | undefined
+  /** What it was told to stand at, where it was too late. */
+  readonly status?: string | undefined
 }
 
 /** A command handed to a device's application. */
@@ -123,6 +167,8 @@ export interface Wire {
         readonly epoch: number
         readonly offset: number
         readonly repeated: boolean
+        /** Of its payload. */
+        readonly n?: number | undefined
       }
     /** Of the device, by offset. */
     | { readonly kind: 'ack'; readonly upTo: number }
@@ -148,6 +194,9 @@ export interface LogEntry {
   readonly name: string | undefined
   readonly status: string | undefined
   readonly reason: string | undefined
+  readonly askedBy?: string | undefined
+  /** Of an outcome; NaN elsewhere. */
+  readonly expiresAtMs?: number
   /** `u` of a report. */
   readonly u: number | undefined
   readonly body: string
@@ -158,6 +207,7 @@ export interface StatusSeen {
   readonly kind: 'open' | 'ended' | 'missing'
   readonly status: string
   readonly name: string | undefined
+  readonly reason?: string | undefined
   readonly atMs: number
 }
 
@@ -202,4 +252,14 @@ export const newJournal = (): Journal => ({
   faults: [],
   oddities: [],
   counts: undefined,
+  appCounts: undefined,
+  writes: [],
+  reads: [],
+  lineCalls: [],
+  broadcasts: [],
+  broadcastsSeen: undefined,
+  hooks: [],
+  hookStatuses: [],
+  pushes: [],
+  rereadAtMs: Number.POSITIVE_INFINITY,
 })

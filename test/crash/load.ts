@@ -1,12 +1,18 @@
+import type { Asking, Names } from './asking.ts'
+import { isUnreached } from './caller.ts'
 import { type Answer, type Api, textOf, timeOf } from './http.ts'
 import type { Accepted, Ask, Attempt, Journal } from './journal.ts'
+import { absent } from './journal-many.ts'
+import type { Parts } from './parts.ts'
 import type { Random } from './random.ts'
 
 export interface LoadOptions {
   readonly journal: Journal
   readonly api: Api
   readonly random: Random
-  readonly devices: readonly string[]
+  readonly asking: Asking
+  readonly names: Names
+  readonly parts: Parts
   /** Commands a second, in sum. */
   readonly rate: number
   /** Changes when answers stop counting: one asked for before and answered after is unclear. */
@@ -25,7 +31,6 @@ export class Load {
   readonly #options: LoadOptions
   readonly #pending = new Set<Promise<void>>()
   #timer: NodeJS.Timeout | undefined
-  #n = 0
   #abandoned = false
   /** Waiters on an accepted answer and on a 503 or 507, for those who inject faults. */
   #acceptedAtMs = 0
@@ -38,6 +43,11 @@ export class Load {
   /** When the gateway last accepted something that was asked for after `sinceMs`, or undefined. */
   acceptedSince(sinceMs: number): number | undefined {
     return this.#acceptedAtMs >= sinceMs ? this.#acceptedAtMs : undefined
+  }
+
+  /** Somebody else's: what was asked for at this time was accepted. */
+  accepted(askedAtMs: number): void {
+    this.#acceptedAtMs = Math.max(this.#acceptedAtMs, askedAtMs)
   }
 
   unavailableSince(sinceMs: number): boolean {
@@ -73,48 +83,21 @@ export class Load {
   }
 
   #ask(): void {
-    const { random, devices, journal } = this.#options
-    const n = ++this.#n
-    const keyed = random.chance(0.4)
-    const short = random.chance(0.2)
-    const delivery = random.chance(0.15) ? 'now' : 'queue'
-    const expect = random.chance(0.4) ? 'reply' : 'ack'
-    const ask: Ask = {
-      n,
-      device: random.pick(devices),
-      channel: random.chance(0.3) ? 'urgent' : 'main',
-      name: keyed ? `k${n}` : random.pick(['open', 'blink', 'set']),
-      delivery,
-      expect,
-      ttlMs: short ? random.int(1, 3) * 1_000 : delivery === 'now' ? 5_000 : undefined,
-      key: keyed ? `key-${n}` : undefined,
-      attempts: [],
-    }
-    journal.asks.push(ask)
+    const ask = this.#options.asking.draw(0.4, true)
     const work = this.#see(ask).finally(() => this.#pending.delete(work))
     this.#pending.add(work)
   }
 
   async #see(ask: Ask): Promise<void> {
-    const { random } = this.#options
+    const { random, asking, parts } = this.#options
     const headers: Record<string, string> = {}
     if (ask.key !== undefined) headers['idempotency-key'] = ask.key
     if (random.chance(0.05)) headers.prefer = 'wait=3'
-    const body = {
-      name: ask.name,
-      payload: { n: ask.n },
-      delivery: ask.delivery,
-      expect: ask.expect,
-      channel: ask.channel,
-      ...(ask.ttlMs === undefined ? {} : { ttl: ask.ttlMs / 1_000 }),
-      ...(ask.expect === 'reply' ? { replyTimeout: 3 } : {}),
-      ...(ask.key === undefined && random.chance(0.08) ? { collapse: 'latest' } : {}),
-    }
+    const body = asking.body(ask)
+    const cancels = parts.has('cancel') && random.chance(0.12)
     if (ask.key === undefined) {
-      const attempt = await this.#attempt(ask, body, headers)
-      if (attempt.accepted !== undefined && random.chance(0.06)) {
-        await this.#cancel(attempt.accepted.id)
-      }
+      const { accepted } = await this.#attempt(ask, body, headers)
+      if (accepted !== undefined && cancels) await this.#cancel(accepted.id)
       return
     }
     const untilMs = Date.now() + retryForMs
@@ -122,7 +105,11 @@ export class Load {
       const requests = [this.#attempt(ask, body, headers)]
       if (random.chance(0.1)) requests.push(this.#attempt(ask, body, headers))
       const attempts = await Promise.all(requests)
-      if (attempts.some((attempt) => attempt.accepted !== undefined)) break
+      const accepted = attempts.find((attempt) => attempt.accepted !== undefined)?.accepted
+      if (accepted !== undefined) {
+        if (cancels) await this.#cancel(accepted.id)
+        break
+      }
       // What is refused for good is refused for good.
       if (attempts.some((attempt) => attempt.http !== undefined && isFinal(attempt.http))) return
       if (Date.now() > untilMs || this.#abandoned) return
@@ -143,7 +130,7 @@ export class Load {
     headers: Record<string, string>,
     otherBody = false,
   ): Promise<Attempt> {
-    const { api, era } = this.#options
+    const { api, era, names } = this.#options
     const attempt: Attempt = {
       askedAtMs: Date.now(),
       answeredAtMs: undefined,
@@ -154,22 +141,35 @@ export class Load {
     ask.attempts.push(attempt)
     const eraThen = era()
     try {
-      const answer = await api.call('POST', `/v1/devices/${ask.device}/commands`, {
+      const answer = await api.call('POST', commandsPath(ask), {
         body,
         headers,
         timeoutMs: requestTimeoutMs,
+        key: ask.askedBy === undefined ? undefined : names.keyTexts.get(ask.askedBy),
       })
       if (era() !== eraThen) throw new Error('cut off before the answer was read')
       attempt.answeredAtMs = Date.now()
       attempt.http = answer.status
       this.#hear(attempt, answer, otherBody)
+      this.#note(ask, attempt, answer)
     } catch (error) {
       // Nobody listened: certainly nothing was taken.
-      const code = (error as NodeJS.ErrnoException).code
-      const unreached = code === 'ECONNREFUSED' || /is not running/.test((error as Error).message)
-      attempt.verdict = otherBody ? 'other-body' : unreached ? 'unreached' : 'unclear'
+      attempt.verdict = otherBody ? 'other-body' : isUnreached(error) ? 'unreached' : 'unclear'
     }
     return attempt
+  }
+
+  /** What the answer says of names beside the command. */
+  #note(ask: Ask, { askedAtMs, answeredAtMs }: Attempt, { status, body }: Answer): void {
+    const { reads } = this.#options.journal
+    const at = { askedAtMs, answeredAtMs: answeredAtMs!, by: `ask ${ask.n}` }
+    if (ask.askedBy !== undefined) {
+      const value = keyWorks(status)
+      if (value !== undefined) reads.push({ register: `key/${ask.askedBy}`, value, ...at })
+    }
+    if (ask.alias !== undefined && textOf(body, 'type') === '/problems/unknown-alias') {
+      reads.push({ register: `alias/${ask.alias}`, value: absent, ...at })
+    }
   }
 
   #hear(attempt: Attempt, answer: Answer, otherBody: boolean): void {
@@ -191,27 +191,49 @@ export class Load {
     if (random.chance(0.5)) await sleep(random.int(0, 300))
     const eraThen = era()
     let http: number | undefined
+    let status: string | undefined
     try {
-      const { status } = await api.call('DELETE', `/v1/commands/${id}`)
-      if (era() === eraThen) http = status
+      const answer = await api.call('DELETE', `/v1/commands/${id}`)
+      if (era() === eraThen) {
+        http = answer.status
+        status = textOf(answer.body, 'commandStatus')
+      }
     } catch {
       // Unclear: it may or may not be canceled now.
     }
-    journal.cancels.push({ id, http })
+    journal.cancels.push({ id, http, status })
   }
+}
+
+const commandsPath = ({ alias, device }: Ask): string =>
+  alias === undefined ? `/v1/devices/${device}/commands` : `/v1/aliases/${alias}/commands`
+
+/** What an answer says of the key it was asked with; undefined: nothing. */
+export function keyWorks(status: number): string | undefined {
+  if (status === 401) return absent
+  // Of a key that does not work 429 says the same; of one that works something else.
+  return status === 429 || status >= 500 ? undefined : 'works'
 }
 
 const isFinal = (http: number): boolean => http >= 400 && http < 500 && http !== 429 && http !== 408
 
-export function acceptedOf({ status, body }: Answer): Accepted | undefined {
-  const id = textOf(body, 'id')
-  if ((status !== 200 && status !== 202) || id === undefined) return undefined
+const acceptedOf = ({ status, body }: Answer): Accepted | undefined =>
+  acceptedFrom(status, textOf(body, 'id'), textOf(body, 'status'), body)
+
+/** What an answer promises; undefined: nothing. */
+export function acceptedFrom(
+  http: number,
+  id: string | undefined,
+  status: string | undefined,
+  body: unknown,
+): Accepted | undefined {
+  if ((http !== 200 && http !== 202) || id === undefined) return undefined
   const parts = id.split(':')
   return {
     id,
     epoch: Number.parseInt(parts[2] ?? '', 36),
     offset: Number(parts[3]),
-    status: textOf(body, 'status') ?? '',
+    status: status ?? '',
     expiresAtMs: timeOf(body, 'expiresAt'),
   }
 }

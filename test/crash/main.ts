@@ -1,8 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { FaultKind } from './journal.ts'
+import { allParts, readParts } from './parts.ts'
 import { type RunOptions, type RunResult, runFaults, runYoung } from './run.ts'
-import { type Sabotage, serverCommand } from './server.ts'
+import { sabotages, serverCommand } from './server.ts'
 import { findingLines, table } from './table.ts'
 import { Volume } from './volume.ts'
 
@@ -20,10 +21,14 @@ const usage = `Starts the real gateway, loads it, hurts it, and judges what the 
   --rate N                                 commands a second, in sum (60)
   --round-ms MIN..MAX                      undisturbed time before each fault (400..2000)
   --pause-ms MIN..MAX                      length of a pause (1000..8000)
+  --with PART,PART|all|none                what the load is made of beside plain commands (all):
+                                           lines, aliases, broadcasts, schedules, callbacks, webhooks,
+                                           cancel, collapse, quota, devices, keys
   --young N                                N power cuts in the first 3 s of new stores, first
   --volume-mb N                            size of the file system for disk and power (96)
-  --broken answers-before-write|forgets-stamp|reorders
-                                           a gateway broken on purpose: must be caught
+  --broken NAME,NAME                       a gateway broken on purpose, which must be caught:
+                                           answers-before-write, forgets-stamp, reorders,
+                                           forgets-member, skips-event, hands-over-canceled
   --hasty                                  end at the first finding
   --json                                   the result as JSON on standard output
   --keep                                   keep the data folder
@@ -32,7 +37,6 @@ const usage = `Starts the real gateway, loads it, hurts it, and judges what the 
 Disk and power need root and loop devices; without them: exit code 3.`
 
 const kinds: readonly FaultKind[] = ['kill', 'stop', 'pause', 'disk', 'power']
-const sabotages: readonly Sabotage[] = ['answers-before-write', 'forgets-stamp', 'reorders']
 
 class Wrong extends Error {}
 
@@ -53,6 +57,7 @@ function readOptions(): {
       'pause-ms': { type: 'string', default: '1000..8000' },
       young: { type: 'string', default: '0' },
       'volume-mb': { type: 'string', default: '96' },
+      with: { type: 'string', default: 'all' },
       broken: { type: 'string' },
       hasty: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
@@ -78,12 +83,16 @@ function readOptions(): {
   for (const fault of faults) {
     if (!kinds.some((kind) => kind === fault)) throw new Wrong(`--fault: "${fault}" is none`)
   }
-  const sabotage = sabotages.find((name) => name === values.broken)
-  if (values.broken !== undefined && sabotage === undefined) {
-    throw new Wrong(`--broken: use one of ${sabotages.join(', ')}`)
+  const broken = values.broken?.split(',') ?? []
+  const sabotage = sabotages.filter((name) => broken.includes(name))
+  if (sabotage.length < broken.length) {
+    throw new Wrong(`--broken: use some of ${sabotages.join(', ')}`)
   }
+  const parts = readParts(values.with)
+  if (typeof parts === 'string') throw new Wrong(`--with: "${parts}" is none`)
   return {
     run: {
+      parts,
       faults: faults as FaultKind[],
       rounds: number('rounds', values.rounds),
       seed: number('seed', values.seed),
@@ -92,8 +101,8 @@ function readOptions(): {
       roundMs: range('round-ms', values['round-ms']),
       pauseMs: range('pause-ms', values['pause-ms']),
       volumeMb: number('volume-mb', values['volume-mb']),
-      ...(sabotage === undefined ? {} : { sabotage }),
-      hasty: values.hasty,
+      sabotage,
+      ...(values.hasty ? { hasty: [] } : {}),
       keep: values.keep,
       progress: showProgress,
     },
@@ -131,14 +140,24 @@ async function main(): Promise<number> {
       journal,
       JSON.stringify(
         results.map((result) => ({ ...result.journal, statuses: [...result.journal.statuses] })),
+        (_, value: unknown) => (value instanceof Set ? [...value] : value),
       ),
     )
   }
   if (json) {
-    const { faults, rounds, seed, devices, rate } = run
+    const { faults, rounds, seed, devices, rate, parts = allParts } = run
     console.log(
       JSON.stringify({
-        asked: { faults, rounds, seed, devices, rate, young, broken: run.sabotage },
+        asked: {
+          faults,
+          rounds,
+          seed,
+          devices,
+          rate,
+          young,
+          with: [...parts],
+          broken: run.sabotage,
+        },
         results: results.map(({ journal: _, ...result }) => result),
       }),
     )

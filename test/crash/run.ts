@@ -3,6 +3,7 @@ import type { Fault, FaultKind, Journal } from './journal.ts'
 import type { Finding } from './judge/facts.ts'
 import { type Figures, judge, type Verdict } from './judge/judge.ts'
 import { sleep } from './load.ts'
+import { allParts, type Parts } from './parts.ts'
 import { Random } from './random.ts'
 import type { Sabotage } from './server.ts'
 import { World } from './world.ts'
@@ -18,10 +19,18 @@ export interface RunOptions {
   readonly roundMs: readonly [min: number, max: number]
   readonly pauseMs: readonly [min: number, max: number]
   readonly volumeMb: number
-  readonly sabotage?: Sabotage
+  readonly sabotage?: readonly Sabotage[]
   readonly lifeMs?: readonly [min: number, max: number]
-  /** End at the first finding, without waiting for what would still come. */
-  readonly hasty?: boolean
+  /**
+   * End as soon as all of these rules have found something, without waiting for what would still
+   * come; empty: as soon as any has.
+   */
+  readonly hasty?: readonly string[]
+  /** What the load is made of; all of it when absent. */
+  readonly parts?: Parts
+  /** See {@link WorldOptions}. */
+  readonly patienceMs?: number
+  readonly limits?: Readonly<Record<string, number>>
   readonly keep?: boolean
   readonly progress: (text: string) => void
 }
@@ -35,6 +44,8 @@ export interface RunResult {
   readonly undecodable: number
   /** Where the data is, if it was kept. */
   readonly kept: string | undefined
+  /** Whether `pike check` looked the store through at the end. */
+  readonly checked: boolean
   readonly journal: Journal
 }
 
@@ -52,12 +63,16 @@ export async function runFaults(options: RunOptions): Promise<RunResult> {
     devices: options.devices,
     rate: options.rate,
     volumeMb: needsVolume(faults) ? options.volumeMb : undefined,
+    parts: options.parts ?? allParts,
     sabotage: options.sabotage,
     lifeMs: options.lifeMs,
+    patienceMs: options.patienceMs,
+    limits: options.limits,
   })
   const random = world.random.fork()
   let verdict: Verdict = judge(world.journal, { final: false, toleranceMs })
   let round = 0
+  let checked = false
   const keep = options.keep ?? false
   // With few rounds each kind still has its turn: they go round in an order the seed shuffles.
   const order: FaultKind[] = []
@@ -70,13 +85,14 @@ export async function runFaults(options: RunOptions): Promise<RunResult> {
       if (order.length === 0) order.push(...shuffled(faults, random))
       const kind = order.pop()!
       const fault = await inject(world, kind, random, { round, pauseMs: options.pauseMs })
-      if (kind !== 'pause') await world.look(false)
+      if (kind !== 'pause') await world.look()
       verdict = judge(world.journal, { final: false, toleranceMs })
       progress(line(round, rounds, fault, verdict))
-      if (options.hasty === true && verdict.findings.length > 0) break
+      if (isEnough(options, verdict)) break
     }
-    if (options.hasty !== true || verdict.findings.length === 0) {
+    if (!isEnough(options, verdict)) {
       await world.quiesce(progress)
+      checked = (await world.checkStore()) === 'sound'
       verdict = judge(world.journal, { final: true, toleranceMs })
     }
   } catch (error) {
@@ -85,7 +101,7 @@ export async function runFaults(options: RunOptions): Promise<RunResult> {
   } finally {
     await world.end(keep)
   }
-  return resultOf(world, verdict, round, keep)
+  return resultOf(world, verdict, round, keep, checked)
 }
 
 /**
@@ -101,9 +117,12 @@ export async function runYoung(options: RunOptions, times: number): Promise<RunR
       devices: Math.min(options.devices, 4),
       rate: options.rate,
       volumeMb: options.volumeMb,
+      parts: options.parts ?? allParts,
       sabotage: options.sabotage,
+      limits: options.limits,
     })
     let verdict = judge(world.journal, { final: false, toleranceMs })
+    let checked = false
     try {
       const cutAtMs = Date.now() + random.int(100, 3_000)
       const first = world
@@ -125,6 +144,7 @@ export async function runYoung(options: RunOptions, times: number): Promise<RunR
       fault.readyMs = Date.now() - fault.atMs
       await sleep(random.int(300, 1_000))
       await world.quiesce(options.progress)
+      checked = (await world.checkStore()) === 'sound'
       verdict = judge(world.journal, { final: true, toleranceMs })
       options.progress(line(round, times, fault, verdict))
     } catch (error) {
@@ -133,12 +153,23 @@ export async function runYoung(options: RunOptions, times: number): Promise<RunR
     } finally {
       await world.end(options.keep ?? false)
     }
-    results.push(resultOf(world, verdict, 1, options.keep ?? false))
+    results.push(resultOf(world, verdict, 1, options.keep ?? false, checked))
   }
   return results
 }
 
-function resultOf(world: World, verdict: Verdict, rounds: number, keep: boolean): RunResult {
+function isEnough({ hasty }: RunOptions, { findings }: Verdict): boolean {
+  if (hasty === undefined || findings.length === 0) return false
+  return hasty.every((wanted) => findings.some(({ rule }) => rule === wanted))
+}
+
+function resultOf(
+  world: World,
+  verdict: Verdict,
+  rounds: number,
+  keep: boolean,
+  checked: boolean,
+): RunResult {
   const extra: Finding[] = []
   if (world.tap.undecodable > 0) {
     extra.push({ rule: 'undecodable', text: `${world.tap.undecodable} streams could not be read` })
@@ -151,6 +182,7 @@ function resultOf(world: World, verdict: Verdict, rounds: number, keep: boolean)
     cuts: world.tap.cuts,
     undecodable: world.tap.undecodable,
     kept: keep ? world.kept : undefined,
+    checked,
     journal: world.journal,
   }
 }

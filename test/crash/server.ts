@@ -13,7 +13,15 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null
 }
 
-export type Sabotage = 'answers-before-write' | 'forgets-stamp' | 'reorders'
+export const sabotages = [
+  'answers-before-write',
+  'forgets-stamp',
+  'reorders',
+  'forgets-member',
+  'skips-event',
+  'hands-over-canceled',
+] as const
+export type Sabotage = (typeof sabotages)[number]
 
 const startMaxMs = 60_000
 const tailBytes = 16_384
@@ -50,7 +58,12 @@ export class Server {
   }
 
   /** Not ready yet: see {@link ready}. */
-  static spawn(dataDir: string, apiKey: string, sabotage: Sabotage | undefined): Server {
+  static spawn(
+    dataDir: string,
+    apiKey: string,
+    sabotage: readonly Sabotage[],
+    limits: Readonly<Record<string, number>>,
+  ): Server {
     const env = {
       PIKE_DATA_DIR: dataDir,
       PIKE_API_KEY: apiKey,
@@ -58,10 +71,14 @@ export class Server {
       PIKE_TCP_PORT: '0',
       PIKE_DEVICE_HOST: '127.0.0.1',
       PIKE_LOG_LEVEL: 'warn',
+      PIKE_WEBHOOK_ALLOW: 'loopback',
+      PIKE_LIMITS: Object.entries(limits)
+        .map(([name, value]) => `${name}=${value}`)
+        .join(','),
     }
-    if (sabotage === undefined) return new Server(spawnPike(['serve'], env))
+    if (sabotage.length === 0) return new Server(spawnPike(['serve'], env))
     const entry = fileURLToPath(new URL('./broken-server.ts', import.meta.url))
-    const child = spawn(process.execPath, ['--import', 'tsx', entry, sabotage], {
+    const child = spawn(process.execPath, ['--import', 'tsx', entry, sabotage.join(',')], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
     })

@@ -13,7 +13,7 @@ export function table(results: readonly RunResult[]): string {
 
   const lines: string[] = ['']
   const row = (name: string, value: string | number): void => {
-    lines.push(`  ${name.padEnd(44)} ${value}`)
+    lines.push(`  ${name.padEnd(48)} ${value}`)
   }
   const kinds: FaultKind[] = ['kill', 'stop', 'pause', 'disk', 'power']
   for (const kind of kinds) {
@@ -60,6 +60,7 @@ export function table(results: readonly RunResult[]): string {
     sum((r) => r.figures.handedOver),
   )
   row('outcomes', outcomes(results))
+  partRows(results, row)
   row(
     'events reported, acknowledged',
     `${sum((r) => r.figures.reports)}, ${sum((r) => r.figures.reportsAcknowledged)}`,
@@ -98,9 +99,82 @@ export function table(results: readonly RunResult[]): string {
   row('R8 events or replies kept twice', count('event-twice', 'reply-twice'))
   row('R8 events out of order', count('event-reordered'))
   row('R9 keys that made two commands', count('key-split', 'key-body'))
+  row('rule 6: handed over too early', count('early'))
+  row(
+    'rule 27: members forgotten, doubled, miscounted',
+    count('broadcast-forgotten', 'broadcast-twice', 'broadcast-sums', 'broadcast-untrue'),
+  )
+  row('rule 29: lines unanswered or out of order', count('lines-order'))
+  row('names that were not what was answered', count(...nameRules))
+  row('rule 33: events or outcomes never pushed', count('webhook-lost', 'callback-lost'))
+  row('rule 33: pushed out of order, or passed over', count('push-skipped', 'push-reordered'))
+  row('rule 33: pushed untrue or unsigned', count(...pushRules))
+  row('accepted = ended + open, by app and in its log', count('counts'))
+  row('pike check', checks(results))
   row('all findings', findings.length)
   lines.push('')
   return lines.join('\n')
+}
+
+const nameRules = [
+  'alias-untrue',
+  'device-untrue',
+  'tag-untrue',
+  'key-untrue',
+  'quota-untrue',
+  'webhook-untrue',
+]
+const pushRules = ['push-forged', 'push-renamed', 'push-phantom', 'push-changed', 'push-misrouted']
+
+/** What there is beside plain commands, where there was any. */
+function partRows(
+  results: readonly RunResult[],
+  row: (name: string, value: string | number) => void,
+): void {
+  const sum = (of: (figures: RunResult['figures']) => number): number =>
+    results.reduce((total, { figures }) => total + of(figures), 0)
+  const shown = (name: string, some: number, value: string): void => {
+    if (some > 0) row(name, value)
+  }
+  const calls = sum(({ lines }) => lines.calls)
+  shown(
+    'calls of many lines',
+    calls,
+    `${calls}, ${sum(({ lines }) => lines.broken)} broken off; ${sum(({ lines }) => lines.lines)} lines, ${sum(({ lines }) => lines.answered)} answered`,
+  )
+  const kinds = `${sum((f) => f.byAlias)}, ${sum((f) => f.forLater)}, ${sum((f) => f.withCallback)}`
+  row('accepted by alias, for later, with callback', kinds)
+  const cast = sum(({ broadcasts }) => broadcasts.asked)
+  shown(
+    'broadcasts asked for',
+    cast,
+    `${cast}, ${sum(({ broadcasts }) => broadcasts.accepted)} accepted, ${sum(({ broadcasts }) => broadcasts.stopped)} stopped; ${sum(({ broadcasts }) => broadcasts.members)} commands`,
+  )
+  const writes = sum((f) => f.nameWrites)
+  shown('names changed, looked at', writes, `${writes}, ${sum((f) => f.nameReads)}`)
+  const requests = sum(({ pushes }) => pushes.requests)
+  shown(
+    'requests to receivers',
+    requests,
+    `${requests}, ${sum(({ pushes }) => pushes.failed)} refused or unanswered`,
+  )
+  shown(
+    '  events pushed, of them again',
+    requests,
+    `${sum(({ pushes }) => pushes.events)}, ${sum(({ pushes }) => pushes.repeats)}`,
+  )
+  shown(
+    '  callbacks, of them again',
+    requests,
+    `${sum(({ pushes }) => pushes.callbacks)}, ${sum(({ pushes }) => pushes.callbackRepeats)}`,
+  )
+}
+
+function checks(results: readonly RunResult[]): string {
+  const found = results.flatMap((result) => result.findings).filter(({ rule }) => rule === 'check')
+  const checked = results.filter((result) => result.checked).length
+  if (found.length > 0) return `found something in ${found.length} stores`
+  return checked === 0 ? 'not tried' : `${checked} stores, all sound`
 }
 
 /** The first few of each rule: a broken gateway breaks everything, and a page is read. */

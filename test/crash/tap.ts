@@ -1,6 +1,7 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { FrameDecoder } from '../../adapters/pike/codec.ts'
 import type { Frame } from '../../adapters/pike/frames.ts'
+import { numberOf } from './http.ts'
 import type { Journal, Wire } from './journal.ts'
 import type { Random } from './random.ts'
 
@@ -270,6 +271,7 @@ class Ear {
           epoch: opened.epoch,
           offset: frame.offset,
           repeated: frame.repeated,
+          n: numberIn(frame.payload),
         })
         return
       case 'ack':
@@ -294,6 +296,15 @@ class Ear {
       atMs: Date.now(),
       what,
     })
+  }
+}
+
+/** `n` of a payload: which thing asked for this is, whatever place it has. */
+function numberIn(payload: Uint8Array): number | undefined {
+  try {
+    return numberOf(JSON.parse(Buffer.from(payload).toString()), 'n')
+  } catch {
+    return undefined
   }
 }
 

@@ -2,13 +2,26 @@ import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeSecret } from '../../src/secrets/secrets.ts'
+import { Asking, type Names, smallChannel } from './asking.ts'
+import { BroadcastLoad } from './broadcasts.ts'
+import { Caller } from './caller.ts'
+import { storeIsSound } from './check.ts'
 import { CrashDevice } from './device.ts'
 import { Follower } from './follow.ts'
-import { Api, fieldOf, textOf } from './http.ts'
-import type { CountsSeen, Journal } from './journal.ts'
+import { makeHooks } from './hooks.ts'
+import { Api } from './http.ts'
+import type { Journal } from './journal.ts'
 import { newJournal } from './journal.ts'
+import { Findings, gather } from './judge/facts.ts'
+import { missingPushes } from './judge/pushes.ts'
+import { LinesLoad } from './lines.ts'
 import { Load, sleep } from './load.ts'
+import { Looker } from './look.ts'
+import { steadyTag } from './named-devices.ts'
+import { NamesLoad } from './names.ts'
+import type { Parts } from './parts.ts'
 import { Random } from './random.ts'
+import { Receiver } from './receiver.ts'
 import { type Sabotage, Server } from './server.ts'
 import { Tap } from './tap.ts'
 import { Volume } from './volume.ts'
@@ -16,19 +29,32 @@ import { Volume } from './volume.ts'
 export interface WorldOptions {
   readonly seed: number
   readonly devices: number
-  /** Commands a second, in sum. */
+  /** Single commands a second, in sum. Calls of many lines bring half of that on top. */
   readonly rate: number
+  readonly parts: Parts
   /** A file system of its own of this size, for disk and power; undefined: a plain folder. */
   readonly volumeMb: number | undefined
-  readonly sabotage?: Sabotage
+  readonly sabotage?: readonly Sabotage[] | undefined
   /** How long a device's connection lives before the network takes it. */
-  readonly lifeMs?: readonly [min: number, max: number]
+  readonly lifeMs?: readonly [min: number, max: number] | undefined
+  /** How long to wait at the end for what does not come any nearer. */
+  readonly patienceMs?: number | undefined
+  /** Bounds of the gateway other than its own. */
+  readonly limits?: Readonly<Record<string, number>> | undefined
 }
 
 const usualLifeMs = [150, 4_000] as const
 /** Nothing that is due may take longer than this once all is calm: 3 s of ttl, 10 s of doubt, 3 s
  * for a reply; a channel two clients fought for is held for 60 s on top. */
 const quiesceMaxMs = 100_000
+/** Receivers are well again: retries come every 1.5 s at the most, of each device's events in turn. */
+const settleMaxMs = 45_000
+/** So that what failed is tried again before the run is over. */
+const usualLimits = {
+  webhookTimeoutMs: 1_500,
+  webhookRetryMinMs: 100,
+  webhookRetryMaxMs: 1_500,
+} as const
 
 /** A gateway and everything around it that talks to it. */
 export class World {
@@ -39,6 +65,13 @@ export class World {
   readonly random: Random
   readonly volume: Volume | undefined
   readonly follower: Follower
+  readonly #lines: LinesLoad | undefined
+  readonly #broadcasts: BroadcastLoad | undefined
+  readonly #namesLoad: NamesLoad
+  readonly #receiver: Receiver
+  readonly #caller: Caller
+  readonly #look: Looker
+  readonly #names: Names
   readonly #devices: CrashDevice[] = []
   readonly #options: WorldOptions
   readonly #dataDir: string
@@ -68,18 +101,46 @@ export class World {
       lifeMs: options.lifeMs ?? usualLifeMs,
     })
     this.follower = new Follower({ journal, api, era })
-    const names = Array.from({ length: options.devices }, (_, at) => `crash-${at + 1}`)
-    for (const name of names) {
+    this.#look = new Looker(api, journal)
+    const devices = Array.from({ length: options.devices }, (_, at) => `crash-${at + 1}`)
+    for (const name of devices) {
       this.#devices.push(new CrashDevice(name, makeSecret(), journal, this.random.fork()))
     }
-    this.load = new Load({
+    const { parts, rate } = options
+    const names: Names = {
+      devices,
+      aliases: [],
+      ghosts: [],
+      keys: new Set(),
+      keyTexts: new Map(),
+      callbackBase: undefined,
+    }
+    this.#names = names
+    let n = 0
+    const number = (): number => ++n
+    const forked = (): { journal: Journal; api: Api; era: () => number; random: Random } => ({
       journal,
       api,
-      random: this.random.fork(),
-      devices: names,
-      rate: options.rate,
       era,
+      random: this.random.fork(),
     })
+    const asking = new Asking({ journal, random: this.random.fork(), parts, names, number })
+    this.load = new Load({ ...forked(), asking, names, parts, rate })
+    const caller = new Caller(api, era)
+    this.#caller = caller
+    this.#receiver = new Receiver(journal, this.random.fork())
+    this.#namesLoad = new NamesLoad({ ...forked(), caller, parts, names, rate })
+    this.#lines = parts.has('lines')
+      ? new LinesLoad({
+          ...forked(),
+          asking,
+          rate: rate / 2,
+          accepted: (askedAtMs) => this.load.accepted(askedAtMs),
+        })
+      : undefined
+    this.#broadcasts = parts.has('broadcasts')
+      ? new BroadcastLoad({ ...forked(), caller, parts, names, number })
+      : undefined
   }
 
   static async create(options: WorldOptions): Promise<World> {
@@ -101,7 +162,11 @@ export class World {
 
   /** Start the process; it is where everybody finds it once ready. */
   async startServer(): Promise<void> {
-    const server = Server.spawn(this.#dataDir, this.#apiKey, this.#options.sabotage)
+    const { sabotage = [], limits } = this.#options
+    const server = Server.spawn(this.#dataDir, this.#apiKey, sabotage, {
+      ...usualLimits,
+      ...limits,
+    })
     this.#server = server
     void server.exited.then(({ code, signal }) => {
       if (server === this.#expectedEnd || this.#stopped) return
@@ -128,15 +193,28 @@ export class World {
     this.#deaf = on
     if (!on) this.#era++
     this.tap.gag(on)
+    this.#receiver.gag(on)
   }
 
   /** Devices, log reader and load begin. Calling it again after a crash in the middle goes on. */
   async begin(): Promise<void> {
-    if (this.#tapPort === 0) this.#tapPort = await this.tap.listen()
+    const { parts } = this.#options
+    if (this.#tapPort === 0) {
+      this.#tapPort = await this.tap.listen()
+      await this.#receiver.open()
+      this.#names.callbackBase = this.#receiver.base
+    }
+    // Before anything else, so that nothing happens unheard.
+    const [first] = this.#names.devices
+    await makeHooks(this.#caller, this.journal, this.#receiver, parts, first!)
     for (const device of this.#devices) await this.#register(device)
     for (const device of this.#devices) device.start(this.#tapPort)
     this.follower.start()
     this.load.start()
+    this.#lines?.start()
+    this.#broadcasts?.start()
+    this.#namesLoad.start()
+    this.#receiver.start()
   }
 
   async #register(device: CrashDevice): Promise<void> {
@@ -146,49 +224,24 @@ export class World {
       this.#oddity('device-lost', `${device.name} was registered and is answered ${status}`)
     }
     const eraThen = this.#era
+    const askedAtMs = Date.now()
+    const { name, ...small } = smallChannel
     const { status, text } = await this.api.call('PUT', `/v1/devices/${device.name}`, {
-      body: { secret: device.secret },
+      body: { secret: device.secret, tags: [steadyTag], channels: { [name]: small } },
     })
     if (status >= 300) throw new Error(`registering a device was answered ${status}: ${text}`)
-    if (eraThen === this.#era && !this.#deaf) this.#registered.add(device.name)
+    if (eraThen !== this.#era || this.#deaf) return
+    this.#registered.add(device.name)
+    const at = { askedAtMs, answeredAtMs: Date.now(), verdict: 'kept' } as const
+    this.journal.writes.push(
+      { register: `device/${device.name}`, value: 'there', ...at },
+      { register: `tag/${steadyTag}/${device.name}`, value: 'on', ...at },
+    )
   }
 
   /** What became of accepted commands that have no published end yet. */
-  async look(all: boolean): Promise<void> {
-    const { journal } = this
-    const ended = new Set<string>()
-    if (!all) for (const entry of journal.log) if (entry.command) ended.add(entry.command)
-    const ids = new Set<string>()
-    for (const ask of journal.asks) {
-      for (const { accepted } of ask.attempts) {
-        if (accepted !== undefined && !ended.has(accepted.id)) ids.add(accepted.id)
-      }
-    }
-    const queue = [...ids]
-    const one = async (): Promise<void> => {
-      for (let id = queue.pop(); id !== undefined; id = queue.pop()) {
-        await this.#status(id, all ? 5 : 1)
-      }
-    }
-    await Promise.all(Array.from({ length: 8 }, one))
-  }
-
-  async #status(id: string, patience: number): Promise<void> {
-    for (; patience > 0; patience--) {
-      try {
-        const { status, body } = await this.api.call('GET', `/v1/commands/${id}`)
-        if (status !== 200 && status !== 404) throw new Error(`answered ${status}`)
-        this.journal.statuses.set(id, {
-          kind: status === 404 ? 'missing' : fieldOf(body, 'ended') === true ? 'ended' : 'open',
-          status: textOf(body, 'status') ?? '',
-          name: textOf(body, 'name'),
-          atMs: Date.now(),
-        })
-        return
-      } catch {
-        if (patience > 1) await sleep(300)
-      }
-    }
+  look(): Promise<void> {
+    return this.#look.commands(false)
   }
 
   /** No more faults, no more load: wait until nothing is due any more, then look at everything. */
@@ -196,30 +249,22 @@ export class World {
     const { journal } = this
     this.tap.lifeMs(undefined)
     for (const device of this.#devices) device.calm()
-    await this.load.stop()
-    const untilMs = Date.now() + quiesceMaxMs
-    for (;;) {
-      const ended = new Set<string>()
-      for (const entry of journal.log) {
-        if (entry.type === 'command.ended' && entry.command) ended.add(entry.command)
-      }
-      let open = 0
-      for (const ask of journal.asks) {
-        for (const { accepted } of ask.attempts) if (accepted && !ended.has(accepted.id)) open++
-      }
-      const counts = await this.counts()
-      const waiting = this.#devices.reduce((sum, device) => sum + device.waiting, 0)
-      if (open === 0 && waiting === 0 && (counts === undefined || counts.open === 0)) break
-      progress(`quiescing: ${open} open here, ${counts?.open} there, ${waiting} in outboxes`)
-      if (Date.now() > untilMs) break
-      await sleep(250)
-    }
+    // First what stands in the way of the rest: a quota.
+    await this.#namesLoad.stop()
+    await Promise.all([this.load.stop(), this.#lines?.stop(), this.#broadcasts?.stop()])
+    await this.#receiver.calm()
+    await this.#nothingDue(progress)
     // The reader's page in flight brings what was published last.
     await sleep(1_500)
     await this.follower.stop()
-    journal.counts = await this.counts()
+    journal.counts = await this.#look.counts()
+    journal.appCounts = await this.#look.app()
+    journal.rereadAtMs = Date.now()
     journal.reread = await this.follower.reread()
-    await this.look(true)
+    await this.#allPushed(progress)
+    await this.#namesLoad.readAll()
+    await this.#broadcasts?.readAll()
+    await this.#look.commands(true)
     const missing = this.#devices.filter((device) => device.waiting > 0)
     for (const device of missing) {
       this.#oddity(
@@ -229,26 +274,58 @@ export class World {
     }
   }
 
-  /** The gateway's own counting; undefined where it does not say. */
-  async counts(): Promise<CountsSeen | undefined> {
-    try {
-      const { status, text } = await this.api.call('GET', '/metrics')
-      if (status !== 200) return undefined
-      const sum = (name: string): number | undefined => {
-        let total: number | undefined
-        for (const line of text.split('\n')) {
-          if (!line.startsWith(`${name}{`) && !line.startsWith(`${name} `)) continue
-          total = (total ?? 0) + Number(line.slice(line.lastIndexOf(' ')))
-        }
-        return total
+  async #nothingDue(progress: (text: string) => void): Promise<void> {
+    const { journal } = this
+    const untilMs = Date.now() + quiesceMaxMs
+    let last = ''
+    let lastAtMs = Date.now()
+    for (;;) {
+      const ended = new Set<string>()
+      for (const entry of journal.log) {
+        if (entry.type === 'command.ended' && entry.command) ended.add(entry.command)
       }
-      const accepted = sum('pike_commands_accepted_total')
-      const open = sum('pike_commands_open')
-      if (accepted === undefined || open === undefined) return undefined
-      return { accepted, open, ended: sum('pike_commands_ended_total') ?? 0 }
-    } catch {
-      return undefined
+      let open = 0
+      for (const ask of journal.asks) {
+        for (const { accepted } of ask.attempts) if (accepted && !ended.has(accepted.id)) open++
+      }
+      const counts = await this.#look.counts()
+      const running = (await this.#broadcasts?.running()) ?? 0
+      const waiting = this.#devices.reduce((sum, device) => sum + device.waiting, 0)
+      const rest = `${open} open here, ${counts?.open} there, ${waiting} in outboxes, ${running} broadcasts`
+      if (open + waiting + running + (counts?.open ?? 0) === 0) return
+      progress(`quiescing: ${rest}`)
+      if (rest !== last) lastAtMs = Date.now()
+      last = rest
+      const { patienceMs = quiesceMaxMs } = this.#options
+      if (Date.now() > untilMs || Date.now() > lastAtMs + patienceMs) return
+      await sleep(250)
     }
+  }
+
+  /** Everything in the log has come to whom it is due. */
+  async #allPushed(progress: (text: string) => void): Promise<void> {
+    const untilMs = Date.now() + (this.#options.patienceMs ?? settleMaxMs)
+    for (;;) {
+      const missing = missingPushes(gather(this.journal), new Findings())
+      if (missing === 0 || Date.now() > untilMs) return
+      progress(`settling: ${missing} to be pushed`)
+      await sleep(250)
+    }
+  }
+
+  /** The process ends, one way or the other, and what it leaves behind is looked through. */
+  async checkStore(): Promise<'sound' | 'not tried'> {
+    this.expectEnd()
+    if (this.random.chance(0.5)) await this.server.kill()
+    else {
+      this.server.signal('SIGTERM')
+      await this.server.exited
+    }
+    this.gone()
+    const why = await storeIsSound(this.#dataDir)
+    if (why === 'not tried') return why
+    if (why !== undefined) this.#oddity('check', `pike check: ${why}`)
+    return 'sound'
   }
 
   #oddity(rule: string, text: string): void {
@@ -267,8 +344,12 @@ export class World {
     if (this.#server?.alive === true) await this.#server.kill()
     this.gone()
     this.load.abandon()
-    await this.load.stop()
+    this.#lines?.abandon()
+    this.#broadcasts?.abandon()
+    await Promise.all([this.load.stop(), this.#lines?.stop(), this.#broadcasts?.stop()])
+    await this.#namesLoad.stop()
     await this.follower.stop()
+    await this.#receiver.close()
     if (this.volume !== undefined) {
       if (keep) {
         this.#kept = await mkdtemp(join(tmpdir(), 'pike-crash-kept-'))

@@ -1,4 +1,5 @@
 import type { Accepted, Ask, Journal, LogEntry, Receipt, Wire } from '../journal.ts'
+import type { BroadcastAsk } from '../journal-many.ts'
 
 /** One thing that must not be. `rule` is a short stable word; tests and tables count by it. */
 export interface Finding {
@@ -25,6 +26,8 @@ export interface AcceptedCommand {
 export interface Facts {
   readonly journal: Journal
   readonly askByN: ReadonlyMap<number, Ask>
+  readonly broadcastByN: ReadonlyMap<number, BroadcastAsk>
+  readonly broadcastByName: ReadonlyMap<string, BroadcastAsk>
   readonly accepted: ReadonlyMap<string, AcceptedCommand>
   readonly receipts: ReadonlyMap<string, readonly Receipt[]>
   readonly ended: ReadonlyMap<string, readonly LogEntry[]>
@@ -32,10 +35,23 @@ export interface Facts {
   readonly written: ReadonlyMap<string, readonly Wire[]>
   /** REPLY frames by command id: what the device's end said, whoever of it said so. */
   readonly repliesWritten: ReadonlyMap<string, readonly Wire[]>
+  /**
+   * The id of a command by its place: the same text, save for what was for later. That had its id
+   * before it had a place; what is asked for is in both.
+   */
+  readonly named: (place: string) => string
 }
 
 export const idOf = (device: string, channel: string, epoch: number, offset: number): string =>
   `${device}:${channel}:${epoch.toString(36)}:${offset}`
+
+/** The device that a command is for, by its id. */
+export const deviceOfId = (id: string): string => id.slice(0, id.indexOf(':'))
+
+export const channelOfId = (id: string): string => id.split(':')[1] ?? ''
+
+/** Accepted for later: its id says nothing of its place. */
+export const isForLater = (id: string): boolean => id.split(':')[2] === '0'
 
 export function gather(journal: Journal): Facts {
   const askByN = new Map<number, Ask>()
@@ -52,18 +68,22 @@ export function gather(journal: Journal): Facts {
       })
     }
   }
+  const named = namesOfPlaces(journal, accepted.keys())
   const written = new Map<string, Wire[]>()
   const repliesWritten = new Map<string, Wire[]>()
   for (const frame of journal.wire) {
     if (frame.what.kind !== 'command' && frame.what.kind !== 'reply') continue
-    const id = idOf(frame.device, frame.channel, frame.what.epoch, frame.what.offset)
+    const id = named(placeOf(frame, frame.what))
     push(frame.what.kind === 'command' ? written : repliesWritten, id, frame)
   }
   return {
     journal,
     askByN,
+    broadcastByN: new Map(journal.broadcasts.map((ask) => [ask.n, ask])),
+    broadcastByName: new Map(journal.broadcasts.map((ask) => [ask.name, ask])),
     accepted,
-    receipts: group(journal.receipts, (receipt) => receipt.id),
+    named,
+    receipts: group(journal.receipts, (receipt) => named(receipt.id)),
     ended: group(
       journal.log.filter((entry) => entry.type === 'command.ended'),
       (entry) => entry.command ?? '',
@@ -71,6 +91,43 @@ export function gather(journal: Journal): Facts {
     written,
     repliesWritten,
   }
+}
+
+const placeOf = (
+  { device, channel }: Wire,
+  { epoch, offset }: { readonly epoch: number; readonly offset: number },
+): string => idOf(device, channel, epoch, offset)
+
+/** Commands of an ask with a key, or for later, are told by their name: `k<n>`, `s<n>`. */
+const numberInName = /^[ks](\d+)$/
+
+/** See {@link Facts.named}. */
+function namesOfPlaces(journal: Journal, accepted: Iterable<string>): Facts['named'] {
+  const later = new Map<number, string>()
+  const known = new Set<string>()
+  for (const id of accepted) if (isForLater(id)) known.add(id)
+  for (const ask of journal.asks) {
+    for (const { accepted: answer } of ask.attempts) {
+      if (answer !== undefined && known.has(answer.id)) later.set(ask.n, answer.id)
+    }
+  }
+  for (const { type, command, name } of journal.log) {
+    if (type !== 'command.ended' || command === undefined || !isForLater(command)) continue
+    const match = numberInName.exec(name ?? '')
+    if (match !== null) later.set(Number(match[1]), command)
+  }
+  const names = new Map<string, string>()
+  const note = (place: string, n: number | undefined): void => {
+    const id = n === undefined ? undefined : later.get(n)
+    if (id !== undefined) names.set(place, id)
+  }
+  if (later.size > 0) {
+    for (const { id, n } of journal.receipts) note(id, n)
+    for (const frame of journal.wire) {
+      if (frame.what.kind === 'command') note(placeOf(frame, frame.what), frame.what.n)
+    }
+  }
+  return (place) => names.get(place) ?? place
 }
 
 export function group<T>(from: readonly T[], by: (item: T) => string): Map<string, T[]> {

@@ -1,16 +1,26 @@
 import type { Journal } from '../journal.ts'
+import type { BroadcastFigures } from './broadcasts.ts'
+import { broadcastsWhole } from './broadcasts.ts'
 import {
   acceptedInOrder,
+  aliasesTrue,
   handedOver,
+  linesInOrder,
   nobodyElseAsked,
   nothingLost,
   oneKeyOneCommand,
 } from './commands.ts'
+import { countsTrue, endsFit } from './ends.ts'
 import { logStands, reportsKept } from './events.ts'
-import type { Finding, JudgeOptions } from './facts.ts'
-import { Findings, gather } from './facts.ts'
+import type { Facts, Finding, JudgeOptions } from './facts.ts'
+import { Findings, gather, isForLater } from './facts.ts'
 import { faultsBounded } from './faults.ts'
+import type { LineFigures } from './lines.ts'
+import { linesAnswered } from './lines.ts'
 import { outcomesTrue, repliesKept } from './outcomes.ts'
+import type { PushFigures } from './pushes.ts'
+import { pushed } from './pushes.ts'
+import { namesTrue, Registers } from './registers.ts'
 import type { WireFigures } from './wire.ts'
 import { onceOnTheWire } from './wire.ts'
 
@@ -36,6 +46,16 @@ export interface Figures {
   /** Largest time from expiry to hand-over; negative: none was late. */
   readonly latestMs: number
   readonly wire: WireFigures
+  readonly lines: LineFigures
+  readonly broadcasts: BroadcastFigures
+  readonly pushes: PushFigures
+  /** Commands accepted by alias, for later, with a callback. */
+  readonly byAlias: number
+  readonly forLater: number
+  readonly withCallback: number
+  /** Changes of names that were answered, and times that names were looked at. */
+  readonly nameWrites: number
+  readonly nameReads: number
 }
 
 /**
@@ -46,17 +66,26 @@ export function judge(journal: Journal, options: JudgeOptions): Verdict {
   const facts = gather(journal)
   const findings = new Findings()
   for (const { rule, text } of journal.oddities) findings.add(rule, text)
+  const registers = new Registers(journal)
   nothingLost(facts, findings, options)
-  const latestMs = handedOver(facts, findings, options)
+  const latestMs = handedOver(facts, findings, registers, options)
   acceptedInOrder(facts, findings)
+  linesInOrder(facts, findings)
+  const lines = linesAnswered(facts, findings)
+  aliasesTrue(facts, findings, registers)
+  namesTrue(facts, findings, registers)
+  const broadcasts = broadcastsWhole(facts, findings, registers, options)
+  const pushes = pushed(facts, findings, options)
   oneKeyOneCommand(facts, findings)
+  endsFit(facts, findings, options)
+  countsTrue(facts, findings)
   outcomesTrue(facts, findings, options)
   repliesKept(facts, findings, options)
   const wire = onceOnTheWire(facts, findings)
   reportsKept(facts, findings, options)
   logStands(facts, findings)
   faultsBounded(facts, findings)
-  if (options.final) nobodyElseAsked(facts, findings)
+  if (options.final) nobodyElseAsked(facts, findings, registers)
 
   let requests = 0
   let unclear = 0
@@ -84,7 +113,7 @@ export function judge(journal: Journal, options: JudgeOptions): Verdict {
   for (const [id, [end]] of facts.ended) {
     const word = end?.status ?? '?'
     ended[word] = (ended[word] ?? 0) + 1
-    if (!facts.accepted.has(id)) keptUnclear++
+    if (!facts.accepted.has(id) && !facts.broadcastByName.has(end?.name ?? '')) keptUnclear++
   }
   return {
     findings: findings.all,
@@ -103,6 +132,24 @@ export function judge(journal: Journal, options: JudgeOptions): Verdict {
         .length,
       latestMs,
       wire,
+      lines,
+      broadcasts,
+      pushes,
+      ...kinds(facts),
+      nameWrites: journal.writes.filter(({ verdict }) => verdict === 'kept').length,
+      nameReads: journal.reads.length,
     },
   }
+}
+
+function kinds({ accepted }: Facts): Pick<Figures, 'byAlias' | 'forLater' | 'withCallback'> {
+  let byAlias = 0
+  let forLater = 0
+  let withCallback = 0
+  for (const [id, { ask }] of accepted) {
+    if (ask.alias !== undefined) byAlias++
+    if (isForLater(id)) forLater++
+    if (ask.callback !== undefined) withCallback++
+  }
+  return { byAlias, forLater, withCallback }
 }

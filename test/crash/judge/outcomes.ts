@@ -10,7 +10,7 @@ export function outcomesTrue(facts: Facts, findings: Findings, options: JudgeOpt
     if (words === undefined) replied.set(id, new Set([status]))
     else words.add(status)
   }
-  for (const reply of facts.journal.replies) say(reply.id, reply.status)
+  for (const reply of facts.journal.replies) say(facts.named(reply.id), reply.status)
   for (const [id, frames] of facts.repliesWritten) {
     for (const frame of frames) if (frame.what.kind === 'reply') say(id, frame.what.status)
   }
@@ -63,12 +63,23 @@ export function outcomesTrue(facts: Facts, findings: Findings, options: JudgeOpt
       }
     }
   }
+  cancelsTrue(facts, findings)
+}
 
-  for (const { id, http } of facts.journal.cancels) {
+function cancelsTrue(facts: Facts, findings: Findings): void {
+  for (const { id, http, status } of facts.journal.cancels) {
     const end = facts.ended.get(id)?.[0]
-    if (http === undefined || http >= 300 || end === undefined) continue
-    if (end.status !== 'canceled') {
+    if (http === undefined || end === undefined) continue
+    if (http < 300 && end.status !== 'canceled') {
       findings.add('outcome-disagrees', `${id} was answered as canceled and ended ${end.status}`)
+    }
+    // What may have been sent can no longer be canceled by anybody (rule 10).
+    if (
+      http === 409 &&
+      end.status === 'canceled' &&
+      (status === 'sent' || status === 'delivered')
+    ) {
+      findings.add('outcome-disagrees', `${id} was too late to cancel (${status}), ended canceled`)
     }
   }
 }
@@ -88,22 +99,21 @@ export function repliesKept(facts: Facts, findings: Findings, options: JudgeOpti
       published.set(entry.command, (published.get(entry.command) ?? 0) + 1)
     if (entry.type === 'command.late') late.add(entry.command)
   }
-  const said = new Map<string, number>()
-  for (const reply of facts.journal.replies) said.set(reply.id, (said.get(reply.id) ?? 0) + 1)
   for (const [id, times] of published) {
     if (times > 1) findings.add('reply-twice', `the reply to ${id} is in the log ${times} times`)
   }
   if (!options.final) return
   for (const reply of facts.journal.replies) {
     if (reply.acknowledgedAtMs === undefined) continue
-    const end = facts.ended.get(reply.id)?.[0]
-    if (!published.has(reply.id) && !late.has(reply.id)) {
-      findings.add('reply-lost', `the reply to ${reply.id} was acknowledged and is not in the log`)
+    const id = facts.named(reply.id)
+    const end = facts.ended.get(id)?.[0]
+    if (!published.has(id) && !late.has(id)) {
+      findings.add('reply-lost', `the reply to ${id} was acknowledged and is not in the log`)
     }
-    if (end !== undefined && end.status !== reply.status && !late.has(reply.id)) {
+    if (end !== undefined && end.status !== reply.status && !late.has(id)) {
       findings.add(
         'outcome-untrue',
-        `${reply.id} ended ${end.status}; the acknowledged reply said ${reply.status} and is not called late`,
+        `${id} ended ${end.status}; the acknowledged reply said ${reply.status} and is not called late`,
       )
     }
   }

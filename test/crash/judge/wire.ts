@@ -1,4 +1,5 @@
 import type { Facts, Findings } from './facts.ts'
+import { idOf } from './facts.ts'
 
 export interface WireFigures {
   readonly sessions: number
@@ -83,7 +84,7 @@ export function onceOnTheWire(facts: Facts, findings: Findings): WireFigures {
           if (nowSeen.has(place)) findings.add('now-twice', `${place} is a now, written twice`)
         }
         seen.add(place)
-        const id = `${device}:${channel}:${what.epoch.toString(36)}:${what.offset}`
+        const id = facts.named(idOf(device, channel, what.epoch, what.offset))
         if (facts.accepted.get(id)?.ask.delivery === 'now') nowSeen.add(place)
         break
       }
