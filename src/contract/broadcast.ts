@@ -1,5 +1,6 @@
 import type { CommandId, Delivery, EndStatus, Expect } from './command.ts'
 import type { AppId, BroadcastId, ChannelName, DeviceId, KeyName, TagName } from './ids.ts'
+import type { Asked, IdempotencyKey } from './mailbox.ts'
 
 /**
  * One call for every device of a tag: who they were at that moment, and what became of each.
@@ -22,6 +23,12 @@ export interface Broadcasts {
     members: AsyncIterable<readonly DeviceId[]>,
     options: CreateBroadcast,
   ): Promise<BroadcastMade>
+  /**
+   * What this key was answered with, for who is about to refuse, as `Mailbox.asked`. The broadcast
+   * itself may be forgotten by now.
+   * @throws StoreUnavailable, as a rejection
+   */
+  asked(app: AppId, asked: IdempotencyKey): Promise<Asked | undefined>
   /** May answer at once: the heads of all that are kept are in memory. */
   find(app: AppId, id: BroadcastId): Broadcast | undefined
   /** Newest first. */
@@ -94,7 +101,7 @@ export type BroadcastMade =
   | { readonly kind: 'conflict'; readonly id: string }
   /** The tag has more devices than `maxDevices`. */
   | { readonly kind: 'too-many'; readonly max: number }
-  /** As many as may be are running. */
+  /** As many as may be are running, of this app or of all. */
   | { readonly kind: 'busy'; readonly max: number }
   | { readonly kind: 'unavailable'; readonly full: boolean }
 

@@ -57,13 +57,13 @@ export const limits = {
   idempotencyMs: 24 * 3_600_000,
   /** Longest `Prefer: wait` and long poll. Asked for more: this. */
   waitMaxMs: 60_000,
-  /** Calls held by `Prefer: wait` at once. Above: answered at once with `202`. */
+  /** Calls held by `Prefer: wait` at once; of one app half. Above: answered at once with `202`. */
   waitersMax: 10_000,
   /** Events kept, by age. Older ones are purged; a cursor behind them gets `410`. */
   eventsMaxAgeMs: 7 * 24 * 3_600_000,
   /** Recent events held in memory for live readers; further back they come from the store. */
   eventsRecentMax: 4_096,
-  /** Event streams (SSE) open at once. Above: `503`. */
+  /** Event streams (SSE) open at once; of one app half. Above: `503`. */
   streamsMax: 1_000,
   /** Wrong secrets a minute, per address and per device. Above: `rate-limited`. */
   wrongSecretsPerMinute: 10,
@@ -80,14 +80,14 @@ export const limits = {
   aliasHistoryMax: 16,
   /** How long an expired alias is still remembered; then it is purged. */
   aliasKeptMs: 7 * 24 * 3_600_000,
-  /** Scheduled commands (`notBefore`) of one channel, and of all. At the bound: `429`. */
+  /** Scheduled commands (`notBefore`) of one channel, and of all; of one app half. At the bound: `429`. */
   scheduledMaxCommands: 100,
   scheduledMaxTotal: 100_000,
   /** How far ahead `notBefore` may lie. Above: `400`. */
   scheduleMaxMs: 30 * 24 * 3_600_000,
   /** Devices of one broadcast. More: `409`. */
   broadcastMaxDevices: 100_000,
-  /** Broadcasts that place members at once, over all apps. More: `429`. */
+  /** Broadcasts that place members at once, over all apps; of one app half. More: `429`. */
   broadcastsMaxRunning: 100,
   /** Broadcasts kept of one app. At the bound the oldest that is not running goes. */
   broadcastsMaxKept: 1_000,
@@ -95,7 +95,7 @@ export const limits = {
   broadcastMaxPending: 256,
   /** Lines of one NDJSON call read and not yet answered. At the bound it is not read. */
   linesMaxPending: 1_024,
-  /** NDJSON calls at once. Above: `503`. */
+  /** NDJSON calls at once, of commands and of devices each; of one app half. Above: `503`. */
   lineCallsMax: 256,
   /** Webhooks of one app. More: `409`. */
   webhooksMax: 16,
@@ -125,5 +125,8 @@ export const limits = {
   /** The server looks at every channel with a session this often for what hints missed. */
   patrolMs: 40_000,
 } as const
+
+/** Of a bound that all apps share: so many may be of one, so that it cannot keep the others out. */
+export const shareOfApp = (max: number): number => Math.ceil(max / 2)
 
 export type Limits = { readonly [name in keyof typeof limits]: number }

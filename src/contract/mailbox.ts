@@ -135,6 +135,7 @@ export interface IdempotencyKey {
 /** 'conflict': the key was used with another body. */
 export interface Asked {
   readonly kind: 'repeat' | 'conflict'
+  /** Of a command, or of a broadcast. */
   readonly id: CommandId
 }
 
@@ -157,7 +158,7 @@ export interface AppendOptions {
 }
 
 export interface ScheduleOptions {
-  /** Scheduled commands of one channel, and of all. */
+  /** Scheduled commands of one channel, and of all; of one app half of those. */
   readonly maxCommands: number
   readonly maxTotal: number
   readonly idempotency?: IdempotencyKey

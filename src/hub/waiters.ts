@@ -1,4 +1,5 @@
 import type { AppId, Clock, CommandId, KeptEvent, Timer } from '../contract/index.ts'
+import { shareOfApp } from '../contract/index.ts'
 
 interface Waiter {
   readonly resolve: () => void
@@ -10,6 +11,7 @@ export class Waiters {
   readonly #clock: Clock
   readonly #max: number
   readonly #waiting = new Map<string, Set<Waiter>>()
+  readonly #countOf = new Map<AppId, number>()
   #count = 0
 
   constructor(clock: Clock, max: number) {
@@ -23,7 +25,9 @@ export class Waiters {
 
   /** Resolves when it ended, when the time is over, or at once when too many wait already. */
   until(app: AppId, id: CommandId, timeoutMs: number): { ended: Promise<void>; forget(): void } {
-    if (this.#count >= this.#max || timeoutMs <= 0) {
+    const ofApp = this.#countOf.get(app) ?? 0
+    const full = this.#count >= this.#max || ofApp >= shareOfApp(this.#max)
+    if (full || timeoutMs <= 0) {
       return { ended: Promise.resolve(), forget: () => {} }
     }
     const key = `${app}/${id}`
@@ -35,12 +39,13 @@ export class Waiters {
       if (others === undefined) this.#waiting.set(key, new Set([waiter]))
       else others.add(waiter)
       this.#count++
+      this.#countOf.set(app, ofApp + 1)
     })
     const forget = () => {
       const others = this.#waiting.get(key)
       if (others?.delete(waiter) !== true) return
       if (others.size === 0) this.#waiting.delete(key)
-      this.#count--
+      this.#left(app)
       waiter.timer.cancel()
       waiter.resolve()
     }
@@ -56,10 +61,17 @@ export class Waiters {
       if (waiters === undefined) continue
       this.#waiting.delete(key)
       for (const { resolve, timer } of waiters) {
-        this.#count--
+        this.#left(event.app)
         timer.cancel()
         resolve()
       }
     }
+  }
+
+  #left(app: AppId): void {
+    this.#count--
+    const ofApp = this.#countOf.get(app)! - 1
+    if (ofApp === 0) this.#countOf.delete(app)
+    else this.#countOf.set(app, ofApp)
   }
 }

@@ -370,15 +370,50 @@ export function broadcastsExam(name: string, subject: EngineSubject): void {
       assert.deepEqual((await membersOf(rig, 'b1')).length, 0)
     })
 
-    test('as many run as may, over all apps', async (t) => {
-      const rig = await Rig.make(t, subject, { broadcastsMaxRunning: 2 })
+    test('as many run as may, of one app half and over all apps', async (t) => {
+      const rig = await Rig.make(t, subject, { broadcastsMaxRunning: 3 })
       await make(rig, names(1), { id: 'a' })
-      await make(rig, names(1), { id: 'b', app: 'shop2' })
+      await make(rig, names(1), { id: 'b' })
       assert.deepEqual(await create(rig, names(1), { id: 'c' }), { kind: 'busy', max: 2 })
-      await rig.crash()
-      assert.deepEqual(await create(rig, names(1), { id: 'c' }), { kind: 'busy', max: 2 })
+      await make(rig, names(1), { id: 'd', app: 'shop2' })
+      const third = { id: 'e', app: 'shop3' }
+      for (const life of ['the same', 'the next']) {
+        if (life === 'the next') await rig.crash()
+        assert.deepEqual(await create(rig, names(1), { id: 'c' }), { kind: 'busy', max: 2 }, life)
+        assert.deepEqual(await create(rig, names(1), third), { kind: 'busy', max: 3 }, life)
+      }
       await rig.engine.broadcasts.stop('shop', 'a', 'enough')
       await make(rig, names(1), { id: 'c' })
+      await rig.engine.broadcasts.stop('shop', 'b', 'enough')
+      await make(rig, names(1), third)
+    })
+
+    test('those that are being made count, each for its app', async (t) => {
+      const rig = await Rig.make(t, subject, { broadcastsMaxRunning: 4 })
+      const ids = ['a', 'b', 'c', 'd']
+      const made = await Promise.all(ids.map((id) => create(rig, names(1), { id })))
+      assert.deepEqual(made.map(({ kind }) => kind).sort(), ['busy', 'busy', 'kept', 'kept'])
+      await make(rig, names(1), { id: 'e', app: 'shop2' })
+    })
+
+    test('rule 28: what a key stands for can be asked, also once it is forgotten', async (t) => {
+      const rig = await Rig.make(t, subject)
+      const once = { key: 'k', hash: 'x' }
+      assert.equal(await rig.engine.broadcasts.asked('shop', once), undefined)
+      await make(rig, names(1), { id: 'a' }, { idempotency: once })
+      await rig.engine.broadcasts.stop('shop', 'a', 'enough')
+      for (const life of ['the same', 'forgotten', 'the next']) {
+        if (life === 'forgotten') assert.equal(await rig.engine.broadcasts.purge(Infinity), 1)
+        if (life === 'the next') await rig.crash()
+        const { broadcasts } = rig.engine
+        same(await broadcasts.asked('shop', once), { kind: 'repeat', id: 'a' }, life)
+        const other = { key: 'k', hash: 'y' }
+        same(await broadcasts.asked('shop', other), { kind: 'conflict', id: 'a' }, life)
+        assert.equal(await broadcasts.asked('shop2', once), undefined)
+        assert.equal((await rig.engine.mailbox.asked('shop', once))?.kind, 'conflict')
+      }
+      rig.clock.advance(limits.idempotencyMs)
+      assert.equal(await rig.engine.broadcasts.asked('shop', once), undefined)
     })
 
     test('where as many are kept as may be, the oldest that does not run goes, with its members', async (t) => {

@@ -370,14 +370,21 @@ export function mailboxScheduleExam(subject: EngineSubject): void {
 
   test('as many wait as may, in a channel and in all', async (t) => {
     const rig = await Rig.make(t, subject)
-    const bounds = { maxCommands: 2, maxTotal: 3 }
+    const bounds = { maxCommands: 2, maxTotal: 5 }
     const first = await schedule(rig, main, {}, bounds)
     assert.equal((await schedule(rig, main, {}, bounds)).kind, 'kept')
     assert.deepEqual(await schedule(rig, main, {}, bounds), { kind: 'full', max: 2 })
     assert.equal((await schedule(rig, urgent, {}, bounds)).kind, 'kept')
-    assert.deepEqual(await schedule(rig, 'shop2/ab/main', {}, bounds), { kind: 'full', max: 3 })
+    // Half of what may wait in all: another app has its share.
+    assert.deepEqual(await schedule(rig, urgent, {}, bounds), { kind: 'full', max: 3 })
+    for (const channel of ['shop2/a/main', 'shop2/b/main']) {
+      assert.equal((await schedule(rig, channel, {}, bounds)).kind, 'kept')
+    }
+    assert.deepEqual(await schedule(rig, 'shop3/a/main', {}, bounds), { kind: 'full', max: 5 })
     await rig.crash()
     assert.deepEqual(await schedule(rig, main, {}, bounds), { kind: 'full', max: 2 })
+    assert.deepEqual(await schedule(rig, urgent, {}, bounds), { kind: 'full', max: 3 })
+    assert.deepEqual(await schedule(rig, 'shop3/a/main', {}, bounds), { kind: 'full', max: 5 })
     assert.ok(first.kind === 'kept')
     await place(rig, first.command)
     assert.equal((await schedule(rig, main, {}, bounds)).kind, 'kept')

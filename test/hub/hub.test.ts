@@ -42,6 +42,31 @@ test('at the bound of waiting calls a further one is answered at once', async ()
   assert.equal(status?.kind, 'open')
 })
 
+test('of the waiting calls one app has half, so that another finds room', async () => {
+  const world = await World.open({ limits: { waitersMax: 4 } })
+  await world.register()
+  await world.register('locker', 'other')
+  const id = await world.command()
+  const others = await world.command({ app: 'other' })
+  for (let round = 0; round < 2; round++) {
+    const waits = Array.from({ length: 3 }, () => world.hub.wait('default', id, 10 * second))
+    const other = world.hub.wait('other', others, 10 * second)
+    await world.quiet()
+    assert.equal(world.hub.figures().waiters, 3)
+    await world.pass(10 * second)
+    await Promise.all([...waits, other])
+    assert.equal(world.hub.figures().waiters, 0)
+  }
+  void world.hub.wait('default', id, 10 * second)
+  await world.hub.cancel('default', id)
+  await world.quiet()
+  assert.equal(world.hub.figures().waiters, 0)
+  const next = await world.command()
+  for (let i = 0; i < 3; i++) void world.hub.wait('default', next, 10 * second)
+  await world.quiet()
+  assert.equal(world.hub.figures().waiters, 2)
+})
+
 test('a lost hint costs time, never a command: the patrol finds it', async () => {
   const world = await withLocker()
   const { link } = await world.attach()

@@ -237,7 +237,7 @@ test('rule 28: one key is one scheduled command, also once its time has come', a
 })
 
 test('at the bound of scheduled commands a further one is refused, with when to come again', async () => {
-  const world = await withLocker({ scheduledMaxCommands: 2, scheduledMaxTotal: 3 })
+  const world = await withLocker({ scheduledMaxCommands: 2, scheduledMaxTotal: 6 })
   const notBeforeMs = later(world, 30 * second)
   const submit = (channel: string) => world.submit({ channel, notBeforeMs })
   assert.equal((await submit('main')).kind, 'accepted')
@@ -247,6 +247,8 @@ test('at the bound of scheduled commands a further one is refused, with when to 
   assert.equal((await submit('urgent')).kind, 'accepted')
   const all = await submit('urgent')
   assert.equal(all.kind === 'schedule-full' && all.max, 3)
+  await world.register('locker', 'other')
+  assert.equal((await world.submit({ app: 'other', notBeforeMs })).kind, 'accepted')
   await world.pass(30 * second)
   assert.equal((await world.submit({ notBeforeMs: later(world) })).kind, 'accepted')
 })

@@ -1,5 +1,6 @@
 import type {
   AppId,
+  Asked,
   Broadcast,
   BroadcastId,
   BroadcastMade,
@@ -8,10 +9,11 @@ import type {
   Broadcasts,
   CreateBroadcast,
   DeviceId,
+  IdempotencyKey,
   Limits,
   NewBroadcast,
 } from '../../contract/index.ts'
-import { StoreUnavailable } from '../../contract/index.ts'
+import { StoreUnavailable, shareOfApp } from '../../contract/index.ts'
 import type { Cast, Casts } from './casts.ts'
 import type { Database } from './database.ts'
 import type { Idempotency } from './idempotency.ts'
@@ -43,7 +45,8 @@ export class LevelBroadcasts implements Broadcasts {
   readonly #parts: Parts
   /** Those that are being made, by app and key: who comes with the same key waits for the first. */
   readonly #making = new Map<string, Promise<unknown>>()
-  #makingCount = 0
+  /** Their apps. */
+  readonly #makingOf: AppId[] = []
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -69,6 +72,14 @@ export class LevelBroadcasts implements Broadcasts {
       ),
     )
     return making
+  }
+
+  async asked(app: AppId, asked: IdempotencyKey): Promise<Asked | undefined> {
+    const { database, idempotency, status } = this.#parts
+    if (!status.ready) throw status.unavailable()
+    const answer = idempotency.answer(app, asked, 'broadcast')
+    if (answer !== undefined && !(await database.kept())) throw status.unavailable()
+    return answer
   }
 
   find(app: AppId, id: BroadcastId): Broadcast | undefined {
@@ -153,7 +164,7 @@ export class LevelBroadcasts implements Broadcasts {
     if (earlier !== undefined) return this.#kept(earlier)
     const refused = this.#parts.refused() ?? this.#busy(made.app, options)
     if (refused !== undefined) return refused
-    this.#makingCount += 1
+    this.#makingOf.push(made.app)
     try {
       const devices = await this.#keepMembers(made, members, options.maxDevices)
       if (typeof devices !== 'number') return devices
@@ -166,7 +177,7 @@ export class LevelBroadcasts implements Broadcasts {
       if (error instanceof StoreUnavailable) return { kind: 'unavailable', full: error.full }
       throw error
     } finally {
-      this.#makingCount -= 1
+      this.#makingOf.splice(this.#makingOf.indexOf(made.app), 1)
     }
   }
 
@@ -177,9 +188,13 @@ export class LevelBroadcasts implements Broadcasts {
   #busy(app: AppId, { maxKept }: CreateBroadcast): BroadcastMade | undefined {
     const { casts, limits } = this.#parts
     const max = limits.broadcastsMaxRunning
-    if (casts.running.size + this.#makingCount >= max) return { kind: 'busy', max }
+    const share = shareOfApp(max)
     const kept = casts.ofApp(app)
-    const noneCanGo = kept.length >= maxKept && kept.every(({ state }) => state === 'running')
+    const running = kept.filter(({ state }) => state === 'running')
+    const making = this.#makingOf.filter((other) => other === app)
+    if (running.length + making.length >= share) return { kind: 'busy', max: share }
+    if (casts.running.size + this.#makingOf.length >= max) return { kind: 'busy', max }
+    const noneCanGo = kept.length >= maxKept && kept.length === running.length
     return noneCanGo ? { kind: 'busy', max: maxKept } : undefined
   }
 

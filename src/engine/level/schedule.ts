@@ -1,4 +1,5 @@
-import type { ChannelId, Position } from '../../contract/index.ts'
+import type { AppId, ChannelId, Position } from '../../contract/index.ts'
+import { channelParts } from '../../contract/index.ts'
 import type { Entry } from './command-record.ts'
 import { encodeCommand, noBytes } from './command-record.ts'
 import type { Database, Part } from './database.ts'
@@ -43,6 +44,7 @@ export class Schedule implements Part {
   readonly #plans = new Map<ChannelId, Plan>()
   readonly #timetable = new Timetable()
   #total = 0
+  readonly #totalOf = new Map<AppId, number>()
   #fresh: Waiting[] = []
   #writing: Waiting[] = []
   #dirty: Plan[] = []
@@ -55,6 +57,10 @@ export class Schedule implements Part {
   /** Commands that wait. */
   get total(): number {
     return this.#total
+  }
+
+  totalOf(app: AppId): number {
+    return this.#totalOf.get(app) ?? 0
   }
 
   count(channel: ChannelId): number {
@@ -103,7 +109,7 @@ export class Schedule implements Part {
     const waiting: Waiting = { channel, scheduled, notBeforeMs, keptIn, heapIndex: -1 }
     this.#use(channel).waiting.set(scheduled, waiting)
     this.#fresh.push(waiting)
-    this.#total += 1
+    this.#waits(channel, 1)
   }
 
   /** Part of a commit: it waits no more, it lies there now. */
@@ -115,7 +121,7 @@ export class Schedule implements Part {
     this.#database.put(placedKey(channel, scheduled), encodePlaced({ epoch, offset, acceptedAtMs }))
     this.#use(channel).waiting.delete(scheduled)
     this.#timetable.remove(waiting)
-    this.#total -= 1
+    this.#waits(channel, -1)
   }
 
   encode(): void {
@@ -142,6 +148,7 @@ export class Schedule implements Part {
     this.#plans.clear()
     this.#timetable.clear()
     this.#total = 0
+    this.#totalOf.clear()
     this.#fresh = []
     this.#writing = []
     this.#dirty = []
@@ -167,7 +174,15 @@ export class Schedule implements Part {
     const waiting: Waiting = { channel, scheduled, notBeforeMs, keptIn: 0, heapIndex: -1 }
     all.set(scheduled, waiting)
     this.#timetable.add(waiting)
-    this.#total += 1
+    this.#waits(channel, 1)
+  }
+
+  #waits(channel: ChannelId, change: 1 | -1): void {
+    const { app } = channelParts(channel)
+    const ofApp = this.totalOf(app) + change
+    if (ofApp === 0) this.#totalOf.delete(app)
+    else this.#totalOf.set(app, ofApp)
+    this.#total += change
   }
 
   /** To be changed. */

@@ -8,7 +8,7 @@ import type {
   ScheduledCommand,
   ScheduleOptions,
 } from '../../contract/index.ts'
-import { scheduledEpoch } from '../../contract/index.ts'
+import { scheduledEpoch, shareOfApp } from '../../contract/index.ts'
 import type { Appending } from './appending.ts'
 import { appOf } from './appending.ts'
 import type { Apps } from './apps.ts'
@@ -72,9 +72,8 @@ export class Scheduling {
       answer(refused)
       return
     }
-    const { maxCommands, maxTotal } = options
-    if (schedule.count(channel) >= maxCommands || schedule.total >= maxTotal) {
-      const max = schedule.count(channel) >= maxCommands ? maxCommands : maxTotal
+    const max = this.#reached(channel, options)
+    if (max !== undefined) {
       answer({ kind: 'full', max })
       return
     }
@@ -88,6 +87,15 @@ export class Scheduling {
       idempotency.keep(app, options.idempotency.key, options.idempotency.hash, id)
     }
     this.#whenKept({ kind: 'kept', command: scheduledCommand(channel, scheduled, entry) }, answer)
+  }
+
+  /** The bound at which no more may wait. */
+  #reached(channel: ChannelId, { maxCommands, maxTotal }: ScheduleOptions): number | undefined {
+    const { schedule } = this.#parts
+    const share = shareOfApp(maxTotal)
+    if (schedule.count(channel) >= maxCommands) return maxCommands
+    if (schedule.totalOf(appOf(channel)) >= share) return share
+    return schedule.total >= maxTotal ? maxTotal : undefined
   }
 
   async ripe(nowMs: number, max: number): Promise<readonly ScheduledCommand[]> {

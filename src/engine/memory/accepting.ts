@@ -7,7 +7,7 @@ import type {
   Scheduled,
   ScheduleOptions,
 } from '../../contract/index.ts'
-import { channelParts, idOfCommand } from '../../contract/index.ts'
+import { channelParts, idOfCommand, shareOfApp } from '../../contract/index.ts'
 import type { Answers } from './answers.ts'
 import type { End } from './box.ts'
 import { depthOf, makeBox, makeRoom } from './box.ts'
@@ -39,7 +39,9 @@ export class Accepting {
     if (earlier !== undefined) return earlier
     const { maxCommands, maxTotal } = options
     if (this.#schedule.count(channel) >= maxCommands) return { kind: 'full', max: maxCommands }
-    if (this.#schedule.total >= maxTotal) return { kind: 'full', max: maxTotal }
+    const share = shareOfApp(maxTotal)
+    if (this.#schedule.total(app) >= share) return { kind: 'full', max: share }
+    if (this.#schedule.total() >= maxTotal) return { kind: 'full', max: maxTotal }
     this.#disk.accepted += 1
     const { accepted: serial } = this.#disk
     const kept = this.#schedule.keep(channel, command, this.#clock.nowMs(), serial)

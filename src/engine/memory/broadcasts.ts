@@ -1,5 +1,6 @@
 import type {
   AppId,
+  Asked,
   Broadcast,
   BroadcastId,
   BroadcastMade,
@@ -10,10 +11,11 @@ import type {
   CreateBroadcast,
   DeviceId,
   EndStatus,
+  IdempotencyKey,
   Limits,
   NewBroadcast,
 } from '../../contract/index.ts'
-import { StoreUnavailable } from '../../contract/index.ts'
+import { StoreUnavailable, shareOfApp } from '../../contract/index.ts'
 import type { Answers } from './answers.ts'
 import type { Commits } from './commits.ts'
 import type { Cast, MemoryDisk } from './disk.ts'
@@ -53,6 +55,12 @@ export class MemoryBroadcasts implements Broadcasts {
       if (error instanceof StoreUnavailable) return { kind: 'unavailable', full: error.full }
       throw error
     }
+  }
+
+  async asked(app: AppId, asked: IdempotencyKey): Promise<Asked | undefined> {
+    const { refusal } = this.#commits
+    if (refusal !== undefined) throw refusal
+    return this.#commits.look(() => this.#answers.find(app, asked, 'broadcast'))
   }
 
   find(app: AppId, id: BroadcastId): Broadcast | undefined {
@@ -140,7 +148,11 @@ export class MemoryBroadcasts implements Broadcasts {
     if (earlier !== undefined) return earlier
     if (devices.size > options.maxDevices) return { kind: 'too-many', max: options.maxDevices }
     const max = this.#limits.broadcastsMaxRunning
-    if (this.running().length >= max) return { kind: 'busy', max }
+    const share = shareOfApp(max)
+    const running = this.running()
+    const ofApp = running.filter((other) => other.app === app)
+    if (ofApp.length >= share) return { kind: 'busy', max: share }
+    if (running.length >= max) return { kind: 'busy', max }
     const casts = this.#disk.broadcasts.get(app) ?? new Map<BroadcastId, Cast>()
     if (casts.size >= options.maxKept) {
       const oldest = [...casts.values()]

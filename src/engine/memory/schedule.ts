@@ -1,4 +1,5 @@
 import type {
+  AppId,
   ChannelId,
   Command,
   CommandId,
@@ -7,7 +8,7 @@ import type {
   Position,
   ScheduledCommand,
 } from '../../contract/index.ts'
-import { idOfCommand, scheduledEpoch } from '../../contract/index.ts'
+import { channelParts, idOfCommand, scheduledEpoch } from '../../contract/index.ts'
 import type { MemoryDisk, Plan } from './disk.ts'
 
 const makePlan = (): Plan => ({ last: 0, waiting: new Map(), placed: new Map() })
@@ -27,9 +28,12 @@ export class Schedule {
     this.#disk = disk
   }
 
-  get total(): number {
+  /** Of all, or of one app. */
+  total(app?: AppId): number {
     let total = 0
-    for (const plan of this.#disk.plans.values()) total += plan.waiting.size
+    for (const [channel, { waiting }] of this.#disk.plans) {
+      if (app === undefined || channelParts(channel).app === app) total += waiting.size
+    }
     return total
   }
 
