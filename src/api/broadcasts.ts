@@ -44,7 +44,13 @@ export function broadcastRoutes(app: App, context: ApiContext, callbacks: Callba
         response: { 202: BroadcastAccepted },
       },
       config: {
-        problems: [...commandProblems, 'unknown-tag', 'too-many-devices', 'too-many-broadcasts'],
+        problems: [
+          ...commandProblems,
+          'unknown-tag',
+          'unknown-broadcast',
+          'too-many-devices',
+          'too-many-broadcasts',
+        ],
       },
     },
     async (request, reply) => {

@@ -48,6 +48,15 @@ export function refusalOfBroadcast(said: Exclude<Broadcasted, { kind: 'accepted'
       return { problem: 'over-quota', retryAfterMs: said.retryAfterMs }
     case 'conflict':
       return { problem: 'idempotency-conflict', said: standsFor(said.id) }
+    case 'forgotten':
+      return {
+        problem: 'unknown-broadcast',
+        said: {
+          detail:
+            'It was accepted when it was first asked for, and is forgotten by now. Nothing was sent again; use a new key to send it once more.',
+          broadcast: said.id,
+        },
+      }
     case 'unavailable':
       return unavailable(said.full)
   }

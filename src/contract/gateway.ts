@@ -114,6 +114,8 @@ export type Broadcasted =
   | { readonly kind: 'too-many'; readonly max: number }
   | { readonly kind: 'busy'; readonly max: number; readonly retryAfterMs: number }
   | { readonly kind: 'conflict'; readonly id: string }
+  /** It was accepted when it was first asked for, and is not known any more. */
+  | { readonly kind: 'forgotten'; readonly id: BroadcastId }
   | { readonly kind: 'limited'; readonly retryAfterMs: number }
   | { readonly kind: 'unavailable'; readonly full: boolean }
 

@@ -82,14 +82,23 @@ export class Broadcaster {
 
   async begin(request: BroadcastRequest): Promise<Broadcasted> {
     const retryAfterMs = this.#quotas.command(request.app, this.#clock.nowMs(), request.patient)
-    if (retryAfterMs > 0) return { kind: 'limited', retryAfterMs }
     try {
+      if (retryAfterMs > 0) {
+        return (await this.#earlier(request)) ?? { kind: 'limited', retryAfterMs }
+      }
       return this.#begun(request.app, await this.#make(request))
     } catch (error) {
+      // Asked only of a key that stands for nothing: that of a repeated call is found before.
       if (error instanceof NobodyHasIt) return { kind: 'unknown-tag' }
       if (error instanceof StoreUnavailable) return { kind: 'unavailable', full: error.full }
       throw error
     }
+  }
+
+  /** A call that is repeated is the same broadcast, over the quota too (rule 28). */
+  async #earlier({ app, idempotency }: BroadcastRequest): Promise<Broadcasted | undefined> {
+    const asked = idempotency && (await this.#broadcasts.asked(app, idempotency))
+    return asked && this.#begun(app, asked)
   }
 
   /**
@@ -122,7 +131,7 @@ export class Broadcaster {
       case 'repeat': {
         const broadcast = this.#broadcasts.find(app, made.id)
         return broadcast === undefined
-          ? { kind: 'unavailable', full: false }
+          ? { kind: 'forgotten', id: made.id }
           : { kind: 'accepted', broadcast }
       }
       case 'busy':

@@ -143,6 +143,7 @@ test('what a broadcast is refused for is told as a problem', async () => {
     [{ kind: 'unknown-tag' }, 404, 'unknown-tag', undefined],
     [{ kind: 'too-many', max: 7 }, 409, 'too-many-devices', undefined],
     [{ kind: 'busy', max: 7, retryAfterMs: 4_200 }, 429, 'too-many-broadcasts', '5'],
+    [{ kind: 'forgotten', id: 'b1' }, 404, 'unknown-broadcast', undefined],
     [{ kind: 'limited', retryAfterMs: 200 }, 429, 'over-quota', '1'],
     [{ kind: 'unavailable', full: true }, 507, 'store-full', '5'],
     [{ kind: 'unavailable', full: false }, 503, 'store-unavailable', '5'],

@@ -133,6 +133,33 @@ test('rule 27: a repeated call is the same broadcast, through a crash, though th
   assert.equal((await after.counts()).accepted, 3)
 })
 
+test('rule 28: a repeated call is the same broadcast over the quota too, and while no more may run', async () => {
+  const { world } = await withTagged(3, { broadcastsMaxRunning: 1 })
+  const idempotency = { key: 'k1', hash: 'h1' }
+  const id = await world.broadcastId({ idempotency, ratePerSecond: 1 })
+  assert.equal((await world.broadcast()).kind, 'busy')
+  assert.equal(await world.broadcastId({ idempotency, ratePerSecond: 1 }), id)
+  await world.quota({ commandsPerSecond: 1 })
+  await world.register()
+  await world.submit()
+  assert.equal((await world.broadcast()).kind, 'limited')
+  assert.equal(await world.broadcastId({ idempotency, ratePerSecond: 1 }), id)
+  const other = await world.broadcast({ idempotency: { key: 'k1', hash: 'h2' } })
+  assert.deepEqual(other, { kind: 'conflict', id })
+})
+
+test('rule 28: a repeated call for what is forgotten is told so, and does nothing again', async () => {
+  const { world } = await withTagged(3, { broadcastsMaxKept: 2 })
+  const idempotency = { key: 'k1', hash: 'h1' }
+  const id = await world.broadcastId({ idempotency })
+  for (let i = 0; i < 2; i++) {
+    await world.pass(second)
+    await world.broadcastId()
+  }
+  assert.deepEqual(await world.broadcast({ idempotency }), { kind: 'forgotten', id })
+  assert.equal((await world.counts()).accepted, 9)
+})
+
 test('a tag that no device has is unknown, and too many devices are refused, with nothing kept', async () => {
   const { world } = await withTagged(3, { broadcastMaxDevices: 2 })
   assert.deepEqual(await world.broadcast({ tag: 'rome' }), { kind: 'unknown-tag' })
