@@ -72,8 +72,12 @@ const event = (app: string, sequence: number, payload = new Uint8Array(2)) => ({
 const recentEvents = (max: number): RecentEvents =>
   new RecentEvents(max, (app, sequence, record) => decodeEvent(app, `z-${sequence}`, record))
 
-const push = (recent: RecentEvents, app: string, sequence: number, payload?: Uint8Array<ArrayBuffer>): void =>
-  recent.push(app, sequence, encodeEvent(event(app, sequence, payload)))
+const push = (
+  recent: RecentEvents,
+  app: string,
+  sequence: number,
+  payload?: Uint8Array<ArrayBuffer>,
+): void => recent.push(app, sequence, encodeEvent(event(app, sequence, payload)))
 
 test('recent events are bounded over all apps together, the oldest going first', () => {
   const recent = recentEvents(100)
