@@ -3,13 +3,14 @@ import { dueAtMs } from '../../contract/index.ts'
 import { randomEpoch } from './apps.ts'
 import { Channel } from './channel.ts'
 import type { Entry } from './command-record.ts'
-import { damagedEntry, decodeCommand } from './command-record.ts'
+import { damagedEntry, decodeCommand, noBytes } from './command-record.ts'
 import { openCommand } from './commands.ts'
 import type { Database, Part } from './database.ts'
 import { Deadlines } from './deadlines.ts'
 import { Held } from './held.ts'
 import { channelKey, channelPrefix, commandKey, offsetOf, underAsBytes } from './keys.ts'
 import { OpenList } from './open-list.ts'
+import { readAheadBytes, readAheadCommands } from './read-ahead.ts'
 import { decodeRecord, encodeRecord } from './record.ts'
 import type { Status } from './status.ts'
 import type { Store } from './store.ts'
@@ -214,8 +215,12 @@ export class Channels implements Part {
 
   async #load(channel: Channel): Promise<void> {
     let open: OpenList | undefined
+    // The payloads that a device will want first, while it is not known whether there is one.
+    const ahead = new Map<Entry, Uint8Array>()
     try {
-      if (this.isDurable(channel) || (await this.#database.kept())) open = await this.#read(channel)
+      if (this.isDurable(channel) || (await this.#database.kept())) {
+        open = await this.#read(channel, ahead)
+      }
     } catch (error) {
       if (this.#status.ready) this.#surprised(error)
     }
@@ -226,6 +231,7 @@ export class Channels implements Part {
     // What those do who waited may wait for it again, behind the others.
     for (let at = 0; at < waiting.length; at++) this.#answer(waiting[at]!, open !== undefined)
     this.#loading.delete(channel)
+    for (const [entry, payload] of ahead) this.held.keepPayload(channel, entry, payload)
   }
 
   /** Whoever throws, does it alone. */
@@ -237,10 +243,11 @@ export class Channels implements Part {
     }
   }
 
-  async #read(channel: Channel): Promise<OpenList> {
+  async #read(channel: Channel, ahead: Map<Entry, Uint8Array>): Promise<OpenList> {
     const open = new OpenList()
     const { id, floor, top } = channel
     let bytes = 0
+    let aheadBytes = 0
     let nowUpTo = 0
     // From the oldest open one: before it lie only the tombstones of what has ended.
     const range = { gte: commandKey(id, floor), lte: commandKey(id, top) }
@@ -253,6 +260,10 @@ export class Channels implements Part {
           const entry = this.#decoded(channel, key, value)
           bytes += entry.bytes
           if (entry.delivery === 'now') nowUpTo = entry.offset
+          const { payload = noBytes, deliveredAtMs } = entry
+          aheadBytes += payload.length
+          const isAhead = ahead.size < readAheadCommands && aheadBytes <= readAheadBytes
+          if (isAhead && deliveredAtMs === undefined) ahead.set(entry, payload)
           entry.payload = undefined
           entry.sentAtMs ??= channel.sentAtMsOf(entry.offset)
           open.push(entry)

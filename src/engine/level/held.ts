@@ -83,6 +83,16 @@ export class Held {
     if (!channel.live!.attached) this.#idleCommands -= 1
   }
 
+  /** It was read ahead of its time. */
+  keepPayload(channel: Channel, entry: Entry, payload: Uint8Array): void {
+    const { live } = channel
+    if (live?.attached !== true || live.open.get(entry.offset) !== entry) return
+    if (entry.payload !== undefined || entry.bytes === 0) return
+    if (this.#cachedBytes + entry.bytes > payloadCacheMaxBytes) return
+    entry.payload = payload
+    this.#cachedBytes += entry.bytes
+  }
+
   forgetPayload(entry: Entry): void {
     if (entry.payload === undefined) return
     entry.payload = undefined

@@ -14,7 +14,7 @@ import { appOf } from './appending.ts'
 import type { Channel, Live } from './channel.ts'
 import type { Channels } from './channels.ts'
 import type { Entry } from './command-record.ts'
-import { decodeCommand } from './command-record.ts'
+import { decodeCommand, noBytes } from './command-record.ts'
 import { openCommand } from './commands.ts'
 import type { Database } from './database.ts'
 import type { Endings } from './endings.ts'
@@ -29,6 +29,7 @@ import {
   lastScheduledKey,
   scheduledChannelsOf,
 } from './keys.ts'
+import { nextOf, readAheadCommands, recordsOf } from './read-ahead.ts'
 import type { Status } from './status.ts'
 
 /**
@@ -93,11 +94,14 @@ export class Lookups {
         lookedUpTo = entry.offset - 1
         return false
       }
-      if (entry.payload === undefined && entry.bytes > 0) missing = true
+      if (isMissing(entry)) {
+        missing = true
+        return false
+      }
       commands.push(openCommand(channel, entry))
       return true
     })
-    if (missing) return this.#readPayloads(channel, channel.live!, after, max, lookedUpTo)
+    if (missing) return this.#readPayloads(channel, channel.live!, after, max)
     if (commands.length === 0 && top < channel.durableTop) return this.#later(channel, after, max)
     return { commands, lookedUpTo }
   }
@@ -105,7 +109,8 @@ export class Lookups {
   /** What comes next lies behind one that was passed over: once the end of that one is durable. */
   async #later(channel: Channel, after: Offset, max: number): Promise<Reading> {
     const { live, passing, passedOver } = channel
-    const wanted = live && reserve(live, nextOf(live, after, max, channel.durableTop).at(-1))
+    const wanted =
+      live && reserve(live, nextOf(live, after, max, channel.durableTop).entries.at(-1))
     // Not longer than it takes: newer ones may be passed over all the time.
     const kept = await (passedOver === passing ? this.#database.written() : this.#database.kept())
     wanted?.()
@@ -113,19 +118,17 @@ export class Lookups {
     return this.read(channel.id, after, max)
   }
 
-  async #readPayloads(
-    channel: Channel,
-    live: Live,
-    after: Offset,
-    max: number,
-    lookedUpTo: Offset,
-  ): Promise<Reading> {
-    const entries = nextOf(live, after, max, lookedUpTo)
-    const wanted = reserve(live, entries.at(-1))
-    let values: (Buffer | undefined)[]
+  /** Those that are asked for, and while a device is there some that it will want next. */
+  async #readPayloads(channel: Channel, live: Live, after: Offset, max: number): Promise<Reading> {
+    const ahead = live.attached ? readAheadCommands : max
+    const { entries, upTo } = nextOf(live, after, max, channel.readableUpTo, ahead)
+    const asked = entries.slice(0, max)
+    // They may be let go of while the others are read.
+    const held = entries.map(({ payload }) => payload)
+    const wanted = reserve(live, asked.at(-1))
+    let read: ReadonlyMap<Entry, Buffer>
     try {
-      const keys = entries.map((entry) => commandKey(channel.id, entry.offset))
-      values = await this.#database.store.getMany(keys)
+      read = await recordsOf(this.#database.store, channel.id, entries.filter(isMissing))
     } catch (error) {
       if (this.#status.ready) this.#surprised(error)
       throw this.#status.unavailable(error)
@@ -140,11 +143,14 @@ export class Lookups {
       // Ended or delivered while this was on its way.
       if (channel.live?.open.get(entry.offset) !== entry) continue
       if (entry.deliveredAtMs !== undefined) continue
-      const payload = this.#payloadOf(entry, values[index])
+      const payload =
+        held[index] ?? (entry.bytes === 0 ? noBytes : this.#payloadOf(entry, read.get(entry)))
       if (payload === undefined) this.#endings.damaged(channel, entry, this.#clock.nowMs())
-      else commands.push(openCommand(channel, entry, payload))
+      else if (index < max) commands.push(openCommand(channel, entry, payload))
+      else this.#channels.held.keepPayload(channel, entry, payload)
     }
-    const whole = commands.length === entries.length && lookedUpTo <= channel.readableUpTo
+    const lookedUpTo = entries.length > max ? entries[max]!.offset - 1 : upTo
+    const whole = commands.length === asked.length && lookedUpTo <= channel.readableUpTo
     return whole ? { commands, lookedUpTo } : this.read(channel.id, after, max)
   }
 
@@ -278,16 +284,8 @@ export class Lookups {
   }
 }
 
-/** Undelivered commands above `after`, at most `max`, none above `upTo`. */
-function nextOf(live: Live, after: Offset, max: number, upTo: Offset): Entry[] {
-  const entries: Entry[] = []
-  live.open.scan(after, (entry) => {
-    if (entry.offset > upTo || entries.length >= max) return false
-    if (entry.deliveredAtMs === undefined) entries.push(entry)
-    return true
-  })
-  return entries
-}
+/** Its payload is in the store only. */
+const isMissing = (entry: Entry): boolean => entry.payload === undefined && entry.bytes > 0
 
 /**
  * Up to here a read that is under way will give: newer commands do not take their place, else a

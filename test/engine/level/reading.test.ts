@@ -8,7 +8,7 @@ import type { Engine, Offset, Reading } from '../../../src/contract/index.ts'
 import { limits, StoreUnavailable } from '../../../src/contract/index.ts'
 import { commandKey } from '../../../src/engine/level/keys.ts'
 import { makeStore } from '../../../src/engine/level/store.ts'
-import { append, endings, keep, linked, same, settle } from '../../support/engine-words.ts'
+import { append, end, endings, keep, linked, same, settle } from '../../support/engine-words.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { Disk, openOnDisk, until } from './subject.ts'
 
@@ -147,6 +147,59 @@ test('a command found damaged when it is to be sent ends, and others go on', asy
     'b in-doubt(damaged)',
     'c undeliverable(damaged)',
   ])
+})
+
+test('all that waits is read in order, whatever of it is at hand', async (t) => {
+  const world = await World.make(t)
+  const payloadOf = (at: number) => Buffer.alloc([90, 0, 3_000, 17, 700][at % 5]!, `${at}.`)
+  const put = (from: number, count: number) =>
+    Promise.all(
+      Array.from({ length: count }, (_, index) => {
+        const at = from + index
+        return append(world, main, { name: `${at}`, payload: payloadOf(at) })
+      }),
+    )
+  for (const max of [1, 7, 16, 200]) {
+    await put(0, 300)
+    // Out of memory; then some are read, and newer ones are at hand from the start.
+    await world.engine.close()
+    await world.start()
+    const { mailbox } = world.engine
+    const before = (await mailbox.open(main)).top - 300
+    await put(300, 60)
+    const read: number[] = []
+    const canceled: number[] = []
+    for (let after = before, reads = 0; after < before + 360; reads++) {
+      const answer = mailbox.read(main, after, max)
+      // Some end, or the device goes and comes back, while the answer is on its way.
+      if (reads % 9 === 4) {
+        canceled.push(after + 3 - before - 1)
+        void world.cancel(after + 3)
+      }
+      if (reads % 11 === 7) {
+        mailbox.release(main)
+        await mailbox.open(main)
+      }
+      const { commands, lookedUpTo } = await answer
+      assert.ok(commands.length <= max && lookedUpTo > after)
+      for (const { name, payload, offset } of commands) {
+        const at = offset - before - 1
+        assert.equal(name, `${at}`)
+        assert.deepEqual(Buffer.from(payload), payloadOf(at))
+        read.push(at)
+      }
+      after = commands.at(-1)?.offset ?? lookedUpTo
+    }
+    const inOrder = read.every((at, index) => index === 0 || at > read[index - 1]!)
+    assert.ok(inOrder)
+    const all = new Set([...read, ...canceled.filter((at) => at < 360)])
+    assert.equal(all.size, 360, 'all are read but those that ended')
+    const { open } = await mailbox.open(main)
+    const changes = open.map(({ offset }) => end(offset, 'delivered', world.clock.nowMs()))
+    await settle(world, main, { changes })
+  }
+  const others = (await endings(world, 'shop')).filter((text) => !/delivered|canceled/.test(text))
+  assert.deepEqual(others, [])
 })
 
 test('rule 11: a command found damaged when its channel is loaded ends too', async (t) => {

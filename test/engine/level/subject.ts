@@ -75,7 +75,13 @@ class FailingLevel extends Level<string, Buffer> {
     const nextv = iterator.nextv.bind(iterator)
     iterator.nextv = async (...more: readonly unknown[]) => {
       await this.#disk.ranges()
-      return nextv(...(more as Parameters<typeof nextv>))
+      const found = (await nextv(...(more as Parameters<typeof nextv>))) as [string, Buffer][]
+      if (found.length === 0) return found
+      const values = this.#disk.values(found.map(([, value]) => value))
+      return found.flatMap(([key, was], index) => {
+        const value = values[index]
+        return value === undefined && was !== undefined ? [] : [[key, value]]
+      })
     }
     return iterator as never
   }
