@@ -12,17 +12,16 @@ import { makeHooks } from './hooks.ts'
 import { Api } from './http.ts'
 import type { Journal } from './journal.ts'
 import { newJournal } from './journal.ts'
-import { Findings, gather } from './judge/facts.ts'
-import { missingPushes } from './judge/pushes.ts'
 import { LinesLoad } from './lines.ts'
-import { Load, sleep } from './load.ts'
-import { Looker } from './look.ts'
+import { Load } from './load.ts'
+import { lookAtCommands } from './look.ts'
 import { steadyTag } from './named-devices.ts'
 import { NamesLoad } from './names.ts'
 import type { Parts } from './parts.ts'
 import { Random } from './random.ts'
 import { Receiver } from './receiver.ts'
 import { type Sabotage, Server } from './server.ts'
+import { settle } from './settle.ts'
 import { Tap } from './tap.ts'
 import { Volume } from './volume.ts'
 
@@ -44,11 +43,6 @@ export interface WorldOptions {
 }
 
 const usualLifeMs = [150, 4_000] as const
-/** Nothing that is due may take longer than this once all is calm: 3 s of ttl, 10 s of doubt, 3 s
- * for a reply; a channel two clients fought for is held for 60 s on top. */
-const quiesceMaxMs = 100_000
-/** Receivers are well again: retries come every 1.5 s at the most, of each device's events in turn. */
-const settleMaxMs = 45_000
 /** So that what failed is tried again before the run is over. */
 const usualLimits = {
   webhookTimeoutMs: 1_500,
@@ -70,7 +64,6 @@ export class World {
   readonly #namesLoad: NamesLoad
   readonly #receiver: Receiver
   readonly #caller: Caller
-  readonly #look: Looker
   readonly #names: Names
   readonly #devices: CrashDevice[] = []
   readonly #options: WorldOptions
@@ -101,7 +94,6 @@ export class World {
       lifeMs: options.lifeMs ?? usualLifeMs,
     })
     this.follower = new Follower({ journal, api, era })
-    this.#look = new Looker(api, journal)
     const devices = Array.from({ length: options.devices }, (_, at) => `crash-${at + 1}`)
     for (const name of devices) {
       this.#devices.push(new CrashDevice(name, makeSecret(), journal, this.random.fork()))
@@ -241,76 +233,28 @@ export class World {
 
   /** What became of accepted commands that have no published end yet. */
   look(): Promise<void> {
-    return this.#look.commands(false)
+    return lookAtCommands(this.api, this.journal, false)
   }
 
   /** No more faults, no more load: wait until nothing is due any more, then look at everything. */
   async quiesce(progress: (text: string) => void): Promise<void> {
-    const { journal } = this
+    const { api, journal, follower } = this
     this.tap.lifeMs(undefined)
     for (const device of this.#devices) device.calm()
     // First what stands in the way of the rest: a quota.
     await this.#namesLoad.stop()
     await Promise.all([this.load.stop(), this.#lines?.stop(), this.#broadcasts?.stop()])
     await this.#receiver.calm()
-    await this.#nothingDue(progress)
-    // The reader's page in flight brings what was published last.
-    await sleep(1_500)
-    await this.follower.stop()
-    journal.counts = await this.#look.counts()
-    journal.appCounts = await this.#look.app()
-    journal.rereadAtMs = Date.now()
-    journal.reread = await this.follower.reread()
-    await this.#allPushed(progress)
-    await this.#namesLoad.readAll()
-    await this.#broadcasts?.readAll()
-    await this.#look.commands(true)
-    const missing = this.#devices.filter((device) => device.waiting > 0)
-    for (const device of missing) {
-      this.#oddity(
-        'outbox-stuck',
-        `${device.name} is ${device.state} with ${device.waiting} uplinks unacknowledged`,
-      )
-    }
-  }
-
-  async #nothingDue(progress: (text: string) => void): Promise<void> {
-    const { journal } = this
-    const untilMs = Date.now() + quiesceMaxMs
-    let last = ''
-    let lastAtMs = Date.now()
-    for (;;) {
-      const ended = new Set<string>()
-      for (const entry of journal.log) {
-        if (entry.type === 'command.ended' && entry.command) ended.add(entry.command)
-      }
-      let open = 0
-      for (const ask of journal.asks) {
-        for (const { accepted } of ask.attempts) if (accepted && !ended.has(accepted.id)) open++
-      }
-      const counts = await this.#look.counts()
-      const running = (await this.#broadcasts?.running()) ?? 0
-      const waiting = this.#devices.reduce((sum, device) => sum + device.waiting, 0)
-      const rest = `${open} open here, ${counts?.open} there, ${waiting} in outboxes, ${running} broadcasts`
-      if (open + waiting + running + (counts?.open ?? 0) === 0) return
-      progress(`quiescing: ${rest}`)
-      if (rest !== last) lastAtMs = Date.now()
-      last = rest
-      const { patienceMs = quiesceMaxMs } = this.#options
-      if (Date.now() > untilMs || Date.now() > lastAtMs + patienceMs) return
-      await sleep(250)
-    }
-  }
-
-  /** Everything in the log has come to whom it is due. */
-  async #allPushed(progress: (text: string) => void): Promise<void> {
-    const untilMs = Date.now() + (this.#options.patienceMs ?? settleMaxMs)
-    for (;;) {
-      const missing = missingPushes(gather(this.journal), new Findings())
-      if (missing === 0 || Date.now() > untilMs) return
-      progress(`settling: ${missing} to be pushed`)
-      await sleep(250)
-    }
+    await settle({
+      journal,
+      api,
+      follower,
+      progress,
+      devices: this.#devices,
+      broadcasts: this.#broadcasts,
+      names: this.#namesLoad,
+      patienceMs: this.#options.patienceMs,
+    })
   }
 
   /** The process ends, one way or the other, and what it leaves behind is looked through. */
