@@ -12,6 +12,7 @@ export class DeadLetters {
   readonly #ledger: Ledger
   readonly #max: number
   #count = 0
+  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(ledger: Ledger, max: number) {
     this.#ledger = ledger
@@ -20,6 +21,13 @@ export class DeadLetters {
 
   get count(): number {
     return this.#count
+  }
+
+  /** Calls that look at what is there and then change it come one after another. */
+  alone<T>(run: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(run)
+    this.#turn = turn.catch(() => {})
+    return turn
   }
 
   async load(): Promise<void> {

@@ -34,6 +34,8 @@ export interface WebhooksOptions {
   /** For tests. */
   readonly random?: () => number
   readonly lookup?: Lookup
+  /** `webhookRequestsMax`, for tests. */
+  readonly requestsMax?: number
 }
 
 /** Webhooks at work, for whoever starts and stops them. */
@@ -54,7 +56,7 @@ class Service implements RunningWebhooks {
   readonly #options: WebhooksOptions
   readonly #addresses: Addresses
   readonly #ports: PushPorts
-  readonly #slots = new Slots(webhookBounds.webhookRequestsMax)
+  readonly #slots: Slots
   readonly #held = new HeldBytes(webhookBounds.webhookHeldTotalMaxBytes)
   readonly #totals: Totals = { deliveries: 0, events: 0, failures: 0, deadLetters: 0 }
   readonly #pushers = new Map<string, Pusher>()
@@ -71,6 +73,7 @@ class Service implements RunningWebhooks {
   constructor(options: WebhooksOptions) {
     const { engine, clock, limits, version, allow = [], lookup } = options
     this.#options = options
+    this.#slots = new Slots(options.requestsMax ?? webhookBounds.webhookRequestsMax)
     this.#addresses = new Addresses(allow, () => clock.nowMs(), lookup)
     let shown: KeptEvent | undefined
     let json = ''
@@ -178,32 +181,38 @@ class Service implements RunningWebhooks {
   async sendAgain(app: AppId, name: WebhookName, event?: EventId): Promise<number> {
     const pusher = await this.#ready(app, name)
     if (pusher === undefined) return 0
-    await this.#keeper.write()
-    const events: EventId[] = []
-    if (event === undefined)
-      for await (const letter of pusher.letters.all()) events.push(letter.event)
-    else if ((await pusher.letters.find(event)) !== undefined) events.push(event)
-    pusher.again.add(events)
-    return events.length
+    const { letters, again } = pusher
+    return letters.alone(async () => {
+      await this.#keeper.write()
+      const events: EventId[] = []
+      if (event === undefined) for await (const letter of letters.all()) events.push(letter.event)
+      else if ((await letters.find(event)) !== undefined) events.push(event)
+      again.add(events)
+      return events.length
+    })
   }
 
   async discard(app: AppId, name: WebhookName, event?: EventId): Promise<number> {
     const pusher = await this.#ready(app, name)
     if (pusher === undefined) return 0
-    await this.#keeper.write()
-    pusher.again.drop(event)
-    let gone = 0
-    if (event !== undefined) {
-      if ((await pusher.letters.find(event)) === undefined) return 0
-      pusher.letters.remove(event)
-      gone = 1
-    } else
-      for await (const letter of pusher.letters.all()) {
-        pusher.letters.remove(letter.event)
-        gone++
-      }
-    await this.#keeper.write()
-    return gone
+    const { letters, again } = pusher
+    return letters.alone(async () => {
+      // First, so that none of those found goes by being taken meanwhile.
+      again.drop(event)
+      await this.#keeper.write()
+      let gone = 0
+      if (event !== undefined) {
+        if ((await letters.find(event)) === undefined) return 0
+        letters.remove(event)
+        gone = 1
+      } else
+        for await (const letter of letters.all()) {
+          letters.remove(letter.event)
+          gone++
+        }
+      await this.#keeper.write()
+      return gone
+    })
   }
 
   figures(): Readonly<Record<string, number>> {

@@ -24,6 +24,7 @@ interface Options {
   readonly limits?: Partial<Limits>
   readonly allow?: readonly string[]
   readonly lookup?: Lookup
+  readonly requestsMax?: number
 }
 
 /** Webhooks over the memory engine: virtual time, real requests. */
@@ -48,6 +49,7 @@ export class PushWorld {
       log: (event, fields) => this.logged.push({ event, ...fields }),
       random: () => 1,
       ...(options.lookup !== undefined && { lookup: options.lookup }),
+      ...(options.requestsMax !== undefined && { requestsMax: options.requestsMax }),
     })
   }
 
