@@ -5,7 +5,7 @@ import type { Attempt } from './sender.ts'
 
 interface AgainPorts {
   readonly letters: DeadLetters
-  /** undefined: not now; `go` is called when it may be. */
+  /** undefined: not now; `go` is called when it may be, and now and then. */
   attempt(event: EventId): Promise<Attempt | 'gone' | 'later'> | undefined
   /** Given up, with so many left: nobody answers. */
   gaveUp(left: number, why: string): void

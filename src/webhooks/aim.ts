@@ -5,6 +5,7 @@ import {
   type KeptEvent,
   type WebhookRecord,
 } from '../contract/index.ts'
+import { webhookBounds } from './bounds.ts'
 import { laneOf } from './match.ts'
 
 /** Which lane an event goes to, and where it is posted. */
@@ -23,9 +24,15 @@ export interface Aim {
   at(event: KeptEvent): Aimed | undefined
 }
 
-/** Callbacks are the ends of commands that ask for one, lane by receiver; webhooks go lane by device. */
+/**
+ * Callbacks are the ends of commands that ask for one, lane by receiver; webhooks go lane by device.
+ * @param lanes of a webhook; callbacks have so many receivers, each with several.
+ */
 export const aimOf = (record: WebhookRecord, lanes: number): Aim =>
   record.name === callbacksName ? atCallbacks(lanes) : atWebhook(record, lanes)
+
+export const laneCountOf = (record: WebhookRecord, lanes: number): number =>
+  record.name === callbacksName ? lanes * webhookBounds.callbackLanes : lanes
 
 function atWebhook({ kinds, device }: WebhookRecord, lanes: number): Aim {
   const wanted = kinds === undefined ? undefined : new Set<EventKind>(kinds)
@@ -39,17 +46,20 @@ function atWebhook({ kinds, device }: WebhookRecord, lanes: number): Aim {
   }
 }
 
-const atCallbacks = (lanes: number): Aim => ({
+const atCallbacks = (receivers: number): Aim => ({
   filter: { kinds: ['command.ended'] },
   at(event) {
-    const url = event.kind === 'command.ended' ? event.ended.callback : undefined
-    return url === undefined ? undefined : { lane: callbackLane(url, lanes), url }
+    const ended = event.kind === 'command.ended' ? event.ended : undefined
+    if (ended?.callback === undefined) return undefined
+    const { callbackLanes } = webhookBounds
+    const first = callbackLane(ended.callback, receivers) * callbackLanes
+    return { lane: first + laneOf(ended.id, callbackLanes), url: ended.callback }
   },
 })
 
-/** One receiver, one lane: who is slow or silent holds up nobody but those few who share it. */
-export const callbackLane = (url: string, lanes: number): number =>
-  laneOf(URL.canParse(url) ? new URL(url).origin : url, lanes)
+/** Which receiver: who is slow or silent holds up nobody but those few who share its lanes. */
+export const callbackLane = (url: string, receivers: number): number =>
+  laneOf(URL.canParse(url) ? new URL(url).origin : url, receivers)
 
 /** Does this change mean that other events are to be sent than before? */
 export const aimsElsewhere = (a: WebhookRecord, b: WebhookRecord): boolean =>

@@ -29,6 +29,10 @@ export const webhookBounds = {
   webhookLookupsMax: 1_000,
   /** Longest a back end's call waits for a name to be looked up; then connecting decides. */
   webhookLookupWaitMs: 2_000,
+  /** Callbacks of one app under way. At the bound each receiver still has one, and no more. */
+  callbackRequestsMax: 64,
+  /** Callbacks under way to one receiver; as many again that failed before. More wait. */
+  callbackLanes: 8,
   /** Failed callbacks of one app that wait for another attempt. At the bound their lanes wait. */
   callbackRetriesMax: 10_000,
   /** Attempts in a row without any answer; then sending dead letters again is given up. */

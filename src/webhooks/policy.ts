@@ -3,10 +3,10 @@ import { webhookBounds } from './bounds.ts'
 import type { LanePolicy } from './lane.ts'
 
 /** A callback goes alone: nothing is gained by waiting for the next. */
-export const policyOf = (limits: Limits, isCallbacks: boolean): LanePolicy => ({
+export const policyOf = (limits: Limits, lanes: number, isCallbacks: boolean): LanePolicy => ({
   batchMaxEvents: isCallbacks ? 1 : limits.webhookBatchMaxEvents,
   batchMaxBytes: limits.webhookBatchMaxBytes,
-  heldMaxBytes: Math.floor(limits.webhookHeldMaxBytes / limits.webhookLanes),
+  heldMaxBytes: Math.floor(limits.webhookHeldMaxBytes / lanes),
   lingerMs: isCallbacks ? 0 : webhookBounds.webhookLingerMs,
   retryMinMs: limits.webhookRetryMinMs,
   retryMaxMs: limits.webhookRetryMaxMs,

@@ -1,13 +1,13 @@
 import {
   callbacksName,
-  type EventId,
   type KeptEvent,
   type ShelfChange,
   type WebhookRecord,
   type WebhookStatus,
 } from '../contract/index.ts'
-import { Again } from './again.ts'
-import { type Aim, aimOf, aimsElsewhere } from './aim.ts'
+import type { Again } from './again.ts'
+import { type Aim, aimOf, aimsElsewhere, laneCountOf } from './aim.ts'
+import { Beside } from './beside.ts'
 import { webhookBounds } from './bounds.ts'
 import { Condition } from './condition.ts'
 import { DeadLetters } from './dead-letters.ts'
@@ -15,18 +15,17 @@ import type { Held, Lane, LanePolicy } from './lane.ts'
 import { Ledger } from './ledger.ts'
 import { offerOf, offersOf } from './offers.ts'
 import { type Place, placeOf } from './place.ts'
-import { backoffMs, policyOf } from './policy.ts'
+import { policyOf } from './policy.ts'
 import type { PushPorts } from './ports.ts'
-import { post, postFromLog } from './post.ts'
-import { decodeKept, encodeKept, startingAt } from './progress.ts'
+import { post } from './post.ts'
+import { startingAt } from './progress.ts'
 import { Reader } from './reader.ts'
-import { Retries } from './retries.ts'
+import { Receivers } from './receivers.ts'
 import { Runner } from './runner.ts'
 import type { Attempt, Connections } from './sender.ts'
 import type { SlotOwner } from './slots.ts'
 import { Spread } from './spread.ts'
-
-const progressName = 'progress'
+import { Standing } from './standing.ts'
 
 /**
  * One webhook at work: what the log brings is spread over its lanes, each lane's batch is signed and
@@ -40,58 +39,63 @@ export class Pusher implements SlotOwner {
   slots = 0
   readonly ledger: Ledger
   readonly letters: DeadLetters
-  readonly again: Again
-  readonly retries: Retries
   readonly #ports: PushPorts
   #record: WebhookRecord
   #aim: Aim
   readonly #isCallbacks: boolean
+  readonly #laneCount: number
   readonly #policy: LanePolicy
   readonly #connections: Connections
   readonly #runner: Runner
+  readonly #beside: Beside
+  readonly #standing: Standing
   readonly #condition: Condition
   #spread: Spread | undefined
   #reader: Reader | undefined
   /** How far the log has grown while nothing was loaded yet. */
   #heardTo: Place | undefined
   #stopped = false
+  /** Lanes and what goes beside them take turns at a free slot. */
+  #besideFirst = false
   #landing: (() => void)[] = []
-  /** 'sent': how far it has come is kept soon; 'looked': at leisure. */
-  #moved: 'sent' | 'looked' | undefined
-  #keptAtMs: number
 
   constructor(record: WebhookRecord, ports: PushPorts) {
-    const { limits, clock, sender, random } = ports
+    const { limits, sender } = ports
     this.#record = record
     this.#ports = ports
     this.#isCallbacks = record.name === callbacksName
     this.#aim = aimOf(record, limits.webhookLanes)
-    this.#keptAtMs = clock.nowMs()
-    this.#policy = policyOf(limits, this.#isCallbacks)
+    this.#laneCount = laneCountOf(record, limits.webhookLanes)
+    this.#policy = policyOf(limits, this.#laneCount, this.#isCallbacks)
     this.#connections = sender.connections(limits.webhookLanes)
     this.#condition = new Condition(ports, (event, fields) => this.#say(event, fields))
     this.ledger = new Ledger(ports.shelf, record.app, record.name)
+    this.#standing = new Standing(this.ledger, record.createdAtMs, ports.clock.nowMs())
     this.letters = new DeadLetters(this.ledger, limits.deadLettersMax)
-    this.again = new Again({
-      letters: this.letters,
-      attempt: (event) => this.#attemptOne(event, true),
-      gaveUp: (left, why) => this.#say('webhook.again-failed', { left, why }),
-    })
-    this.retries = new Retries({
+    this.#beside = new Beside({
+      owner: this,
+      push: ports,
+      policy: this.#policy,
       ledger: this.ledger,
-      nowMs: () => clock.nowMs(),
-      at: (atMs, run) => clock.at(atMs, 'callback retry', run),
-      delayMs: (attempts) => backoffMs(this.#policy, attempts, random()),
-      deadAfterMs: limits.webhookDeadAfterMs,
-      attempt: (event) => this.#attemptOne(event, false),
-      dead: (letter) => {
-        this.letters.add(letter)
-        this.#condition.died()
+      letters: this.letters,
+      connections: this.#connections,
+      target: () =>
+        this.#stopped || this.#record.disabled || this.#spread === undefined
+          ? undefined
+          : { record: this.#record, aim: this.#aim },
+      land: () => this.#land(),
+      attempted: (attempt) => {
+        this.#standing.sent()
+        this.#condition.attempted(attempt, 1)
+        this.#tellHealth(attempt)
       },
+      died: () => this.#condition.died(),
+      say: (event, fields) => this.#say(event, fields),
     })
     this.#runner = new Runner({
       owner: this,
       push: ports,
+      receivers: this.#isCallbacks ? new Receivers(this) : undefined,
       land: () => this.#land(),
       post: (batch) => post(ports, this.#connections, this.#record, batch),
       ended: (lane, batch, attempt) => this.#ended(lane, batch, attempt),
@@ -100,6 +104,10 @@ export class Pusher implements SlotOwner {
 
   get record(): WebhookRecord {
     return this.#record
+  }
+
+  get again(): Again {
+    return this.#beside.again
   }
 
   /** Resolves when nothing is under way. */
@@ -114,24 +122,19 @@ export class Pusher implements SlotOwner {
    */
   async load(): Promise<void> {
     const { events, limits, clock, held } = this.#ports
-    const { app, createdAtMs } = this.#record
-    const text = await this.ledger.read(progressName)
-    let kept = text === undefined ? undefined : decodeKept(text)
-    if (kept !== undefined && kept.createdAtMs !== createdAtMs) {
-      await this.ledger.erase()
-      kept = undefined
-    }
+    const { app } = this.#record
+    const kept = await this.#standing.load()
     await this.letters.load()
-    if (this.#isCallbacks) await this.retries.load()
+    if (this.#isCallbacks) await this.#beside.retries.load()
     const latest = placeOf(await events.latest(app))
-    const progress = kept?.progress ?? startingAt(latest, limits.webhookLanes)
+    const progress = kept?.progress ?? startingAt(latest, this.#laneCount)
     this.#condition.delivered = kept?.delivered ?? 0
     this.#condition.failedAttempts = kept?.failedAttempts ?? 0
     if (this.#stopped) return
     const heardTo = this.#heardTo
     const live = heardTo !== undefined && heardTo.sequence > latest.sequence ? heardTo : latest
-    const { webhookLanes } = limits
-    const spread = new Spread(progress, live, webhookLanes, this.#policy, clock.nowMs(), held)
+    const nowMs = clock.nowMs()
+    const spread = new Spread(progress, live, this.#laneCount, this.#policy, nowMs, held)
     this.#spread = spread
     this.#reader = new Reader({
       spread,
@@ -143,7 +146,7 @@ export class Pusher implements SlotOwner {
         }),
       offers: (some) => offersOf(some, this.#record, this.#aim, this.#ports),
       fed: (lanes) => {
-        this.#moved ??= 'looked'
+        this.#standing.looked()
         for (const lane of lanes) this.#runner.go(lane)
       },
       lost: (oldest) => this.#lost(oldest),
@@ -151,7 +154,7 @@ export class Pusher implements SlotOwner {
       nowMs: () => clock.nowMs(),
       later: (run) => clock.at(clock.nowMs() + limits.webhookRetryMinMs, 'webhook read', run),
     })
-    if (kept === undefined) this.#moved = 'sent'
+    if (kept === undefined) this.#standing.sent()
     if (!this.#record.disabled) this.#resume()
   }
 
@@ -163,7 +166,7 @@ export class Pusher implements SlotOwner {
       this.#heardTo = last
       return
     }
-    this.#moved ??= 'looked'
+    this.#standing.looked()
     // Who has a tag is not known at once, so it is left to the reader; nobody waits for one who sleeps.
     if (this.#record.disabled || this.#stopped || this.#record.tag !== undefined)
       spread.heardOf(last)
@@ -180,10 +183,11 @@ export class Pusher implements SlotOwner {
   update(record: WebhookRecord): void {
     const before = this.#record
     this.#record = record
+    const elsewhere = aimsElsewhere(before, record)
+    if (elsewhere) this.#aim = aimOf(record, this.#ports.limits.webhookLanes)
     const spread = this.#spread
     if (spread === undefined || this.#stopped) return
-    if (aimsElsewhere(before, record)) {
-      this.#aim = aimOf(record, this.#ports.limits.webhookLanes)
+    if (elsewhere) {
       this.#reader?.turn()
       spread.forget()
     }
@@ -201,8 +205,7 @@ export class Pusher implements SlotOwner {
   stop(): void {
     this.#stopped = true
     this.#pause()
-    this.again.close()
-    this.retries.close()
+    this.#beside.close()
   }
 
   /** Nothing is under way any more. */
@@ -215,29 +218,21 @@ export class Pusher implements SlotOwner {
   /** For whatever a hint missed. */
   patrol(): void {
     this.#reader?.go()
+    this.#runner.freed()
+    this.#beside.go()
     this.#condition.tellDead(this.letters.count)
   }
 
   /** What is to be written now, if anything. Answer with `ledger.written` or `.failed`. */
   changes(nowMs: number, all: boolean): readonly ShelfChange[] {
-    const due =
-      this.#moved === 'sent' ||
-      !this.ledger.isEmpty ||
-      (this.#moved === 'looked' &&
-        (all || nowMs - this.#keptAtMs >= webhookBounds.webhookIdleProgressMs))
-    if (this.#spread === undefined || !due) return []
-    this.#moved = undefined
-    this.#keptAtMs = nowMs
-    this.ledger.put(
-      progressName,
-      encodeKept({
-        progress: this.#spread.progress(nowMs),
-        createdAtMs: this.#record.createdAtMs,
-        delivered: this.#condition.delivered,
-        failedAttempts: this.#condition.failedAttempts,
-      }),
-    )
-    return this.ledger.changes()
+    const spread = this.#spread
+    if (spread === undefined) return []
+    const { delivered, failedAttempts } = this.#condition
+    return this.#standing.changes(nowMs, all, () => ({
+      progress: spread.progress(nowMs),
+      delivered,
+      failedAttempts,
+    }))
   }
 
   /** Bounded lists stay so. Called between writes. */
@@ -248,8 +243,8 @@ export class Pusher implements SlotOwner {
 
   status(): WebhookStatus {
     return this.#condition.status(this.#spread, this.letters.count, {
-      waiting: this.retries.count + this.again.count,
-      nextAtMs: this.retries.nextMs,
+      waiting: this.#beside.retries.count + this.again.count,
+      nextAtMs: this.#beside.retries.nextMs,
     })
   }
 
@@ -260,16 +255,16 @@ export class Pusher implements SlotOwner {
 
   slotFree(): void {
     if (this.#stopped) return
-    if (this.#runner.slotFree()) return
-    this.retries.go()
-    this.again.go()
+    this.#besideFirst = !this.#besideFirst
+    if (this.#besideFirst) this.#beside.freed()
+    this.#runner.slotFree()
+    if (!this.#besideFirst) this.#beside.freed()
   }
 
   #resume(): void {
     this.#runner.resume(this.#spread?.lanes ?? [])
     this.#reader?.resume()
-    this.retries.go()
-    this.again.go()
+    this.#beside.go()
   }
 
   #pause(): void {
@@ -279,6 +274,8 @@ export class Pusher implements SlotOwner {
 
   #land(): void {
     this.#ports.slots.give(this)
+    this.#runner.freed()
+    this.#beside.freed()
     if (this.slots > 0) return
     for (const landed of this.#landing.splice(0)) landed()
   }
@@ -293,14 +290,14 @@ export class Pusher implements SlotOwner {
 
   #ended(lane: Lane, batch: readonly Held[], attempt: Attempt): void {
     const { clock, random } = this.#ports
-    this.#moved = 'sent'
+    this.#standing.sent()
     this.#condition.attempted(attempt, batch.length)
     if (attempt.taken) {
       // One lane's good news is news for all that wait.
       if (lane.taken()) this.#hurry()
-    } else if (this.#isCallbacks && this.retries.hasRoom) {
+    } else if (this.#isCallbacks && this.#beside.retries.hasRoom) {
       for (const event of lane.passOn())
-        this.retries.add(event.id, event.device, lane.index, attempt.text)
+        this.#beside.retries.add(event.id, event.device, lane.index, attempt.text)
     } else {
       const attempts = lane.failures + 1
       const nowMs = clock.nowMs()
@@ -317,44 +314,15 @@ export class Pusher implements SlotOwner {
   #tellHealth(attempt: Attempt): void {
     const lanes = this.#spread?.lanes ?? []
     this.#condition.tell(
-      this.retries.count > 0 || lanes.some(({ failures }) => failures > 0),
+      this.#beside.retries.count > 0 || lanes.some(({ failures }) => failures > 0),
       attempt,
     )
   }
 
   #lost(oldest: Place): void {
     this.#condition.wrong(`events before ${oldest.id} had to be forgotten before they were taken`)
-    this.#moved = 'sent'
+    this.#standing.sent()
     this.#say('webhook.events-lost', { oldest: oldest.id })
-  }
-
-  /** One event by itself: a dead letter sent again, or a callback tried again. */
-  #attemptOne(
-    event: EventId,
-    redelivered: boolean,
-  ): Promise<Attempt | 'gone' | 'later'> | undefined {
-    if (this.#stopped || this.#record.disabled || this.#spread === undefined) return undefined
-    if (!this.#ports.slots.take(this)) return undefined
-    return this.#one(event, redelivered)
-      .catch(() => 'later' as const)
-      .finally(() => this.#land())
-  }
-
-  async #one(id: EventId, redelivered: boolean): Promise<Attempt | 'gone'> {
-    const connections = this.#connections
-    const attempt = await postFromLog(
-      this.#ports,
-      connections,
-      this.#record,
-      this.#aim,
-      id,
-      redelivered,
-    )
-    if (attempt === 'gone') return attempt
-    this.#moved = 'sent'
-    this.#condition.attempted(attempt, 1)
-    this.#tellHealth(attempt)
-    return attempt
   }
 
   #say(event: string, fields: object): void {

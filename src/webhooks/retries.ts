@@ -8,7 +8,7 @@ import type { Attempt } from './sender.ts'
 export interface Retry {
   readonly event: EventId
   readonly device: DeviceId
-  /** Its receiver's; one request under way each. */
+  /** One request under way each. */
   readonly lane: number
   readonly failingSinceMs: number
   readonly attempts: number
@@ -23,9 +23,17 @@ interface RetryPorts {
   /** How long until the attempt after so many. */
   delayMs(attempts: number): number
   readonly deadAfterMs: number
-  /** undefined: not now; `go` is called when it may be. */
-  attempt(event: EventId): Promise<Attempt | 'gone' | 'later'> | undefined
+  /** undefined: not now; `freed` is called when it may be. */
+  attempt(event: EventId, lane: number): Promise<Attempt | 'gone' | 'later'> | undefined
   dead(letter: DeadLetter): void
+}
+
+/** Retries of one lane. */
+interface Line {
+  flying: boolean
+  readonly waiting: Set<Retry>
+  /** Due before the others. */
+  first: Retry | undefined
 }
 
 const folder = 'retry'
@@ -36,8 +44,9 @@ const folder = 'retry'
  */
 export class Retries {
   readonly #ports: RetryPorts
-  /** By lane, since each lane has one request under way. */
-  readonly #lanes = new Map<number, { flying: boolean; readonly waiting: Set<Retry> }>()
+  readonly #lines = new Map<number, Line>()
+  /** Something was due and could not start. */
+  #refused = false
   #count = 0
   #timer: { readonly atMs: number; readonly timer: Timer } | undefined
   #closed = false
@@ -56,13 +65,13 @@ export class Retries {
 
   get nextMs(): number | undefined {
     let next: number | undefined
-    for (const { waiting } of this.#lanes.values())
-      for (const { dueMs } of waiting) if (next === undefined || dueMs < next) next = dueMs
+    for (const { first } of this.#lines.values())
+      if (first !== undefined && (next === undefined || first.dueMs < next)) next = first.dueMs
     return next
   }
 
   async load(): Promise<void> {
-    this.#lanes.clear()
+    this.#lines.clear()
     this.#count = 0
     for await (const { value } of this.#ports.ledger.all(folder)) {
       try {
@@ -85,14 +94,19 @@ export class Retries {
     if (this.#closed) return
     const nowMs = this.#ports.nowMs()
     let next = Number.POSITIVE_INFINITY
-    for (const lane of this.#lanes.values()) {
-      if (lane.flying) continue
-      const first = earliest(lane.waiting)
-      if (first === undefined) continue
+    this.#refused = false
+    for (const line of this.#lines.values()) {
+      const { flying, first } = line
+      if (flying || first === undefined) continue
       if (first.dueMs > nowMs) next = Math.min(next, first.dueMs)
-      else if (!this.#start(lane, first)) break
+      else if (!this.#start(line, first)) this.#refused = true
     }
     this.#arm(next)
+  }
+
+  /** What could not start may do so now. */
+  freed(): void {
+    if (this.#refused) this.go()
   }
 
   close(): void {
@@ -101,13 +115,14 @@ export class Retries {
     this.#timer = undefined
   }
 
-  #start(lane: { flying: boolean; readonly waiting: Set<Retry> }, retry: Retry): boolean {
-    const attempt = this.#ports.attempt(retry.event)
+  #start(line: Line, retry: Retry): boolean {
+    const attempt = this.#ports.attempt(retry.event, retry.lane)
     if (attempt === undefined) return false
-    lane.flying = true
+    line.flying = true
     void attempt.then((outcome) => {
-      lane.flying = false
-      lane.waiting.delete(retry)
+      line.flying = false
+      line.waiting.delete(retry)
+      line.first = earliest(line.waiting)
       this.#count--
       this.#ended(retry, outcome)
       this.go()
@@ -145,12 +160,14 @@ export class Retries {
   }
 
   #wait(retry: Retry): void {
-    let lane = this.#lanes.get(retry.lane)
-    if (lane === undefined) {
-      lane = { flying: false, waiting: new Set() }
-      this.#lanes.set(retry.lane, lane)
+    let line = this.#lines.get(retry.lane)
+    if (line === undefined) {
+      line = { flying: false, waiting: new Set(), first: undefined }
+      this.#lines.set(retry.lane, line)
     }
-    lane.waiting.add(retry)
+    line.waiting.add(retry)
+    if (!line.flying && (line.first === undefined || retry.dueMs < line.first.dueMs))
+      line.first = retry
     this.#count++
   }
 

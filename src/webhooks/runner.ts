@@ -1,12 +1,15 @@
 import type { Timer } from '../contract/index.ts'
 import type { Held, Lane } from './lane.ts'
 import type { PushPorts } from './ports.ts'
+import type { Receivers } from './receivers.ts'
 import type { Attempt } from './sender.ts'
 import type { SlotOwner } from './slots.ts'
 
 interface RunnerPorts {
   readonly owner: SlotOwner
   readonly push: Pick<PushPorts, 'clock' | 'slots'>
+  /** Of callbacks, whose lanes share receivers. */
+  readonly receivers: Receivers | undefined
   /** Its slot is free again. */
   land(): void
   post(batch: readonly Held[]): Promise<Attempt>
@@ -19,6 +22,8 @@ export class Runner {
   readonly #ports: RunnerPorts
   readonly #timers = new Map<Lane, { readonly atMs: number; readonly timer: Timer }>()
   readonly #unslotted = new Set<Lane>()
+  /** Their receivers have enough under way. */
+  readonly #heldBack = new Set<Lane>()
   #paused = true
 
   constructor(ports: RunnerPorts) {
@@ -36,6 +41,7 @@ export class Runner {
     for (const { timer } of this.#timers.values()) timer.cancel()
     this.#timers.clear()
     this.#unslotted.clear()
+    this.#heldBack.clear()
   }
 
   /** This lane may have something to send. */
@@ -43,33 +49,46 @@ export class Runner {
     if (this.#paused) return
     const dueMs = lane.dueMs()
     if (dueMs === undefined) return
-    const { owner, push, land } = this.#ports
+    const { owner, push, receivers, land } = this.#ports
     const nowMs = push.clock.nowMs()
     if (dueMs > nowMs) {
       this.#arm(lane, dueMs)
+      return
+    }
+    if (receivers?.hasRoom(lane.index) === false) {
+      this.#heldBack.add(lane)
       return
     }
     if (!push.slots.take(owner)) {
       this.#unslotted.add(lane)
       return
     }
+    receivers?.take(lane.index)
     const batch = lane.start(nowMs)!
     void this.#ports.post(batch).then((attempt) => {
       this.#ports.ended(lane, batch, attempt)
+      receivers?.give(lane.index)
       land()
       this.go(lane)
     })
   }
 
-  /** Lanes that wait for a slot go, as far as there are any. @returns false where none waited. */
-  slotFree(): boolean {
-    const waiting = [...this.#unslotted]
-    for (const lane of waiting) {
+  /** Lanes that wait for a slot go, as far as there are any. */
+  slotFree(): void {
+    for (const lane of [...this.#unslotted]) {
       this.#unslotted.delete(lane)
       this.go(lane)
       if (this.#unslotted.has(lane)) break
     }
-    return waiting.length > 0
+  }
+
+  /** One request less is under way: lanes that were held back go, as far as there is room. */
+  freed(): void {
+    for (const lane of this.#heldBack) {
+      if (this.#ports.receivers?.hasRoom(lane.index) === false) continue
+      this.#heldBack.delete(lane)
+      this.go(lane)
+    }
   }
 
   #arm(lane: Lane, atMs: number): void {

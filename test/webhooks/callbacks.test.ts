@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
 import { channelId, type EndStatus, type NewEvent } from '../../src/contract/index.ts'
+import { callbackLane } from '../../src/webhooks/aim.ts'
+import { webhookBounds } from '../../src/webhooks/bounds.ts'
 import { Receiver } from './receiver.ts'
-import { PushWorld, secret } from './world.ts'
+import { PushWorld, secret, turns } from './world.ts'
 
 let receiver: Receiver
 let world: PushWorld
@@ -134,4 +136,128 @@ test('a callback that points inward by the time it is called is not called', asy
   assert.equal(receiver.got.length, 0)
   const { lastError } = await world.status('callbacks')
   assert.match(lastError!.text, /refused/)
+})
+
+const callbacks = { name: 'callbacks', secrets: [{ id: 'cb', secret }] }
+
+async function reopen(options: Parameters<typeof PushWorld.open>[0]): Promise<void> {
+  await world.close()
+  world = await PushWorld.open(options)
+  await world.hook('', callbacks)
+}
+
+/** Receivers each on lanes of its own, none on those of the usual one. */
+async function others(count: number): Promise<Receiver[]> {
+  const taken = new Set([callbackLane(receiver.url, 64)])
+  const found: Receiver[] = []
+  while (found.length < count) {
+    const one = await Receiver.open()
+    const lane = callbackLane(one.url, 64)
+    if (taken.has(lane)) await one.close()
+    else found.push(one)
+    taken.add(lane)
+  }
+  return found
+}
+
+/** They answer when told to. */
+function holding(...receivers: readonly Receiver[]): (() => void)[] {
+  const held: (() => void)[] = []
+  for (const one of receivers)
+    one.answer = (response) => void held.push(() => response.writeHead(204).end())
+  return held
+}
+
+const settled = async (): Promise<void> => {
+  world.clock.advance(0)
+  await turns(80)
+}
+
+const openNow = (): number => world.webhooks.figures().requests_open!
+
+/** All slots are taken by four of them, and the fifth waits for one. */
+async function fill(busy: readonly Receiver[]): Promise<void> {
+  for (const [index, one] of busy.entries()) {
+    await world.keep([ended('SZ-1', one.url)])
+    while (index < 4 && one.got.length === 0) await settled()
+  }
+  await settled()
+  assert.equal(openNow(), 4)
+}
+
+/** One answers after another, so that a free slot goes to who waits longest. */
+async function drain(held: (() => void)[]): Promise<void> {
+  while (held.length > 0 || openNow() !== 0) {
+    held.shift()?.()
+    await settled()
+  }
+}
+
+test('a callback that was due while all slots were taken is tried again once there is one', async () => {
+  await reopen({ requestsMax: 4 })
+  receiver.answer = Receiver.says(500)
+  const [id] = await world.keep([ended('SZ-1', receiver.url)])
+  await world.until(async () => (await world.status('callbacks')).failedAttempts === 1, 0)
+  receiver.answer = Receiver.ok
+  const busy = await others(5)
+  const held = holding(...busy)
+  await fill(busy.slice(0, 4))
+  world.clock.advance(1_100)
+  await settled()
+  assert.equal(receiver.got.length, 1)
+  await world.keep([ended('SZ-1', busy[4]!.url)])
+  await settled()
+  await drain(held)
+  await world.until(() => receiver.taken.length === 1, 1_000)
+  assert.deepEqual(receiver.taken, [id])
+  for (const one of busy) await one.close()
+})
+
+test('dead letters asked for while all slots are taken are sent again once there is one', async () => {
+  await reopen({ requestsMax: 4, limits: { webhookDeadAfterMs: 1_000 } })
+  receiver.answer = Receiver.says(410)
+  const [id] = await world.keep([ended('SZ-1', receiver.url)])
+  await world.until(async () => (await world.status('callbacks')).deadLetters === 1)
+  receiver.answer = Receiver.ok
+  const busy = await others(5)
+  const held = holding(...busy)
+  await fill(busy)
+  assert.equal(await world.webhooks.sendAgain('default', 'callbacks'), 1)
+  await settled()
+  await drain(held)
+  await world.until(() => receiver.taken.length === 1, 1_000)
+  assert.deepEqual(receiver.taken, [id])
+  for (const one of busy) await one.close()
+})
+
+test('a receiver has several callbacks under way, also of one device, and no more than its share', async () => {
+  const held = holding(receiver)
+  const ids = await world.keep(Array.from({ length: 100 }, () => ended('SZ-1', receiver.url)))
+  while (receiver.open < webhookBounds.callbackLanes) await settled()
+  const took = new Set<string>()
+  while (took.size < ids.length) {
+    for (const answer of held.splice(0)) answer()
+    await settled()
+    for (const { json } of receiver.got) took.add(json.items[0].id)
+  }
+  await drain(held)
+  assert.equal(receiver.mostOpen, webhookBounds.callbackLanes)
+  assert.deepEqual([...took].sort(), ids)
+})
+
+test('silent receivers, with as many under way as there may be, hold up no other', async () => {
+  const silent = await others(16)
+  const held = holding(...silent)
+  for (const one of silent)
+    await world.keep(Array.from({ length: 40 }, () => ended('SZ-1', one.url)))
+  while (silent.some((one) => one.open === 0)) await settled()
+  assert.ok(openNow() < webhookBounds.callbackRequestsMax + silent.length)
+  const ids = await world.keep(Array.from({ length: 20 }, () => ended('SZ-1', receiver.url)))
+  while (receiver.taken.length < ids.length) await settled()
+  assert.deepEqual([...receiver.taken].sort(), ids)
+  // What was held back goes when they answer.
+  for (const one of silent) one.answer = Receiver.ok
+  for (const answer of held) answer()
+  await world.until(async () => (await world.status('callbacks')).delivered === 16 * 40 + 20)
+  for (const one of silent) await one.close()
 })

@@ -115,6 +115,30 @@ test('another filter holds for all that was not under way', async () => {
   assert.deepEqual(receiver.taken, [wanted])
 })
 
+test('another filter holds also for one that was still being loaded', async () => {
+  const nowMs = world.clock.nowMs()
+  const record = {
+    app: 'default',
+    name: 'orders',
+    url: receiver.url,
+    secrets: [{ id: 'one', secret }],
+    disabled: false,
+    createdAtMs: nowMs,
+    changedAtMs: nowMs,
+  }
+  const { names } = world.engine
+  await names.putWebhook({ ...record, device: 'SZ-1' })
+  const changing = names.putWebhook({ ...record, device: 'SZ-2' })
+  world.webhooks.changed('default', 'orders')
+  await changing
+  world.webhooks.changed('default', 'orders')
+  await world.status()
+  const [, second] = await world.say('SZ-1', 'SZ-2')
+  await world.until(() => receiver.taken.length > 0)
+  await world.pass(2_000, 500)
+  assert.deepEqual(receiver.taken, [second])
+})
+
 test('a new secret signs beside the one before', async () => {
   await change(receiver.url, {
     secrets: [
