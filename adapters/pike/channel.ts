@@ -21,6 +21,7 @@ export interface ChannelHost {
   send(frame: Frame): void
   /** So much waits for the client that no more should be sent. */
   isFull(): boolean
+  isHeld(): boolean
   /** Uplinks taken from the client and not yet settled. */
   countUplinks(change: number): void
   /** Something is to be acknowledged before the next write. */
@@ -144,6 +145,10 @@ export class PikeChannel implements Link {
   probe(): boolean {
     this.#host.send({ type: 'ping' })
     return true
+  }
+
+  reads(): boolean {
+    return !this.#host.isHeld()
   }
 
   close(reason: Reason, retryAfterMs?: number): void {

@@ -160,6 +160,11 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
     if (this.#state === 'draining' && this.#uplinks === 0) this.fail('going-away')
   }
 
+  /** Nothing is read: too many uplinks are unanswered. */
+  isHeld(): boolean {
+    return this.#held
+  }
+
   acknowledgeSoon(): void {
     if (this.#state !== 'closed') this.#wire.writeSoon()
   }

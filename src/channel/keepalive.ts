@@ -15,11 +15,14 @@
 export class Keepalive {
   readonly intervalMs: number
   #heardAtMs: number
+  /** Its silence counts from here. */
+  #silentFromMs: number
   #answerByMs = Number.POSITIVE_INFINITY
 
   constructor(intervalMs: number, nowMs: number) {
     this.intervalMs = intervalMs
     this.#heardAtMs = nowMs
+    this.#silentFromMs = nowMs
   }
 
   get heardAtMs(): number {
@@ -32,6 +35,12 @@ export class Keepalive {
 
   heard(nowMs: number): void {
     this.#heardAtMs = nowMs
+    this.excused(nowMs)
+  }
+
+  /** Nobody listened until now: what it did not say says nothing. */
+  excused(nowMs: number): void {
+    this.#silentFromMs = nowMs
     this.#answerByMs = Number.POSITIVE_INFINITY
   }
 
@@ -40,7 +49,7 @@ export class Keepalive {
   }
 
   get deadlineMs(): number {
-    return Math.min(this.#answerByMs, this.#heardAtMs + this.intervalMs * 1.25 + 10_000)
+    return Math.min(this.#answerByMs, this.#silentFromMs + this.intervalMs * 1.25 + 10_000)
   }
 
   expired(nowMs: number): 'keepalive-expired' | 'unresponsive' | undefined {

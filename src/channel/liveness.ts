@@ -54,6 +54,12 @@ export class Liveness {
     this.#keepalive.heard(nowMs)
   }
 
+  /** Nobody listened to it until now. */
+  excused(nowMs: number): void {
+    this.#keepalive.excused(nowMs)
+    this.#askAgainAtMs = nowMs + this.#limits.ackOverdueMaxMs
+  }
+
   /** The device has acknowledged a command; what was sent before on an older link tells no time. */
   acknowledged(out: { readonly sentAtMs: number; readonly repeated: boolean }, nowMs: number) {
     this.#acknowledgedAtMs = nowMs

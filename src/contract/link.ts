@@ -23,6 +23,11 @@ export interface Link {
   deliver(downlink: Downlink): 'open' | 'full'
   /** Ask for a sign of life; it arrives as `Session.touch`. False: this protocol cannot ask. */
   probe(): boolean
+  /**
+   * Does it read its device at present? False while too many of its uplinks are unanswered: then the
+   * silence is ours. Left out: always.
+   */
+  reads?(): boolean
   /** Say why in the protocol's own words, then end. A second call does nothing. */
   close(reason: Reason, retryAfterMs?: number): void
 }

@@ -1,5 +1,6 @@
 import type { Channel, LateProof } from '../channel/index.ts'
 import type {
+  AppId,
   Change,
   Claim,
   Clock,
@@ -14,8 +15,9 @@ import type {
   Session,
   Uplink,
 } from '../contract/index.ts'
+import { channelParts } from '../contract/index.ts'
 import type { Deadlines, Sleeper } from './deadlines.ts'
-import type { Quotas } from './quotas.ts'
+import type { HoldsAnswers, Quotas } from './quotas.ts'
 import { type Tally, tallyAcknowledged } from './sla.ts'
 import { Uplinks } from './uplinks.ts'
 
@@ -60,7 +62,7 @@ export interface HubCounts {
  * What the channel wants done is done in order and at once; what has to wait for the store comes
  * back as another call. After `over` nothing is delivered and no cursor moves (rule 19).
  */
-export class Attachment implements Session, Sleeper {
+export class Attachment implements Session, Sleeper, HoldsAnswers {
   readonly link: Link
   readonly claim: Claim
   readonly attachedAtMs: number
@@ -124,8 +126,9 @@ export class Attachment implements Session, Sleeper {
 
   get deadlineMs(): number {
     if (this.#over) return Number.POSITIVE_INFINITY
-    // While its answers are held back it may not be read: then its silence is ours.
-    return this.#uplinks.late.nextAtMs ?? this.#channel.liveness.deadlineMs
+    const { nextAtMs } = this.#uplinks.late
+    const { deadlineMs } = this.#channel.liveness
+    return nextAtMs === undefined ? deadlineMs : Math.min(nextAtMs, deadlineMs)
   }
 
   // What the device does.
@@ -195,14 +198,23 @@ export class Attachment implements Session, Sleeper {
 
   wake(nowMs: number): void {
     if (this.#over) return
-    const { late } = this.#uplinks
-    if (late.nextAtMs === undefined) {
-      this.#channel.liveness.tick(nowMs)
-      this.#perform()
+    this.#answerLate(nowMs)
+    if (this.#over) return
+    const { liveness } = this.#channel
+    if (nowMs < liveness.deadlineMs) return
+    if (this.link.reads?.() === false) {
+      liveness.excused(nowMs)
+      if (this.#suspect) this.#suspicion(false)
       return
     }
-    late.release(nowMs)
-    if (late.nextAtMs === undefined) this.touch()
+    liveness.tick(nowMs)
+    this.#perform()
+  }
+
+  /** The quota for which answers are held back is another: `slower` times as long to wait, 0: none. */
+  retime(slower: number, nowMs: number): void {
+    this.#uplinks.late.retime(slower, nowMs)
+    this.#host.deadlines.arm(this)
   }
 
   /** End it from our side. */
@@ -221,7 +233,9 @@ export class Attachment implements Session, Sleeper {
     this.#over = true
     this.#channel.pump.stop()
     this.#channel.effects.length = 0
-    this.#uplinks.late.end()
+    const { late } = this.#uplinks
+    if (late.nextAtMs !== undefined) this.#host.quotas.answered(this.#app, this)
+    late.end()
     this.#host.deadlines.remove(this)
     this.#host.detached(this, why)
   }
@@ -246,7 +260,20 @@ export class Attachment implements Session, Sleeper {
   }
 
   holding(): void {
-    if (!this.#over) this.#host.deadlines.arm(this)
+    if (this.#over) return
+    this.#host.quotas.holding(this.#app, this, this.#now)
+    this.#host.deadlines.arm(this)
+  }
+
+  #answerLate(nowMs: number): void {
+    const { late } = this.#uplinks
+    if (late.nextAtMs === undefined) return
+    late.release(nowMs)
+    if (late.nextAtMs === undefined && !this.#over) this.#host.quotas.answered(this.#app, this)
+  }
+
+  get #app(): AppId {
+    return channelParts(this.channel).app
   }
 
   #perform(): void {

@@ -1,10 +1,12 @@
+import { waitMaxMs } from './token-bucket.ts'
+
 /**
  * Answers to a device that are held back because its app is over its quota. What they answer is
  * kept already; held back they slow the device down, since a link stops reading when so many of
  * its uplinks are unanswered (`uplinkMaxPending`), which also bounds how many wait here.
  */
 export class HeldAnswers {
-  readonly #waiting: { readonly atMs: number; readonly answer: () => void }[] = []
+  readonly #waiting: { atMs: number; readonly answer: () => void }[] = []
 
   /** When the next one is to be given; undefined: none waits. */
   get nextAtMs(): number | undefined {
@@ -14,6 +16,14 @@ export class HeldAnswers {
   /** Times only grow: what an app owes is paid in the order in which it was taken. */
   hold(atMs: number, answer: () => void): void {
     this.#waiting.push({ atMs, answer })
+  }
+
+  /** The quota is another: what is left to wait takes so many times as long. */
+  retime(slower: number, nowMs: number): void {
+    for (const one of this.#waiting) {
+      const leftMs = Math.max(0, one.atMs - nowMs)
+      one.atMs = nowMs + Math.min(waitMaxMs, leftMs * slower)
+    }
   }
 
   release(nowMs: number): void {

@@ -103,7 +103,7 @@ export class Hub implements Core, Gateway, Host, House, Asked {
     this.mailbox = this.engine.mailbox
     this.deadlines = new Deadlines(this.clock)
     this.service = new Sla(this.limits)
-    this.quotas = new Quotas(this.engine.names)
+    this.quotas = new Quotas(this.engine.names, this.clock)
     this.#holdUntilMs = options.holdExpiryUntilMs ?? 0
     const { names, events, broadcasts } = this.engine
     const { mailbox, clock, quotas } = this
@@ -153,6 +153,7 @@ export class Hub implements Core, Gateway, Host, House, Asked {
     this.#overdue.stop()
     this.#schedules.stop()
     this.#broadcaster.halt()
+    this.quotas.stop()
     this.deadlines.stop()
     this.#unlisten?.()
     await this.engine.flushed()

@@ -1,8 +1,14 @@
-import type { AppId, AppQuota, Names } from '../contract/index.ts'
+import type { AppId, AppQuota, Clock, Names, Timer } from '../contract/index.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 /** A changed quota is in force after this. */
 const rereadMs = 1_000
+
+/** Somebody who holds answers back for an app's rate of events. */
+export interface HoldsAnswers {
+  /** The rate is another: what is left to wait takes so many times as long; 0: it is over. */
+  retime(slower: number, nowMs: number): void
+}
 
 interface Account {
   quota: AppQuota
@@ -14,6 +20,7 @@ interface Account {
   /** Lines are no quicker; undefined where a burst has some to leave for others. */
   patient: TokenBucket | undefined
   events: TokenBucket | undefined
+  readonly holding: Set<HoldsAnswers>
   sessions: number
 }
 
@@ -33,12 +40,22 @@ interface Account {
  */
 export class Quotas {
   readonly #names: Names
+  readonly #clock: Clock
   readonly #apps = new Map<AppId, Account>()
+  /** Apps for whose sake answers are held back: a change must not wait for their next call. */
+  readonly #holding = new Set<AppId>()
+  #timer: Timer | undefined
   /** Commands refused and events answered late. */
   limited = 0
 
-  constructor(names: Names) {
+  constructor(names: Names, clock: Clock) {
     this.#names = names
+    this.#clock = clock
+  }
+
+  stop(): void {
+    this.#timer?.cancel()
+    this.#holding.clear()
   }
 
   /** Know all apps before the first call. */
@@ -85,6 +102,22 @@ export class Quotas {
     return holdMs
   }
 
+  /** It holds answers back. Told when the rate changes, until it has `answered` all of them. */
+  holding(app: AppId, holder: HoldsAnswers, nowMs: number): void {
+    const { events, holding } = this.#open(app)
+    holding.add(holder)
+    // Lifted while what is answered was being kept.
+    if (events === undefined) holder.retime(0, nowMs)
+    this.#holding.add(app)
+    this.#timer ??= this.#lookLater()
+  }
+
+  answered(app: AppId, holder: HoldsAnswers): void {
+    const { holding } = this.#open(app)
+    holding.delete(holder)
+    if (holding.size === 0) this.#holding.delete(app)
+  }
+
   /** May one more link attach? `instead`: in place of one that is attached. */
   admits(app: AppId, instead: boolean, nowMs: number): boolean {
     const { quota, sessions } = this.#account(app, nowMs)
@@ -97,6 +130,14 @@ export class Quotas {
 
   detached(app: AppId): void {
     this.#open(app).sessions--
+  }
+
+  #lookLater(): Timer {
+    return this.#clock.at(this.#clock.nowMs() + rereadMs, 'quotas', () => {
+      const nowMs = this.#clock.nowMs()
+      for (const app of this.#holding) this.#account(app, nowMs)
+      this.#timer = this.#holding.size === 0 ? undefined : this.#lookLater()
+    })
   }
 
   #account(app: AppId, nowMs: number): Account {
@@ -116,6 +157,7 @@ export class Quotas {
         placings: undefined,
         patient: undefined,
         events: undefined,
+        holding: new Set(),
         sessions: 0,
       }
       this.#apps.set(app, account)
@@ -145,7 +187,12 @@ export class Quotas {
     account.placings = bucket(account.placings, rate && rate / 4, nowMs)
     // Of a burst of one nothing can be left: then lines leave every fourth, broadcasts all but theirs.
     account.patient = bucket(account.patient, rate && rate < 2 ? (rate * 3) / 4 : undefined, nowMs)
-    account.events = bucket(account.events, quota?.eventsPerSecond, nowMs)
+    const { events } = account
+    const before = events?.perSecond
+    account.events = bucket(events, quota?.eventsPerSecond, nowMs)
+    const slower = (before ?? 0) / (quota?.eventsPerSecond ?? Number.POSITIVE_INFINITY)
+    if (before === undefined || slower === 1) return
+    for (const holder of account.holding) holder.retime(slower, this.#clock.nowMs())
   }
 }
 

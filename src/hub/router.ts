@@ -43,6 +43,9 @@ export interface Asked extends Roads {
  *                                               ╰▶ not before a later moment: schedule
  *
  * What is decided here is decided once: which device (rule 27), whether a `now` has a link (rule 5).
+ * Of calls that are under way at the same moment one may overtake another: an alias takes a look-up
+ * more, so does a device that is not in memory. Who wants an order waits for an answer before the
+ * next call, or sends lines.
  * Everything after `append` may fail without loss: the pump also looks at attach and on patrol.
  */
 export class Router {

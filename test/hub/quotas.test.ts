@@ -92,17 +92,89 @@ test('events over the rate are kept at once and answered later, none is dropped'
   assert.equal(settled.outcomes.length, 7)
 })
 
-test('a device whose answers are held back is not taken for dead: its silence is ours', async () => {
+test('a device that is not read is not taken for dead: its silence is ours', async () => {
   const world = await withLocker()
   await world.quota({ eventsPerSecond: 1 })
   const { link, session } = await world.attach({ keepaliveMs: 5 * second })
+  await world.command()
   const settled = settling()
   for (let i = 0; i < 60; i++) session.receive([uplink(`e${i}`)], settled)
+  link.reading = false // as an adapter does that has as many uplinks unanswered as may be
   for (let i = 0; i < 58; i++) await world.pass(second)
   assert.equal(link.closed, undefined)
+  assert.equal(link.probes, 0)
+  assert.equal(world.hub.presence('default', 'locker').state, 'online')
+  assert.equal(world.hub.presence('default', 'locker').heardAtMs, world.clock.nowMs() - 58 * second)
+  link.reading = true
   for (let i = 0; i < 30; i++) await world.pass(second)
   assert.equal(settled.outcomes.length, 60)
   assert.equal(link.isClosed, true) // now it is
+})
+
+test('a device that is read is asked for a sign of life, whatever answers are held back for it', async () => {
+  const world = await withLocker()
+  await world.quota({ eventsPerSecond: 1 })
+  const { link, session } = await world.attach({ keepaliveMs: 60 * second })
+  for (let i = 0; i < 60; i++) session.receive([uplink(`e${i}`)], settling())
+  await world.command()
+  for (let i = 0; i < 21; i++) await world.pass(second)
+  assert.equal(link.probes, 1)
+  assert.equal(link.closed?.reason, 'unresponsive')
+
+  const quiet = await world.attach({ keepaliveMs: 5 * second })
+  for (let i = 0; i < 60; i++) quiet.session.receive([uplink(`e${i}`)], settling())
+  quiet.link.answersProbes = false
+  for (let i = 0; i < 17; i++) await world.pass(second)
+  assert.equal(quiet.link.closed?.reason, 'keepalive-expired')
+})
+
+test('a raised rate lets go sooner what is held back, a lower one later, none at once', async () => {
+  const world = await withLocker()
+  await world.quota({ eventsPerSecond: 1 })
+  const { link, session } = await world.attach()
+  const settled = settling()
+  for (let i = 0; i < 41; i++) session.receive([uplink(`e${i}`)], settled)
+  await world.quiet()
+  assert.equal(settled.outcomes.length, 1)
+  const { names } = world.engine
+  const change = (eventsPerSecond?: number) =>
+    names.putApp({
+      app: 'default',
+      createdAtMs: 0,
+      ...(eventsPerSecond && { quota: { eventsPerSecond } }),
+    })
+  // Nobody calls: it is read all the same, within a second, while answers are held back.
+  await change(10)
+  await world.pass(second)
+  assert.equal(settled.outcomes.length, 2)
+  await world.pass(second)
+  assert.equal(settled.outcomes.length, 12)
+  await change(2)
+  await world.pass(second)
+  const before = settled.outcomes.length
+  await world.pass(second)
+  assert.equal(settled.outcomes.length, before + 2)
+  await change()
+  await world.pass(second)
+  assert.equal(settled.outcomes.length, 41)
+  assert.equal(link.closed, undefined)
+})
+
+test('with nothing held back nobody looks at the quota of an app that does not call', async () => {
+  const world = await withLocker()
+  await world.quota({ eventsPerSecond: 1 })
+  const { session } = await world.attach()
+  for (let i = 0; i < 3; i++) session.receive([uplink(`e${i}`)], settling())
+  await world.pass(5 * second)
+  const { names } = world.engine
+  const app = names.app.bind(names)
+  let looks = 0
+  names.app = (name) => {
+    looks++
+    return app(name)
+  }
+  for (let i = 0; i < 5; i++) await world.pass(second)
+  assert.equal(looks, 0)
 })
 
 test('what is held back is answered once when its link goes, and holds nothing up', async () => {

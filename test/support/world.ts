@@ -38,6 +38,7 @@ export class MemoryLink implements Link {
   closed: { reason: Reason; retryAfterMs: number | undefined } | undefined
   probes = 0
   answersProbes = true
+  reading = true
   takes: 'open' | 'full' = 'open'
   carriesMaxBytes = Number.POSITIVE_INFINITY
   session: Session | undefined
@@ -58,6 +59,10 @@ export class MemoryLink implements Link {
   probe(): boolean {
     this.probes++
     return this.answersProbes
+  }
+
+  reads(): boolean {
+    return this.reading
   }
 
   close(reason: Reason, retryAfterMs?: number): void {

@@ -320,12 +320,15 @@ test('reading pauses over 64 uplinks not yet kept, and goes on below half', asyn
   core.last.answer = undefined
   for (let sequence = 1; sequence <= 64; sequence++) wire.client.send(event(sequence))
   assert.equal(wire.held, false)
+  assert.equal(core.last.link.reads?.(), true)
   wire.client.send(event(65))
   assert.equal(wire.held, true)
+  assert.equal(core.last.link.reads?.(), false)
   core.last.settle('kept', 33)
   assert.equal(wire.held, true)
   core.last.settle('kept', 1)
   assert.equal(wire.held, false)
+  assert.equal(core.last.link.reads?.(), true)
 })
 
 test('while we do not read, the silence is ours: each settling is a sign of life', async () => {
