@@ -54,6 +54,7 @@ export async function describeApi(app: App, version: string): Promise<void> {
         url,
         schema: {
           ...schema,
+          operationId: operationId(String(route.method), url),
           ...(config.takes && { body: taken(config.takes) }),
           ...(url.startsWith('/v1/') && { headers: headersOf(url, String(route.method)) }),
           response: {
@@ -85,6 +86,25 @@ export async function describeApi(app: App, version: string): Promise<void> {
     async (_request, reply) =>
       reply.header('content-type', 'application/json').send(JSON.stringify(app.swagger())),
   )
+}
+
+/** For generators of clients: `GET /v1/devices/:device/commands` is `getDeviceCommands`. */
+function operationId(method: string, url: string): string {
+  const parts = url
+    .replace(/^\/v1\//, '/')
+    .split('/')
+    .filter((part) => part !== '')
+  // What is named in the path says one of them: devices/:device is Device.
+  const words = parts.flatMap((part, at) =>
+    part.startsWith(':')
+      ? [part === ':name' ? parts[at - 1]!.replace(/s$/, '') : part.slice(1)]
+      : parts[at + 1]?.startsWith(':')
+        ? []
+        : [part],
+  )
+  const capital = (word: string) =>
+    word.replace(/(?:^|[^A-Za-z0-9]+)([A-Za-z0-9])/g, (_, letter: string) => letter.toUpperCase())
+  return method.toLowerCase() + words.map(capital).join('')
 }
 
 /** Headers are checked where they are read; here they are only told. */

@@ -164,7 +164,7 @@ export const problems = {
   'unsupported-media-type': {
     status: 415,
     title: 'The body is not declared as anything this call takes',
-    advice: 'Send the `Content-Type` that /openapi.json names; mostly application/json.',
+    advice: 'Send the `Content-Type` that `detail` names.',
   },
   'mailbox-full': {
     status: 429,

@@ -84,6 +84,7 @@ export function createServer(
     if (error instanceof StoreUnavailable)
       return refuse(reply, error.full ? 'store-full' : 'store-unavailable', undefined, retryMs)
     const known = byCode[(error as FastifyError).code]
+    if (known === 'unsupported-media-type') return refuse(reply, known, mediaTypeSaid(request))
     if (known !== undefined) return refuse(reply, known)
     const status = (error as FastifyError).statusCode
     if (status !== undefined && status >= 400 && status < 500) return refuse(reply, 'bad-request')
@@ -94,6 +95,15 @@ export function createServer(
   app.addHook('preClose', async () => holds.close())
   app.addHook('onClose', async () => arrivals.close())
   return app
+}
+
+/** What came, and what this call takes. */
+function mediaTypeSaid(request: FastifyRequest): { detail: string } {
+  const { takes } = request.routeOptions.config
+  const came = request.headers['content-type']
+  const short = came === undefined ? 'no Content-Type' : came.slice(0, 100)
+  const wanted = takes === undefined ? 'application/json' : Object.keys(takes).join(' or ')
+  return { detail: `it came with ${short}; this call takes ${wanted}` }
 }
 
 const byCode: Readonly<Record<string, ProblemName>> = Object.assign(Object.create(null), {

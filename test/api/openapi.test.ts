@@ -9,6 +9,7 @@ import { World } from './world.ts'
 type Json = Record<string, unknown>
 
 interface Operation {
+  operationId: string
   readonly summary?: string
   readonly security?: readonly object[]
   readonly responses: Record<string, { description: string; content?: Record<string, object> }>
@@ -32,6 +33,13 @@ const operations = (): [string, string, Operation][] =>
         operation,
       ]),
   )
+
+test('every call has a name of its own, for generators of clients', () => {
+  const names = operations().map(([, , operation]) => operation.operationId)
+  for (const name of names) assert.match(String(name), /^[a-z]+[A-Za-z]+$/)
+  assert.equal(new Set(names).size, names.length)
+  assert.ok(names.includes('postDeviceCommands') && names.includes('getAppKey'), String(names))
+})
 
 test('every call there is is described', () => {
   assert.equal(document.openapi, '3.1.0')
