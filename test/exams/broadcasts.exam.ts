@@ -353,11 +353,23 @@ export function broadcastsExam(name: string, subject: EngineSubject): void {
         assert.deepEqual(listed, ['d', 'b', 'e', 'a', 'c'], life)
         const running = broadcasts.running().map(({ id }) => id)
         assert.deepEqual(running, ['x', 'c', 'a', 'e', 'b', 'd'])
-        same(broadcasts.list('shop', { limit: 2, after: 'unknown' }), {
-          items: [],
-          next: undefined,
-        })
       }
+    })
+
+    test('a list goes on where it stood, though the one it stood at is gone', async (t) => {
+      const rig = await Rig.make(t, subject)
+      for (const id of ['b1', 'b2', 'b3', 'b4']) {
+        rig.clock.advance(10)
+        // The first still runs, so it stays.
+        await make(rig, names(id === 'b1' ? 1 : 0), { id, createdAtMs: rig.clock.nowMs() })
+      }
+      const { broadcasts } = rig.engine
+      const first = broadcasts.list('shop', { limit: 2 })
+      assert.deepEqual([first.items.map(({ id }) => id), first.next], [['b4', 'b3'], 'b3'])
+      assert.equal(await broadcasts.purge(rig.clock.nowMs()), 2)
+      const rest = broadcasts.list('shop', { limit: 2, after: first.next! })
+      assert.deepEqual([rest.items.map(({ id }) => id), rest.next], [['b1'], undefined])
+      same(broadcasts.list('shop', { limit: 2, after: 'a' }), { items: [], next: undefined })
     })
 
     test('more members than may be make none of it', async (t) => {

@@ -74,10 +74,9 @@ export class MemoryBroadcasts implements Broadcasts {
   ): BroadcastPage {
     const all = [...(this.#disk.broadcasts.get(app)?.values() ?? [])].map(reportOf)
     all.sort(newestFirst)
-    const last = after === undefined ? -1 : all.findIndex(({ id }) => id === after)
-    if (after !== undefined && last === -1) return { items: [], next: undefined }
-    const items = all.slice(last + 1, last + 1 + limit)
-    const more = last + 1 + items.length < all.length
+    const from = after === undefined ? 0 : placeAfter(all, after)
+    const items = all.slice(from, from + limit)
+    const more = from + items.length < all.length
     return { items, next: more ? items.at(-1)?.id : undefined }
   }
 
@@ -217,3 +216,11 @@ const reportOf = (cast: Cast): Broadcast => ({
 
 const newestFirst = (a: Broadcast, b: Broadcast): number =>
   b.createdAtMs - a.createdAtMs || (a.id < b.id ? 1 : -1)
+
+/** Ids sort by time, so one that went meanwhile still says where it stood. */
+function placeAfter(newestFirst: readonly Broadcast[], after: BroadcastId): number {
+  const last = newestFirst.findIndex(({ id }) => id === after)
+  if (last >= 0) return last + 1
+  const older = newestFirst.findIndex(({ id }) => id < after)
+  return older < 0 ? newestFirst.length : older
+}
