@@ -126,9 +126,8 @@ export class Attachment implements Session, Sleeper, HoldsAnswers {
 
   get deadlineMs(): number {
     if (this.#over) return Number.POSITIVE_INFINITY
-    const { nextAtMs } = this.#uplinks.late
-    const { deadlineMs } = this.#channel.liveness
-    return nextAtMs === undefined ? deadlineMs : Math.min(nextAtMs, deadlineMs)
+    const { nextAtMs = Number.POSITIVE_INFINITY } = this.#uplinks.late
+    return Math.min(nextAtMs, this.#channel.liveness.deadlineMs)
   }
 
   // What the device does.
@@ -197,7 +196,6 @@ export class Attachment implements Session, Sleeper, HoldsAnswers {
   }
 
   wake(nowMs: number): void {
-    if (this.#over) return
     this.#answerLate(nowMs)
     if (this.#over) return
     const { liveness } = this.#channel
@@ -233,9 +231,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers {
     this.#over = true
     this.#channel.pump.stop()
     this.#channel.effects.length = 0
-    const { late } = this.#uplinks
-    if (late.nextAtMs !== undefined) this.#host.quotas.answered(this.#app, this)
-    late.end()
+    if (this.#uplinks.late.end()) this.#host.quotas.answered(this.#app, this)
     this.#host.deadlines.remove(this)
     this.#host.detached(this, why)
   }

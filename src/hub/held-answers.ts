@@ -32,12 +32,13 @@ export class HeldAnswers {
     for (const { answer } of this.#waiting.splice(0, due)) answer()
   }
 
-  /** Nobody waits for them any more, but each is to be given once. */
-  end(): void {
+  /** Nobody waits for them any more, but each is to be given once. @returns whether there are any. */
+  end(): boolean {
     const rest = this.#waiting.splice(0)
-    if (rest.length === 0) return
+    if (rest.length === 0) return false
     queueMicrotask(() => {
       for (const { answer } of rest) answer()
     })
+    return true
   }
 }

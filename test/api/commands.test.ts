@@ -74,6 +74,7 @@ test('every field reaches the gateway in its own unit', async () => {
     notBeforeMs: undefined,
     callback: undefined,
     idempotency: undefined,
+    patient: false,
     askedBy: 'all',
   })
 })
