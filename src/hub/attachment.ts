@@ -265,7 +265,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers {
     const { late } = this.#uplinks
     if (late.nextAtMs === undefined) return
     late.release(nowMs)
-    if (late.nextAtMs === undefined && !this.#over) this.#host.quotas.answered(this.#app, this)
+    if (late.nextAtMs === undefined) this.#host.quotas.answered(this.#app, this)
   }
 
   get #app(): AppId {

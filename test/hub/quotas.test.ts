@@ -166,6 +166,9 @@ test('with nothing held back nobody looks at the quota of an app that does not c
   const { session } = await world.attach()
   for (let i = 0; i < 3; i++) session.receive([uplink(`e${i}`)], settling())
   await world.pass(5 * second)
+  // A link may go with its last answer.
+  session.receive([uplink('first'), uplink('second')], () => session.detach(true))
+  await world.pass(5 * second)
   const { names } = world.engine
   const app = names.app.bind(names)
   let looks = 0
