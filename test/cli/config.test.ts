@@ -61,7 +61,7 @@ test('every command explains itself, with an example', async () => {
     key: 'create list show revoke',
   }
   const commands = 'serve demo broadcast send show explain cancel history events'.split(' ')
-  commands.push('backup', 'locker', 'config')
+  commands.push('backup', 'restore', 'check', 'locker', 'config')
   for (const [family, members] of Object.entries(families))
     commands.push(...members.split(' ').map((member) => `${family} ${member}`))
   const { stdout } = await runPike(['--help'])
