@@ -4,8 +4,9 @@ import type { BackupHead } from './backup-format.ts'
 import { BackupReader, BackupRefused } from './backup-format.ts'
 import type { Folder } from './folder.ts'
 import { folderAt, lookAt, makeFolder, markMade, syncFolder } from './folder.ts'
-import { restoredKey } from './keys.ts'
+import { channelOfKey, channelPrefix, restoredKey } from './keys.ts'
 import { isInUse, isLocked } from './lock.ts'
+import { decodeRecord, encodeRecord } from './record.ts'
 import type { Batch, Store } from './store.ts'
 import { makeStore, saysFull } from './store.ts'
 import { format, formatKey } from './upgrade.ts'
@@ -58,7 +59,7 @@ export class RestoreRefused extends Error {
  *
  * From the first mark on the folder is one whose store has lost its files: what is cut anywhere leaves
  * nothing that starts, and the same again finishes it. It leaves no clean mark, so that the store is
- * opened as after a crash: with new epochs (rule 13), and what may have been sent may have been (rule 4).
+ * opened as after a crash: with new epochs (rule 13), and whatever was open may have been sent (rule 4).
  * @throws BackupRefused, RestoreRefused
  */
 export async function restoreStore(options: RestoreOptions): Promise<RestoreDone> {
@@ -207,7 +208,7 @@ async function fill(
         takenAtMs = head.takenAtMs
       },
       (key, value) => {
-        batch.put(key as never, value, asBytes as never)
+        batch.put(key as never, asMaybeSent(key, value), asBytes as never)
         bytes += key.length + value.length
       },
     )
@@ -221,6 +222,24 @@ async function fill(
     return reader.count
   } finally {
     await store.close()
+  }
+}
+
+const channels = Buffer.from(channelPrefix)
+
+/**
+ * Nobody knows what happened between the backup and the restore: any command that was open then may
+ * have been sent since (rule 3), so no end may say that it certainly was not.
+ */
+function asMaybeSent(key: Buffer, value: Buffer): Buffer {
+  if (!key.subarray(0, channels.length).equals(channels)) return value
+  try {
+    const channel = decodeRecord(channelOfKey(key.toString()), value)
+    channel.sentUpTo = channel.top
+    return encodeRecord(channel)
+  } catch {
+    // What was damaged when it was backed up stays that; the start says so.
+    return value
   }
 }
 
