@@ -34,23 +34,39 @@ export const withApi = (command: Command): Command =>
  * gateway that is not there is said at once; one that goes away meanwhile is waited for a while.
  */
 export function connect(options: ApiOptions): PikeBackend {
-  return backend({ url: apiUrl(options), key: apiKey(options) })
+  const url = apiUrl(options)
+  const key = apiKey(options)
+  try {
+    return backend({ url, key })
+  } catch (error) {
+    // What the client does not take of these two is the caller's slip.
+    throw error instanceof TypeError ? new Failure(error.message) : error
+  }
 }
 
-export const backend = (options: Pick<PikeBackendOptions, 'url' | 'key'>): PikeBackend =>
-  new PikeBackend({
+export function backend(options: Pick<PikeBackendOptions, 'url' | 'key'>): PikeBackend {
+  let said = ''
+  return new PikeBackend({
     ...options,
     retry: {
-      forMs: 30_000,
+      forMs: retryForMs,
       failFast: true,
       onRetry: ({ error, delayMs }) => {
-        // Short ones nobody needs to know of.
-        if (delayMs < 1_000) return
-        const seconds = Math.round(delayMs / 1000)
-        process.stderr.write(`trying again in ${seconds} s: ${error.message}\n`)
+        const what = shortOf(error)
+        // Short ones nobody needs to know of, nor the same again.
+        if (delayMs < 1_000 || what === said) return
+        said = what
+        process.stderr.write(`${what}, trying again in ${Math.round(delayMs / 1000)} s\n`)
       },
     },
   })
+}
+
+/** How long a call is tried again, ms. */
+const retryForMs = 30_000
+
+const shortOf = (error: Error): string =>
+  error instanceof PikeProblem ? error.code.replaceAll('-', ' ') : error.message
 
 /** What a person needs to know of what the client threw; undefined: it is no failure of a call. */
 export function failureOf(error: unknown): Failure | undefined {
@@ -58,7 +74,7 @@ export function failureOf(error: unknown): Failure | undefined {
   if (error instanceof PikeUnreachable)
     return new Failure(
       error.maybeDone
-        ? error.message
+        ? error.message + keyOf(error)
         : `cannot reach the gateway at ${error.url} (${error.code})\nstart one with "pike serve", or say where it is with --api or PIKE_API_URL`,
     )
   if (!(error instanceof PikeProblem)) return undefined
@@ -66,8 +82,14 @@ export function failureOf(error: unknown): Failure | undefined {
     return new Failure(
       `${error.message}\ngive the right key with --api-key or PIKE_API_KEY, or name its data folder with --data-dir`,
     )
+  // What passes by itself was tried for a while already.
+  if (error.retryAfterSeconds !== undefined && error.idempotencyKey !== undefined)
+    return new Failure(error.title + keyOf(error))
   return new Failure(error.message)
 }
+
+const keyOf = ({ idempotencyKey }: PikeProblem | PikeUnreachable): string =>
+  idempotencyKey === undefined ? '' : `\nto try the same command again: --key ${idempotencyKey}`
 
 export function settingsFor(options: ApiOptions) {
   const loaded = loadConfig({

@@ -40,7 +40,11 @@ Examples:
       let bytes = 0
       try {
         const out = await open(part, 'wx', 0o600).catch((error: NodeJS.ErrnoException) => {
-          throw new Failure(`${part} cannot be written (${error.code})`)
+          throw new Failure(
+            error.code === 'ENOENT'
+              ? `there is no folder ${dirname(file)}; make it first`
+              : `${part} cannot be written (${error.code})`,
+          )
         })
         try {
           for await (const chunk of pike.backup()) {

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { type Loaded, loadConfig } from '../src/node/config.ts'
 import { settings } from '../src/node/settings.ts'
+import { notUnderstood } from '../src/webhooks/index.ts'
 import { clientVariables } from './api-client.ts'
 import { Failure } from './failure.ts'
 import { print, printJson, table } from './print.ts'
@@ -38,6 +39,8 @@ export function settingsOf(command: Command): Extract<Loaded, { ok: true }> {
     alsoKnown: clientVariables,
   })
   if (!loaded.ok) throw new Failure(loaded.problem)
+  const slip = notUnderstood(loaded.config.webhookAllow)
+  if (slip !== undefined) throw new Failure(`PIKE_WEBHOOK_ALLOW (--webhook-allow): ${slip}`)
   return loaded
 }
 

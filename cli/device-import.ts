@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import type { ImportAnswer } from '../src/backend/index.ts'
 import { type ApiOptions, connect, withApi } from './api-client.ts'
 import { Failure } from './failure.ts'
-import { linesOf, openInput } from './input.ts'
+import { beginning, linesOf, openInput } from './input.ts'
 import { otherOutcome } from './outcome.ts'
 import { print, printJson } from './print.ts'
 import { Progress } from './progress.ts'
@@ -21,8 +21,11 @@ export const deviceImportCommand = (): Command =>
     .description(
       'Registers or changes many devices: one JSON object a line, or CSV with a header row. A line that is refused is named and fails alone. Secrets made for new devices are written to --out, this once; without it they go to standard output.',
     )
-    .argument('<file>', 'NDJSON, or CSV with --csv; - reads standard input')
-    .option('--csv', 'columns device, secret, disabled, tags (joined by ;), attributes.NAME')
+    .argument('<file>', 'NDJSON or CSV, told apart by name or first line; - reads standard input')
+    .option(
+      '--csv',
+      'it is CSV: columns device, secret, disabled, tags (joined by ;), attributes.NAME',
+    )
     .option('--out <file>', 'new file for the secrets made, readable by you only (mode 0600)')
     .option('--json', 'for a script: the answer to each line as one JSON object')
     .addHelpText(
@@ -38,12 +41,14 @@ A line of NDJSON:
 
 Examples:
   pike device import lockers.ndjson --out secrets.ndjson
-  pike device import lockers.csv --csv --out secrets.csv
+  pike device import lockers.csv --out secrets.csv
   generate-lockers | pike device import - --out secrets.ndjson`,
     )
-    .action(async (file: string, options: Options) => {
-      const pike = connect(options)
-      const input = await openInput(file)
+    .action(async (file: string, given: Options) => {
+      const pike = connect(given)
+      const { first, input } = await beginning(await openInput(file))
+      const options: Options =
+        given.csv || looksLikeCsv(file, first) ? { ...given, csv: true } : given
       const secrets = new Secrets(options)
       const progress = new Progress('devices')
       const refusals = new Refusals(() => progress.break())
@@ -75,6 +80,14 @@ Examples:
         )
       if (refusals.end()) process.exitCode = otherOutcome
     })
+
+/** By the name; a name that says nothing, by what it begins with: a line of NDJSON is an object. */
+function looksLikeCsv(file: string, first: string): boolean {
+  const [extension] = /\.(csv|ndjson|jsonl|json)$/i.exec(file) ?? []
+  if (extension !== undefined) return extension.toLowerCase() === '.csv'
+  const text = first.trimStart()
+  return text !== '' && !text.startsWith('{')
+}
 
 function take(
   answer: ImportAnswer,

@@ -4,6 +4,7 @@ import { type ApiOptions, connect, withApi } from './api-client.ts'
 import { deviceImportCommand } from './device-import.ts'
 import { Failure } from './failure.ts'
 import { knownDevice, unknownDevice } from './known.ts'
+import { ownApp } from './own-app.ts'
 import { print, printJson, table } from './print.ts'
 import { parseObject } from './values.ts'
 
@@ -68,7 +69,9 @@ Examples:
         print(`${device} is registered`)
         if (body.secret !== undefined && options.secret === undefined) {
           print(`secret: ${body.secret}   (shown this once)`)
-          print(`be that device: pike locker ${device} --secret ${body.secret}`)
+          const app = await ownApp(pike).catch(() => undefined)
+          const named = app === 'default' ? '' : ` --app ${app ?? '<the app of this key>'}`
+          print(`be that device: pike locker ${device}${named} --secret ${body.secret}`)
         }
       },
     )

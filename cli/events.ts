@@ -1,7 +1,14 @@
 import { Command } from 'commander'
-import { CursorGone, type Event, type EventType, PikeProblem } from '../src/backend/index.ts'
+import {
+  CursorGone,
+  type Event,
+  type EventType,
+  type PikeBackend,
+  PikeProblem,
+} from '../src/backend/index.ts'
 import { type ApiOptions, connect, withApi } from './api-client.ts'
 import { Failure } from './failure.ts'
+import { unknownDevice } from './known.ts'
 import { clockTime, payloadText, print, printJson } from './print.ts'
 import { words } from './values.ts'
 
@@ -57,22 +64,49 @@ const filter = ({ device, tag, type }: Options) => ({
   ...(type !== undefined && { type }),
 })
 
+/** A device that was removed still has events; only where there are none is its name a slip. */
+async function isUnknown(pike: PikeBackend, device: string): Promise<boolean> {
+  try {
+    return (await pike.devices.get(device)) === undefined
+  } catch (error) {
+    // A key may read events and know nothing of devices.
+    if (error instanceof PikeProblem && error.code === 'forbidden') return false
+    throw error
+  }
+}
+
 async function pages(options: Options, show: (event: Event) => void): Promise<void> {
   const pike = connect(options)
+  const { device } = options
   let after = options.after
+  let shown = false
   for (;;) {
     const page = await pike.eventPage({
       ...filter(options),
       ...(after !== undefined && { after }),
     })
     for (const event of page.items) show(event)
-    if (page.caughtUp) return
+    shown ||= page.items.length > 0
+    if (page.caughtUp) {
+      if (!shown && device !== undefined && (await isUnknown(pike, device)))
+        throw unknownDevice(device)
+      return
+    }
     after = page.next
   }
 }
 
 async function follow(options: Options, show: (event: Event) => void): Promise<void> {
-  const events = connect(options).events({
+  const pike = connect(options)
+  const { device, tag, type } = options
+  if (device !== undefined && (await isUnknown(pike, device)))
+    process.stderr.write(`${unknownDevice(device).message}\n`)
+  if (!options.json) {
+    const of = [...(device ? [`of ${device}`] : []), ...(tag ? [`of devices tagged ${tag}`] : [])]
+    const what = ['waiting for', ...(type ?? []), 'events', ...of].join(' ')
+    process.stderr.write(`${what}; Ctrl-C ends\n`)
+  }
+  const events = pike.events({
     ...filter(options),
     ...(options.after !== undefined && { after: options.after }),
     onReconnect: ({ error, delayMs }) => {

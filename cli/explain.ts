@@ -24,7 +24,9 @@ Example:
       const { code, sentence, command, ...rest } = explanation
       print(sentence)
       print(`  why: ${code}`)
-      for (const [name, value] of Object.entries(rest)) printField(name, value, '  ')
+      // That nothing stands before it goes without saying.
+      for (const [name, value] of Object.entries(rest))
+        if (name !== 'head' || value !== command.id) printField(name, value, '  ')
       printOutcome(command)
     })
 

@@ -4,13 +4,22 @@ import type { ConnectionOptions } from 'node:tls'
 import { Command, InvalidArgumentError } from 'commander'
 import { fileStorage, type LockerLog, runLocker, type StopReason } from '../devices/index.ts'
 import { isIdentifier } from '../src/contract/index.ts'
-import { type ApiOptions, connect, settingsFor, withApi } from './api-client.ts'
+import {
+  type ApiOptions,
+  connect,
+  failureOf,
+  findApiKey,
+  settingsFor,
+  withApi,
+} from './api-client.ts'
 import { Failure } from './failure.ts'
+import { ownApp } from './own-app.ts'
 import { clockTime, print, printJson } from './print.ts'
 
 interface Options extends ApiOptions {
   readonly device?: string
   readonly secret?: string
+  readonly app?: string
   readonly doors: number
   readonly jammed?: readonly number[]
   readonly closeAfter?: number
@@ -31,6 +40,7 @@ export const lockerCommand = (): Command =>
     .argument('[device]', 'which device to be')
     .option('--device <device>', 'the same')
     .option('--secret <secret>', 'its secret, as "pike device add" showed it')
+    .option('--app <app>', 'whose device it is (default: the app of the API key, else default)')
     .option('--doors <number>', 'how many doors it has', whole, 12)
     .option('--jammed <door...>', 'doors that do not move', collect)
     .option('--close-after <seconds>', 'somebody pushes an open door shut after this', positive, 5)
@@ -43,22 +53,24 @@ export const lockerCommand = (): Command =>
     .addHelpText(
       'after',
       `
-A locker that registered itself keeps its secret and its state in the folder lockers of the data folder.
+A locker that registered itself keeps its secret and its state in lockers/APP in the data folder.
 
 Examples:
   pike locker SZ-0042
   pike locker SZ-0042 --secret ... --doors 24 --jammed 3
+  pike locker LK-9 --app acme --secret ...
   pike locker SZ-0042 --secret ... --host gateway.example --tls`,
     )
     .action(async (named: string | undefined, options: Options) => {
       const device = named ?? options.device
       if (device === undefined) throw new Failure('which device? Like this: pike locker SZ-0042')
-      const { secret, state } = await identity(device, options)
+      const { app, secret, state } = await identity(device, options)
       const shown = options.json ? printJson : tell
       const locker = runLocker({
         host: options.host,
         port: options.port ?? defaultPort(options),
         ...(options.tls || options.tlsCa !== undefined ? { tls: trust(options) } : {}),
+        app,
         device,
         secret,
         doors: {
@@ -85,26 +97,39 @@ Examples:
         throw new Failure(`what the locker remembers cannot be kept: ${reason.text}`)
       if (reason.kind === 'refused')
         throw new Failure(
-          `the gateway does not want ${device}: ${reason.text}\nis it registered, and is this its secret? See "pike device show ${device}"`,
+          `the gateway does not want ${device} of app ${app}: ${reason.text}\nis it registered in that app, and is this its secret? See "pike device show ${device}"; another app is named with --app`,
         )
     })
 
 const tell = ({ atMs, text }: LockerLog): void => print(`${clockTime(atMs)}  ${text}`)
 
+interface Identity {
+  readonly app: string
+  readonly secret: string
+  readonly state: string | undefined
+}
+
 /** The secret given, or the one of a locker that registered itself, now or earlier. */
-async function identity(
-  device: string,
-  options: Options,
-): Promise<{ secret: string; state: string | undefined }> {
+async function identity(device: string, options: Options): Promise<Identity> {
   const { secret, state } = options
-  if (!isIdentifier(device))
-    throw new Failure(`"${device}" is no device id: letters, digits and . _ ~ - only, at most 128`)
-  if (secret !== undefined) return { secret, state }
-  const folder = join(settingsFor(options).dataDir, 'lockers')
+  for (const [what, id] of [
+    ['device id', device],
+    ['name of an app', options.app ?? 'default'],
+  ] as const)
+    if (!isIdentifier(id))
+      throw new Failure(`"${id}" is no ${what}: letters, digits and . _ ~ - only, at most 128`)
+  if (secret !== undefined) return { app: options.app ?? 'default', secret, state }
+  const app = options.app ?? (await appOfKey(options))
+  const all = join(settingsFor(options).dataDir, 'lockers')
+  const folder = join(all, app)
+  // Those of `default` lay one folder higher before lockers of several apps were told apart.
+  for (const place of app === 'default' ? [folder, all] : [folder]) {
+    const kept = read(join(place, `${device}.secret`))
+    if (kept !== undefined)
+      return { app, secret: kept, state: state ?? join(place, `${device}.state`) }
+  }
   const secretFile = join(folder, `${device}.secret`)
   const stateFile = state ?? join(folder, `${device}.state`)
-  const kept = read(secretFile)
-  if (kept !== undefined) return { secret: kept, state: stateFile }
 
   const pike = connect(options)
   if ((await pike.devices.get(device)) !== undefined)
@@ -117,7 +142,21 @@ async function identity(
   // What an earlier device of this name remembered means nothing to this one.
   rmSync(stateFile, { force: true })
   process.stderr.write(`${device} is registered; its secret is kept in ${secretFile}\n`)
-  return { secret: body.secret!, state: stateFile }
+  return { app, secret: body.secret!, state: stateFile }
+}
+
+/** Without a gateway to ask, or a key, `default`: a locker that is known here starts all the same. */
+async function appOfKey(options: Options): Promise<string> {
+  if (findApiKey(options) === undefined) return 'default'
+  let app: string | undefined
+  try {
+    app = await ownApp(connect(options))
+  } catch (error) {
+    if (failureOf(error) === undefined) throw error
+    return 'default'
+  }
+  if (app !== undefined) return app
+  throw new Failure('which app is the API key of? It cannot be told yet: name it with --app')
 }
 
 function read(file: string): string | undefined {

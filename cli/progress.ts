@@ -8,6 +8,7 @@ export class Progress {
   readonly #what: string
   readonly #total: number | undefined
   readonly #format: (count: number) => string
+  readonly #unit: string
   readonly #startedMs = performance.now()
   readonly #terminal = process.stderr.isTTY === true
   #count = 0
@@ -15,13 +16,10 @@ export class Progress {
   #shown = false
 
   /** @param what e.g. `devices`. @param format of a count, where it is shown in another unit. */
-  constructor(
-    what: string,
-    total?: number,
-    format: (count: number) => string = (count) => String(Math.round(count)),
-  ) {
+  constructor(what: string, total?: number, format?: (count: number) => string) {
     this.#what = what
-    this.#format = format
+    this.#format = format ?? ((count) => String(Math.round(count)))
+    this.#unit = format === undefined ? '' : ` ${what.split(' ')[0]}`
     this.#total = total
     this.#shownMs = this.#startedMs
   }
@@ -50,7 +48,7 @@ export class Progress {
     const seconds = Math.max((performance.now() - this.#startedMs) / 1000, 0.001)
     const total = this.#total === undefined ? '' : ` of ${this.#format(this.#total)}`
     const rate = this.#format(this.#count / seconds)
-    const text = `${this.#format(this.#count)}${total} ${this.#what}, ${rate}/s${note === '' ? '' : `, ${note}`}`
+    const text = `${this.#format(this.#count)}${total} ${this.#what}, ${rate}${this.#unit}/s${note === '' ? '' : `, ${note}`}`
     process.stderr.write(this.#terminal ? `\r${text}\u001b[K` : `${text}\n`)
   }
 }

@@ -118,7 +118,7 @@ function welcome({ listeners, dataDir, firstKey }: Started): void {
     print('Try it, from another terminal:')
     print(`  curl -H "Authorization: Bearer ${key}" ${place(api)}/v1/devices`)
     print()
-    print(`What else there is: ${place(api)}/openapi.json, "pike --help". Ctrl-C stops.`)
+    print(`What else there is: ${place(api)}/docs, "pike --help". Ctrl-C stops.`)
   }
   print()
 }

@@ -9,7 +9,7 @@ import type { SystemClock } from '../src/node/clock.ts'
 import type { Config } from '../src/node/config.ts'
 import { eventLog, type Log } from '../src/node/log.ts'
 import type { ApiPorts, ApiServer, NodeParts } from '../src/node/node.ts'
-import { createWebhooks, notUnderstood } from '../src/webhooks/index.ts'
+import { createWebhooks } from '../src/webhooks/index.ts'
 import { Failure } from './failure.ts'
 import { version } from './version.ts'
 
@@ -17,8 +17,6 @@ import { version } from './version.ts'
 export function partsFor(config: Config, log: Log): NodeParts {
   const host = config.deviceHost
   const tls = tlsFiles(config)
-  const slip = notUnderstood(config.webhookAllow)
-  if (slip !== undefined) throw new Failure(`PIKE_WEBHOOK_ALLOW (--webhook-allow): ${slip}`)
   const moved: readonly [number | 'off', string][] = [
     [config.apiPort, 'PIKE_API_PORT (--api-port)'],
     [config.tcpPort, 'PIKE_TCP_PORT (--tcp-port)'],

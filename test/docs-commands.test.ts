@@ -16,7 +16,7 @@ const root = path.join(import.meta.dirname, '..')
 
 /** Lines that start, stop or install something, and are tried elsewhere: by CI, or by hand. */
 const notHere =
-  /^(npm |docker |pike (serve|demo|restore|check|backup|locker)\b|npx pike locker\b|PIKE_)/
+  /^(npm |docker |systemctl |pike (serve|demo|restore|check|backup|locker)\b|npx pike locker\b|PIKE_)/
 
 /** Every ```sh block of a page, without the lines that are not run here. */
 function blocksOf(page: string): string[] {
@@ -60,7 +60,7 @@ async function tryPages(pages: readonly string[]): Promise<void> {
     const [node, ...args] = pikeCommand()
     const pike = [process.execPath, node, ...args].map((part) => `'${part}'`).join(' ')
     const before = [
-      `export PIKE_API_URL=${gateway.url} PIKE_DATA_DIR=${gateway.dataDir} PIKE_API_KEY=${gateway.apiKey}`,
+      `export PIKE_API_URL=${gateway.url} PIKE_DATA_DIR=${gateway.dataDir} PIKE_API_KEY=${gateway.apiKey} KEY=${gateway.apiKey}`,
       `pike() { ${pike} "$@"; }`,
       'npx() { shift; pike "$@"; }',
     ]

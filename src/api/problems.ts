@@ -144,7 +144,7 @@ export const problems = {
     status: 410,
     title: 'The events after this cursor are no longer all here',
     advice:
-      'Events were missed. Start again without `after` (from `oldest`) and compare your own state.',
+      'Events were missed. Start again from `oldest` (`after=<oldest>`) and compare your own state.',
   },
   'payload-too-large': {
     status: 413,

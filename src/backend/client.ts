@@ -58,6 +58,11 @@ export class PikeBackend {
       throw new TypeError(
         `"${url}" is no address of a gateway; write it like http://127.0.0.1:8080`,
       )
+    if (/\/v1\/*$/.test(new URL(url).pathname))
+      throw new TypeError(
+        `"${url}" ends in /v1, which the client adds itself; write it like http://127.0.0.1:8080`,
+      )
+    if (key.trim() === '') throw new TypeError('no key was given: PIKE_API_KEY?')
     this.#transport = new Transport({ url, key, timeoutMs, retry: retryPolicy(retry) })
     this.url = this.#transport.url
     this.#commands = new Commands(this.#transport)

@@ -14,7 +14,7 @@ export interface Request extends CallOptions {
   readonly query?: Readonly<Record<string, QueryValue>>
   readonly body?: unknown
   readonly headers?: Readonly<Record<string, string>>
-  /** Answers outside 2xx that the caller has words for. */
+  /** Answers outside 2xx that the caller has words for; of `404` only that a thing is unknown. */
   readonly expected?: readonly number[]
   /**
    * `always`: doing it twice is the same as once. `if-undone`: only where it certainly was not
@@ -122,9 +122,13 @@ export class Transport {
         signal: timed.signal,
         ...(text !== undefined && { body: text }),
       })
-      if (!response.ok && !expected?.includes(response.status)) throw await this.#problem(response)
       const { status, headers: said } = response
-      return { status, headers: said, body: this.#json(status, await response.text()) as Body }
+      if (!response.ok && !expected?.includes(status)) throw await this.#problem(response)
+      const answer = await response.text()
+      // A call that is not there, or a page of some other server, says nothing about the thing.
+      if (status === 404 && !unknownThing.test(answer))
+        throw problemOf(this.url, status, parsed(answer), undefined)
+      return { status, headers: said, body: this.#json(status, answer) as Body }
     } catch (error) {
       throw this.failure(error, signal)
     } finally {
@@ -192,6 +196,17 @@ export function problemOf(
     return new CursorGone(url, body)
   const seconds = Number(retryAfter ?? Number.NaN)
   return new PikeProblem(url, status, body, Number.isFinite(seconds) ? seconds : undefined)
+}
+
+/** The body of a 404 that is about what was asked for, e.g. `unknown-device`. */
+const unknownThing = /"type":\s*"\/problems\/unknown-/
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 export function queryText(query: Request['query']): string {

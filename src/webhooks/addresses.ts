@@ -35,7 +35,7 @@ export class Addresses {
     if (url.username !== '' || url.password !== '') return 'carries a user or password'
     const host = hostOf(url)
     if (isIP(host) === 0 || this.admits(host)) return undefined
-    return `points to ${host}, which is not a public address`
+    return `points to ${host}, which is not a public address; an operator may allow it with PIKE_WEBHOOK_ALLOW`
   }
 
   /** The same, its name looked up. A name that cannot be looked up now is judged when connecting. */
@@ -47,7 +47,9 @@ export class Addresses {
     const found = await this.#find(host)
     if ('error' in found) return undefined
     const inward = found.addresses.find(({ address }) => !this.admits(address))
-    return inward === undefined ? undefined : `points to ${host}, which is not a public address`
+    return inward === undefined
+      ? undefined
+      : `points to ${host}, which is not a public address; an operator may allow it with PIKE_WEBHOOK_ALLOW`
   }
 
   /** Whether this address may be connected to. */

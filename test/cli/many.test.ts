@@ -212,6 +212,6 @@ describe('many at once by command, on a real gateway', () => {
       readdirSync(folder).filter((name) => name.includes('part')),
       [],
     )
-    await asked.fails(/cannot be written \(ENOENT\)/, 'backup', join(folder, 'no/such/place'))
+    await asked.fails(/there is no folder .*make it first/, 'backup', join(folder, 'no/such/place'))
   })
 })
