@@ -27,6 +27,8 @@ export const apiBounds = {
   pageMaxItems: 1_000,
   /** Bytes of an event page after which it ends early; `next` goes on from there. */
   pageMaxBytes: 4 * 1024 * 1024,
+  /** Event pages read at once, over all callers. At the bound the others wait their turn. */
+  pagesAtOnce: 4,
   /** Events read at once for a stream. */
   streamReadEvents: 64,
   /** A stream's events are joined up to this size before they are written. */

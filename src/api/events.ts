@@ -4,9 +4,12 @@ import { type EventKind, type EventPage, type EventQuery, eventKinds } from '../
 import { apiBounds } from './bounds.ts'
 import type { ApiContext, App } from './context.ts'
 import { EventPageBody, EventsQuery, eventIdPattern } from './event-schemas.ts'
+import { readSteps } from './event-steps.ts'
 import { eventJson } from './event-view.ts'
+import { Gate } from './gate.ts'
 import { jsonMediaType } from './payload.ts'
 import { badField, refuse } from './problems.ts'
+import { Shares } from './shares.ts'
 import { EventStream } from './stream.ts'
 import { keepTagged, readKept } from './tag-filter.ts'
 
@@ -23,6 +26,7 @@ const streamMediaType = 'text/event-stream'
 export function eventRoutes(app: App, context: ApiContext): void {
   const { auth } = context
   const streams = new Set<EventStream>()
+  const shares = new Shares(context.limits.streamsMax)
 
   app.get(
     '/v1/events',
@@ -60,7 +64,15 @@ export function eventRoutes(app: App, context: ApiContext): void {
         ...(query.tag !== undefined && { tag: query.tag }),
       }
       if (request.headers.accept?.includes(streamMediaType) === true)
-        return stream(context, streams, request, reply as unknown as FastifyReply, query, filter)
+        return stream(
+          context,
+          streams,
+          shares,
+          request,
+          reply as unknown as FastifyReply,
+          query,
+          filter,
+        )
       return page(context, request, reply as unknown as FastifyReply, query, filter)
     },
   )
@@ -103,6 +115,9 @@ async function page(
     .send(`{"items":[${items}],"next":"${next}","caughtUp":${caughtUp}}`)
 }
 
+/** Pages under way hold what they read until they are written. */
+const pages = new Gate(apiBounds.pagesAtOnce)
+
 /** One read; or, up to `untilMs`, as many as it takes to find something. */
 async function readHeld(
   { events, names, feed, clock, holds }: ApiContext,
@@ -113,7 +128,9 @@ async function readHeld(
   const { app } = request.key
   const keep = tag === undefined ? undefined : keepTagged(names, app, tag)
   const read = (asked: EventQuery) =>
-    keep === undefined ? events.read(app, asked) : readKept(events, app, asked, keep)
+    pages.run(() =>
+      keep === undefined ? readSteps(events, app, asked) : readKept(events, app, asked, keep),
+    )
   let gone = false
   let wake: (() => void) | undefined
   const leave = () => {
@@ -138,12 +155,13 @@ async function readHeld(
 async function stream(
   context: ApiContext,
   streams: Set<EventStream>,
+  shares: Shares,
   request: FastifyRequest,
   reply: FastifyReply,
   query: Query,
   filter: Filter,
 ): Promise<FastifyReply> {
-  const { events, names, feed, clock, auth, limits } = context
+  const { events, names, feed, clock, auth } = context
   const { key } = request
   const { tag, ...logFilter } = filter
   const last = request.headers['last-event-id']
@@ -157,9 +175,10 @@ async function stream(
     if (probe.kind === 'gone') return refuse(reply, 'cursor-gone', { oldest: probe.oldest })
   }
   if (context.holds.closed) return refuse(reply, 'stopping', undefined, 1000)
-  if (streams.size >= limits.streamsMax)
+  if (!shares.hasRoom(key.app))
     return refuse(reply, 'too-many-streams', undefined, apiBounds.retryAfterSeconds * 1000)
   if (reply.raw.destroyed) return reply.hijack()
+  shares.take(key.app)
   reply.hijack()
   reply.raw.writeHead(200, {
     'content-type': streamMediaType,
@@ -176,7 +195,10 @@ async function stream(
     feed,
     clock,
     allowed: () => auth.stillValid(key, 'events'),
-    ended: () => streams.delete(opened),
+    ended: () => {
+      streams.delete(opened)
+      shares.release(key.app)
+    },
   })
   streams.add(opened)
   return reply

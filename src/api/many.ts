@@ -5,12 +5,13 @@ import type { ApiContext, App } from './context.ts'
 import { LineCall } from './line-call.ts'
 import { linesMediaType } from './lines.ts'
 import { badField, refuse } from './problems.ts'
+import { Shares } from './shares.ts'
 
 /** POST /v1/commands: many at once, one a line, answered line by line (rule 29). */
 export function manyRoutes(app: App, context: ApiContext, callbacks: Callbacks): void {
   const { auth, limits, names } = context
-  const calls = new Set<LineCall>()
-  app.decorate('lineCalls', () => calls.size)
+  const calls = new Shares(limits.lineCallsMax)
+  app.decorate('lineCalls', () => calls.taken)
 
   app.register(async (scope) => {
     // Here, and only here, such a body is read as it comes.
@@ -44,18 +45,18 @@ export function manyRoutes(app: App, context: ApiContext, callbacks: Callbacks):
         const { key } = request
         const quota = (await names.app(key.app))?.quota
         if (context.holds.closed) return refuse(reply, 'stopping', undefined, retryAfterMs)
-        if (calls.size >= limits.lineCallsMax)
+        if (!calls.hasRoom(key.app))
           return refuse(reply, 'too-many-streams', undefined, retryAfterMs)
         reply.hijack()
         if (reply.raw.destroyed) return reply
-        const call: LineCall = new LineCall(request.raw, reply.raw, {
+        calls.take(key.app)
+        new LineCall(request.raw, reply.raw, {
           context,
           callbacks,
           key,
           paced: quota?.commandsPerSecond !== undefined,
-          ended: () => calls.delete(call),
+          ended: () => calls.release(key.app),
         })
-        calls.add(call)
         return reply
       },
     )

@@ -8,13 +8,14 @@ import { CsvDevices } from './device-rows.ts'
 import { refuse, refuseWith } from './problems.ts'
 import { linesMediaType, serveRegister } from './register-call.ts'
 import { DeviceLine, DeviceLineAnswer, DeviceRows } from './register-schemas.ts'
+import { Shares } from './shares.ts'
 
 const rowsMediaType = 'text/csv'
 
 /** POST /v1/devices: many at once, answered line by line as they are kept. */
 export function registerRoutes(app: App, context: ApiContext, records: DeviceRecords): void {
   const { auth, limits, holds, log } = context
-  let running = 0
+  const calls = new Shares(limits.lineCallsMax)
   const retryMs = apiBounds.retryAfterSeconds * 1000
 
   app.register(async (scope) => {
@@ -47,9 +48,8 @@ export function registerRoutes(app: App, context: ApiContext, records: DeviceRec
         const body = request.body as Readable | undefined
         if (body === undefined) return refuse(reply, 'unsupported-media-type')
         if (holds.closed) return refuse(reply, 'stopping', undefined, retryMs)
-        if (running >= limits.lineCallsMax)
+        if (!calls.take(request.key.app))
           return refuse(reply, 'too-many-streams', undefined, retryMs)
-        running++
         const chunks = new Chunks(body)
         const forget = holds.add(() => chunks.stop('stopping'))
         try {
@@ -72,7 +72,7 @@ export function registerRoutes(app: App, context: ApiContext, records: DeviceRec
           reply.raw.destroy()
         } finally {
           forget()
-          running--
+          calls.release(request.key.app)
         }
         return reply
       },

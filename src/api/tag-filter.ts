@@ -9,6 +9,10 @@ import type {
   TagName,
 } from '../contract/index.ts'
 import { apiBounds } from './bounds.ts'
+import { bytesOf } from './event-steps.ts'
+
+/** Events that one read of the log looks at, at most, whether they match or not. */
+const lookedMax = 4_096
 
 export type Keep = (events: readonly KeptEvent[]) => Promise<readonly KeptEvent[]>
 
@@ -43,6 +47,7 @@ export async function readKept(
 ): Promise<EventPage> {
   const items: KeptEvent[] = []
   let { after } = query
+  let bytes = 0
   for (let looked = 0; ; ) {
     const page = await events.read(app, {
       ...query,
@@ -56,12 +61,15 @@ export async function readKept(
     }
     for (const event of await keep(page.items)) {
       items.push(event)
+      bytes += bytesOf(event)
       if (items.length < query.limit) continue
       if (event === page.items.at(-1)) return { ...page, items }
       return { kind: 'page', items, next: event.id, caughtUp: false }
     }
-    looked += page.items.length
-    if (page.caughtUp || looked >= apiBounds.tagScanMaxEvents) return { ...page, items }
+    // A read that filled no step may have looked at any number up to its own bound.
+    looked += page.items.length < apiBounds.pageItems ? lookedMax : page.items.length
+    const large = bytes >= apiBounds.pageMaxBytes
+    if (large || page.caughtUp || looked >= apiBounds.tagScanMaxEvents) return { ...page, items }
     after = page.next
   }
 }

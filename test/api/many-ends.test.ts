@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { apiBounds } from '../../src/api/bounds.ts'
 import { LineCutter, tooLong } from '../../src/api/lines.ts'
+import type { Names } from '../../src/contract/index.ts'
 import { LineClient } from './line-client.ts'
 import { World } from './world.ts'
 
@@ -180,7 +181,7 @@ test('the line after a revocation is not given any more, nor one that was being 
 
   await world.key('default', 'demoted', ['commands'])
   let looked: (() => void) | undefined
-  const { names } = world.engine
+  const names: Names = world.engine.names
   const real = names.device.bind(names)
   names.device = (app, device) =>
     new Promise((resolve) => {
@@ -234,6 +235,23 @@ test('more calls than may be are refused, with when to come back', async () => {
   while (world.app.lineCalls() > 0) await new Promise(setImmediate)
   const taken = await world.call('POST', '/v1/commands', { raw: '', headers })
   assert.equal(taken.status, 200)
+  await world.close()
+})
+
+test('of the calls that may be, one app has half at most, and the others the rest', async () => {
+  const world = await listening({ lineCallsMax: 4 })
+  const headers = { 'content-type': 'application/x-ndjson' }
+  const clients = [new LineClient(world), new LineClient(world)]
+  for (const client of clients) await client.until(() => client.response !== undefined)
+  const ask = (key: string) => world.call('POST', '/v1/commands', { raw: '', headers, key })
+  assert.equal((await ask('key-all')).body.type, '/problems/too-many-streams')
+  assert.equal((await ask('key-other')).status, 200)
+  for (const client of clients) {
+    client.end()
+    await client.all()
+  }
+  while (world.app.lineCalls() > 0) await new Promise(setImmediate)
+  assert.equal((await ask('key-all')).status, 200)
   await world.close()
 })
 

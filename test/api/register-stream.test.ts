@@ -8,7 +8,7 @@ import { World } from './world.ts'
 let world: World
 const calls: Call[] = []
 beforeEach(async () => {
-  world = await World.open({ lineCallsMax: 2 })
+  world = await World.open({ lineCallsMax: 4 })
   await world.app.listen({ port: 0, host: '127.0.0.1' })
 })
 afterEach(async () => {
@@ -206,11 +206,13 @@ test('a call lasts as long as something comes, and ends where it stands when not
   assert.equal(call.answers.at(-1)!.line, 6)
 })
 
-test('as many calls at once as may be', async () => {
+test('as many calls at once as may be, of one app half of them', async () => {
   const open = [new Call(), new Call()]
   for (const call of open) await call.response
   const third = await new Call().response
   assert.equal(third.statusCode, 503)
+  const others = [new Call({ key: 'key-other' }), new Call({ key: 'key-other' })]
+  for (const call of others) assert.equal((await call.response).statusCode, 200)
   open[0]!.request.end()
   await until(() => open[0]!.over)
   const fourth = new Call()

@@ -8,7 +8,7 @@ import { World } from './world.ts'
 
 let world: World
 beforeEach(async () => {
-  world = await World.open({ streamsMax: 3 })
+  world = await World.open({ streamsMax: 6 })
   await world.app.listen({ port: 0, host: '127.0.0.1' })
 })
 afterEach(() => world.close())
@@ -148,11 +148,15 @@ test('a reader that takes nothing for a minute loses its stream', async () => {
   assert.deepEqual(world.clock.waiting(), [])
 })
 
-test('streams are bounded; one that ends makes room', async () => {
+test('streams are bounded, of one app to half of all; one that ends makes room', async () => {
   const readers = [await open(), await open(), await open()]
   const refused = await open()
   assert.equal(refused.response.statusCode, 503)
   assert.equal(refused.response.headers['retry-after'], '5')
+  const other = await open('/v1/events', { authorization: 'Bearer key-other' })
+  assert.equal(other.response.statusCode, 200)
+  other.close()
+  await until(() => streams() === 3)
   readers[0]!.close()
   await until(() => streams() === 2)
   assert.equal((await open()).response.statusCode, 200)
