@@ -81,7 +81,7 @@ function say(report: CheckReport, counts: ReadonlyMap<Code, number>): void {
   if (upgradedFrom !== undefined) {
     print(`The store has format ${upgradedFrom}; this is what it will be after the next start.`)
   }
-  if (!isWhole) print('It could not be read to its end: this is not all.')
+  if (!isWhole) print('Files are damaged, so the records were not looked at: there may be more.')
   if (counts.size === 0) {
     print('Nothing was found: every record is readable and true of the others.')
     return

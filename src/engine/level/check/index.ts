@@ -37,7 +37,7 @@ export interface CheckReport {
   readonly kinds: readonly KindFigures[]
   readonly files: number
   readonly fileBytes: number
-  /** False: a file is so damaged that what it held, and what belongs to that, could not be looked at. */
+  /** False: files are damaged, so the records were not looked at, or not all of them. */
   readonly isWhole: boolean
   /** An older store was brought to this format before it was looked at; the store itself was not. */
   readonly upgradedFrom: number | undefined
@@ -54,7 +54,11 @@ export async function checkStore(options: CheckOptions): Promise<CheckReport> {
   const view = await viewOf(folder, options.copyTo)
   try {
     const files = await checkFiles(view.path, found)
-    const store = await open(view.path, files.damaged)
+    const { count, bytes } = files
+    const seen = { files: count, fileBytes: bytes }
+    // LevelDB trusts its files: on a damaged one it may end the whole process.
+    if (files.damaged > 0) return { kinds: [], ...seen, isWhole: false, upgradedFrom: undefined }
+    const store = await open(view.path)
     try {
       const looking = new Looking(store, found, progress)
       let upgradedFrom: number | undefined
@@ -62,8 +66,7 @@ export async function checkStore(options: CheckOptions): Promise<CheckReport> {
         upgradedFrom = await bringUp(store, folder.store)
         await lookAround(looking)
       })
-      const { count, bytes } = files
-      return { kinds: looking.figures, files: count, fileBytes: bytes, isWhole, upgradedFrom }
+      return { kinds: looking.figures, ...seen, isWhole, upgradedFrom }
     } finally {
       await store.close()
     }
@@ -97,14 +100,14 @@ async function asFarAsItGoes(looking: Looking, look: () => Promise<void>): Promi
   }
 }
 
-async function open(path: string, damaged: number): Promise<Store> {
+async function open(path: string): Promise<Store> {
   const store = makeStore(path)
   try {
     await store.open({ createIfMissing: false })
     return store
   } catch (error) {
     throw new CheckRefused(
-      `the store cannot be opened: ${textOf(error)}${damaged > 0 ? `; ${damaged} of its files are damaged` : ''}`,
+      `the store cannot be opened: ${textOf(error)}`,
       'restore it from a backup',
       { cause: error },
     )
