@@ -35,6 +35,8 @@ export interface Host {
   detached(attachment: Attachment, why: Reason | 'lost'): void
   /** The device went quiet, or spoke again. */
   suspicion(attachment: Attachment): void
+  /** Commands were changed: the next deadline may be another. */
+  kept(): void
   readonly counts: HubCounts
 }
 
@@ -252,6 +254,8 @@ export class Attachment implements Session, Sleeper, HoldsAnswers {
   kept(changes: readonly Change[], intendUpTo: Offset | undefined): void {
     tallyAcknowledged(this.tally, this.#channel, this.#resumedPast, changes)
     this.#channel.pump.settled(changes, intendUpTo)
+    // What is delivered and owes a reply is due sooner than it was.
+    if (changes.length > 0) this.#host.kept()
     if (!this.#over) this.#perform()
   }
 

@@ -20,7 +20,7 @@ import type { Attachment } from './attachment.ts'
 /** What whoever places commands needs of the hub. */
 export interface Roads {
   attached(channel: ChannelId): Attachment | undefined
-  /** A command was kept: its deadline may be the next. */
+  /** Commands were kept or changed: the next deadline may be another. */
   kept(): void
 }
 

@@ -33,7 +33,7 @@ export class BroadcastLoad {
 
   constructor(options: BroadcastOptions) {
     this.#options = options
-    this.#worker = new Worker([400, 1_800], options.random.fork(), async () => this.#begin())
+    this.#worker = new Worker([200, 1_200], options.random.fork(), async () => this.#begin())
   }
 
   start(): void {
@@ -57,15 +57,17 @@ export class BroadcastLoad {
   #draw(): BroadcastAsk {
     const { random, parts, names, journal, number } = this.#options
     const n = number()
-    const tags = parts.has('devices') ? [steadyTag, 'red', 'blue'] : [steadyTag]
+    const tag = random.pick(parts.has('devices') ? [steadyTag, 'red', 'blue'] : [steadyTag])
+    // A few seconds each, so that some are under way when a fault comes.
+    const rate = tag === steadyTag ? random.int(3, 8) : random.int(4, 12)
     const ask: BroadcastAsk = {
       n,
       name: `b${n}`,
-      tag: random.pick(tags),
+      tag,
       channel: random.pick(['main', 'main', 'urgent']),
       expect: random.chance(0.3) ? 'reply' : 'ack',
       ttlMs: random.int(1, 3) * 1_000,
-      rate: random.chance(0.75) ? random.int(4, 30) : undefined,
+      rate: random.chance(0.75) ? rate : undefined,
       stopAfterFailures: random.chance(0.2) ? random.int(1, 4) : undefined,
       callback:
         parts.has('callbacks') && names.callbackBase !== undefined && random.chance(0.2)

@@ -12,13 +12,13 @@ const seed = Number(process.env.CRASH_SEED ?? 1)
 
 const short: Omit<RunOptions, 'faults' | 'rounds' | 'progress'> = {
   seed,
-  devices: 8,
-  rate: 40,
+  devices: 6,
+  rate: 25,
   roundMs: [400, 1_000],
   pauseMs: [1_000, 1_500],
   volumeMb: 64,
   // Most of the end is waiting for doubts to be over.
-  limits: { inDoubtGraceMs: 2_000 },
+  limits: { inDoubtGraceMs: 1_000 },
 }
 
 /** What is broken at once, and what each must be caught by; which comes first is chance. */
@@ -26,26 +26,27 @@ const broken: readonly {
   readonly sabotage: readonly Sabotage[]
   readonly parts: Parts
   readonly rules: readonly string[]
-  readonly rounds: number
+  /** Certain only when all is over. */
+  readonly atLast: readonly string[]
 }[] = [
   {
     sabotage: ['answers-before-write'],
     parts: new Set(),
     rules: ['lost'],
-    rounds: 20,
+    atLast: [],
   },
   {
     sabotage: ['reorders'],
     parts: new Set(),
     rules: ['wire-reordered'],
-    rounds: 20,
+    atLast: [],
   },
   {
-    // They do not get into each other's way. A member that is only forgotten is certain at the end.
+    // They do not get into each other's way.
     sabotage: ['forgets-stamp', 'forgets-member', 'skips-event', 'hands-over-canceled'],
-    parts: new Set(['broadcasts', 'devices', 'webhooks', 'cancel']),
-    rules: ['event-twice', 'broadcast-forgotten', 'push-skipped', 'outcome-untrue'],
-    rounds: 4,
+    parts: new Set(['broadcasts', 'webhooks', 'cancel']),
+    rules: ['event-twice', 'push-skipped', 'outcome-untrue'],
+    atLast: ['broadcast-forgotten'],
   },
 ]
 
@@ -76,27 +77,32 @@ describe('the gateway, hurt', { concurrency: 2 }, () => {
     )
     const { byAlias, forLater, withCallback, lines, broadcasts, pushes } = result.figures
     const some = { byAlias, forLater, withCallback, lines: lines.answered, pushes: pushes.events }
-    for (const [what, count] of Object.entries(some)) assert.ok(count > 3, `${what}: ${count}`)
+    for (const [what, count] of Object.entries(some)) assert.ok(count > 0, `${what}: ${count}`)
     assert.ok(broadcasts.accepted > 0, `${broadcasts.accepted} broadcasts`)
     assert.ok(result.cuts > 0, `the network took ${result.cuts} connections`)
   })
 
-  for (const { sabotage, parts, rules, rounds } of broken) {
+  for (const { sabotage, parts, rules, atLast } of broken) {
     test(`broken on purpose (${sabotage.join(', ')}): caught`, async (t) => {
       const result = await runFaults({
         ...short,
+        // More members: a broadcast that is under way when the fault comes.
+        devices: 12,
         faults: ['kill'],
-        rounds,
-        patienceMs: 2_000,
+        rounds: 20,
+        patienceMs: 1_500,
         roundMs: [600, 1_500],
         lifeMs: [100, 1_000],
         parts,
         sabotage,
-        hasty: rules,
+        enough: rules,
+        // Not each fault comes in the midst of a broadcast.
+        roundsMin: atLast.length === 0 ? 1 : 3,
+        hasty: atLast.length === 0,
         progress: (text) => t.diagnostic(text),
       })
       const found = new Set(result.findings.map(({ rule }) => rule))
-      for (const rule of rules) {
+      for (const rule of [...rules, ...atLast]) {
         assert.ok(
           found.has(rule),
           `${rule}: after ${result.rounds} rounds found [${[...found].join(', ')}]\n${findingLines(result.findings)}`,

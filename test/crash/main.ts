@@ -102,7 +102,7 @@ function readOptions(): {
       pauseMs: range('pause-ms', values['pause-ms']),
       volumeMb: number('volume-mb', values['volume-mb']),
       sabotage,
-      ...(values.hasty ? { hasty: [] } : {}),
+      ...(values.hasty ? { hasty: true, enough: [] } : {}),
       keep: values.keep,
       progress: showProgress,
     },

@@ -21,11 +21,12 @@ export interface RunOptions {
   readonly volumeMb: number
   readonly sabotage?: readonly Sabotage[]
   readonly lifeMs?: readonly [min: number, max: number]
-  /**
-   * End as soon as all of these rules have found something, without waiting for what would still
-   * come; empty: as soon as any has.
-   */
-  readonly hasty?: readonly string[]
+  /** No more faults once all of these rules have found something; empty: once any has. */
+  readonly enough?: readonly string[]
+  /** But not before so many rounds. */
+  readonly roundsMin?: number
+  /** Then do not wait for what would still come. */
+  readonly hasty?: boolean
   /** What the load is made of; all of it when absent. */
   readonly parts?: Parts
   /** See {@link WorldOptions}. */
@@ -88,9 +89,9 @@ export async function runFaults(options: RunOptions): Promise<RunResult> {
       if (kind !== 'pause') await world.look()
       verdict = judge(world.journal, { final: false, toleranceMs })
       progress(line(round, rounds, fault, verdict))
-      if (isEnough(options, verdict)) break
+      if (round >= (options.roundsMin ?? 1) && isEnough(options, verdict)) break
     }
-    if (!isEnough(options, verdict)) {
+    if (options.hasty !== true || !isEnough(options, verdict)) {
       await world.quiesce(progress)
       checked = (await world.checkStore()) === 'sound'
       verdict = judge(world.journal, { final: true, toleranceMs })
@@ -158,9 +159,9 @@ export async function runYoung(options: RunOptions, times: number): Promise<RunR
   return results
 }
 
-function isEnough({ hasty }: RunOptions, { findings }: Verdict): boolean {
-  if (hasty === undefined || findings.length === 0) return false
-  return hasty.every((wanted) => findings.some(({ rule }) => rule === wanted))
+function isEnough({ enough }: RunOptions, { findings }: Verdict): boolean {
+  if (enough === undefined || findings.length === 0) return false
+  return enough.every((wanted) => findings.some(({ rule }) => rule === wanted))
 }
 
 function resultOf(

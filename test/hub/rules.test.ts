@@ -35,6 +35,16 @@ test('rule 1: ttl bounds handing over, replyTimeout bounds the answer', async ()
   assert.equal(await world.status(asked), 'unanswered')
 })
 
+test('rule 1: a reply is due sooner than the command was, and nobody has to ask', async () => {
+  const world = await withLocker()
+  const { link, session } = await world.attach()
+  const asked = await world.command({ expect: 'reply', replyTimeoutMs: 10 })
+  session.acknowledge(link.got[0]!.command.offset)
+  await world.quiet()
+  await world.pass(10) // less than it takes until the next patrol
+  assert.equal(await world.status(asked), 'unanswered')
+})
+
 test('rule 1: without a ttl a queued command waits seven days, a now thirty seconds', async () => {
   const world = await withLocker()
   const nowMs = world.clock.nowMs()
