@@ -122,10 +122,12 @@ async function follow(pike: PikeBackend, id: string): Promise<Broadcast> {
   }
 }
 
-/** `12 of 40 waiting, 8 open, 19 delivered, 1 failed` */
-const summary = ({ devices, waiting, open, ended }: Broadcast): string =>
+/** `12 of 40 waiting, 8 open, 19 delivered, 1 failed`; once stopped, `12 of 40 not placed` */
+const summary = ({ devices, state, waiting, notPlaced, open, ended }: Broadcast): string =>
   [
-    `${waiting} of ${devices} waiting`,
+    state === 'stopped'
+      ? `${notPlaced} of ${devices} not placed`
+      : `${waiting} of ${devices} waiting`,
     `${open} open`,
     ...Object.entries(ended)
       .filter(([, n]) => n > 0)
@@ -176,7 +178,10 @@ const devices = (): Command =>
     .summary('what became of it on each device')
     .description('Lists its devices, each with its command and where that stands.')
     .argument('<broadcast>', 'broadcast id')
-    .option('--status <status>', 'only these: waiting, queued, or an outcome such as failed')
+    .option(
+      '--status <status>',
+      'only these: waiting, not-placed, queued, or an outcome such as failed',
+    )
     .option('--json', 'for a script: one JSON object a line')
     .addHelpText('after', '\nExample:\n  pike broadcast devices b-1a2b3c --status failed')
     .action(async (id: string, options: Options & { status?: BroadcastDevice['status'] }) => {

@@ -17,7 +17,7 @@ export const Broadcast = Type.Object(
     tag: Type.String(),
     state: Type.Enum(['running', 'placed', 'stopped'], {
       description:
-        '`running`: devices are still waiting for their command. `placed`: all have one. `stopped`: those that wait get none; `why` says so.',
+        '`running`: devices are still waiting for their command. `placed`: all have one. `stopped`: those that had none yet get none; `why` says so.',
     }),
     why: Type.Optional(Type.String()),
     name: Type.String(),
@@ -26,8 +26,11 @@ export const Broadcast = Type.Object(
     createdAt: Time,
     rate: Type.Optional(Type.Number({ description: 'devices a second, at most' })),
     stopAfterFailures: Type.Optional(Type.Integer()),
-    devices: Type.Integer({ description: 'that had the tag: waiting + open + ended' }),
+    devices: Type.Integer({ description: 'that had the tag: waiting + notPlaced + open + ended' }),
     waiting: Type.Integer({ description: 'have no command yet' }),
+    notPlaced: Type.Integer({
+      description: 'got no command and get none, since the broadcast was stopped before their turn',
+    }),
     open: Type.Integer(),
     ended: Type.Partial(
       Type.Object(Object.fromEntries(endStatuses.map((status) => [status, Type.Integer()]))),
@@ -46,10 +49,10 @@ export const BroadcastListQuery = Type.Object(
   closed,
 )
 
-const memberStatuses = ['waiting', 'queued', 'sent', ...endStatuses, 'forgotten']
+const memberStatuses = ['waiting', 'not-placed', 'queued', 'sent', ...endStatuses, 'forgotten']
 const MemberStatus = Type.Enum(memberStatuses, {
   description:
-    '`waiting`: no command yet. `forgotten`: its command ended longer ago than history is kept.',
+    '`waiting`: no command yet. `not-placed`: it gets none, the broadcast was stopped. `forgotten`: its command ended longer ago than history is kept.',
 })
 export const BroadcastDevices = Type.Object(
   {

@@ -151,8 +151,9 @@ export function broadcastRoutes(app: App, context: ApiContext, callbacks: Callba
     async (request, reply) => {
       const tenant = request.key.app
       const { broadcast } = request.params
-      if (broadcasts.find(tenant, broadcast) === undefined)
-        return refuse(reply, 'unknown-broadcast') as never
+      const found = broadcasts.find(tenant, broadcast)
+      if (found === undefined) return refuse(reply, 'unknown-broadcast') as never
+      const without = found.state === 'stopped' ? 'not-placed' : 'waiting'
       const { status, after, limit = apiBounds.pageItems } = request.query
       const page = await broadcasts.members(tenant, broadcast, {
         limit,
@@ -162,8 +163,7 @@ export function broadcastRoutes(app: App, context: ApiContext, callbacks: Callba
         page.items.map(async ({ device, command }) => ({
           device,
           command,
-          status:
-            command === undefined ? 'waiting' : await statusOfCommand(context, tenant, command),
+          status: command === undefined ? without : await statusOfCommand(context, tenant, command),
         })),
       )
       const items = status === undefined ? members : members.filter((m) => m.status === status)
@@ -194,7 +194,9 @@ const broadcastView = (broadcast: BroadcastKept) => ({
   rate: broadcast.ratePerSecond,
   stopAfterFailures: broadcast.stopAfterFailures,
   devices: broadcast.devices,
-  waiting: broadcast.waiting,
+  // Of one that was stopped nobody waits any more.
+  waiting: broadcast.state === 'stopped' ? 0 : broadcast.waiting,
+  notPlaced: broadcast.state === 'stopped' ? broadcast.waiting : 0,
   open: broadcast.open,
   ended: { ...broadcast.ended },
 })

@@ -36,15 +36,18 @@ export type To = string | { readonly device: string } | { readonly alias: string
 
 export type BroadcastPost = Static<typeof Commands.BroadcastPost>
 export type BroadcastAccepted = Static<typeof Broadcasts.BroadcastAccepted>
-/** How one goes: `devices` = `waiting` + `open` + what `ended`. */
+/** How one goes: `devices` = `waiting` + `notPlaced` + `open` + what `ended`. */
 export type Broadcast = Omit<Static<typeof Broadcasts.Broadcast>, 'ended'> & {
   readonly ended: Readonly<Partial<Record<CommandStatus, number>>>
 }
 export interface BroadcastDevice {
   readonly device: string
   readonly command?: string
-  /** `waiting`: no command yet. `forgotten`: its command ended longer ago than history is kept. */
-  readonly status: CommandStatus | 'waiting' | 'forgotten'
+  /**
+   * `waiting`: no command yet. `not-placed`: it gets none, the broadcast was stopped. `forgotten`: its
+   * command ended longer ago than history is kept.
+   */
+  readonly status: CommandStatus | 'waiting' | 'not-placed' | 'forgotten'
 }
 
 export type AliasPut = Static<typeof Aliases.AliasPut>

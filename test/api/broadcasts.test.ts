@@ -38,7 +38,7 @@ test('rule 27: a tag call is a kept broadcast with the devices of that moment, a
   assert.deepEqual(report.body, {
     ...{ id: broadcast, tag: 'berlin', state: 'running', name: 'restart', channel: 'urgent' },
     ...{ askedBy: 'all', createdAt: at, rate: 50, stopAfterFailures: 3 },
-    ...{ devices: 3, waiting: 3, open: 0, ended: {} },
+    ...{ devices: 3, waiting: 3, notPlaced: 0, open: 0, ended: {} },
   })
   await world.call('DELETE', '/v1/devices/SZ-9')
   const { command, ...asked } = world.gateway.broadcasts[0]!
@@ -102,10 +102,32 @@ test('broadcasts are listed newest first, in pages', async () => {
 test('a stopped broadcast places no more, and says why', async () => {
   const { broadcast } = (await post({ name: 'restart' })).body
   const stopped = await world.call('DELETE', `/v1/broadcasts/${broadcast}`)
-  assert.deepEqual([stopped.status, stopped.body.state, stopped.body.waiting], [200, 'stopped', 3])
+  const { state, waiting, notPlaced, devices } = stopped.body
+  assert.deepEqual([stopped.status, state, waiting, notPlaced, devices], [200, 'stopped', 0, 3, 3])
   assert.ok(stopped.body.why.length > 0)
   const again = await world.call('DELETE', `/v1/broadcasts/${broadcast}`)
   assert.deepEqual([again.status, again.body.state], [200, 'stopped'])
+})
+
+test('members of a stopped broadcast that never had a command are not placed, they do not wait', async () => {
+  const { broadcast } = (await post({ name: 'restart' })).body
+  await world.gateway.place('default', broadcast, 1)
+  const path = `/v1/broadcasts/${broadcast}`
+  await world.call('DELETE', path)
+  const statuses = async (query = '') =>
+    (await get(`${path}/devices${query}`)).body.items.map(
+      ({ device, status }: { device: string; status: string }) => `${device} ${status}`,
+    )
+  assert.deepEqual(await statuses(), ['SZ-1 queued', 'SZ-2 not-placed', 'SZ-3 not-placed'])
+  assert.deepEqual(await statuses('?status=not-placed'), ['SZ-2 not-placed', 'SZ-3 not-placed'])
+  assert.deepEqual(await statuses('?status=waiting'), [])
+  const report = (await get(path)).body
+  assert.deepEqual([report.waiting, report.notPlaced, report.open], [0, 2, 1])
+  const listed = (await get('/v1/broadcasts')).body.items
+  assert.deepEqual(
+    listed.find(({ id }: { id: string }) => id === broadcast),
+    report,
+  )
 })
 
 test('rule 28: one key, one broadcast', async () => {

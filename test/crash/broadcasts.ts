@@ -156,7 +156,7 @@ export class BroadcastLoad {
     ask.stops.push({
       http: answer?.status,
       state: textOf(answer?.body, 'state'),
-      waiting: numberOf(answer?.body, 'waiting'),
+      waiting: numberOf(answer?.body, 'notPlaced'),
     })
   }
 
@@ -187,7 +187,7 @@ export class BroadcastLoad {
         name: textOf(item, 'name') ?? '',
         state: textOf(item, 'state') ?? '',
         devices: count('devices'),
-        waiting: count('waiting'),
+        waiting: count('waiting') + count('notPlaced'),
         open: count('open'),
         ended: (fieldOf(item, 'ended') ?? {}) as Record<string, number>,
         members,

@@ -50,7 +50,10 @@ export const broadcastAsks = {
     do: fc.constant('members' as const),
     as,
     which: fc.nat(100),
-    status: fc.constantFrom(undefined, undefined, 'waiting', 'queued', 'sent', ...endStatuses),
+    status: fc.constantFrom(
+      ...[undefined, undefined, 'waiting', 'not-placed', 'queued', 'sent'],
+      ...endStatuses,
+    ),
     limit: fc.constantFrom(undefined, 1, 2),
   }),
   halt: fc.record({ do: fc.constant('halt' as const), as, which: fc.nat(100), strange: fc.nat(9) }),
@@ -168,7 +171,14 @@ function judgeCast(broadcast: Broadcast, view: any): void {
     ],
   )
   const ended = Object.values(view.ended as Record<string, number>).reduce((a, b) => a + b, 0)
-  assert.equal(view.waiting + view.open + ended, view.devices, `${id}: waiting + open + ended`)
+  const without = view.waiting + view.notPlaced
+  assert.equal(without + view.open + ended, view.devices, `${id}: without a command + open + ended`)
+  const none = view.state === 'stopped' ? view.waiting : view.notPlaced
+  assert.equal(
+    none,
+    0,
+    `${id}: only of one that was stopped members are not placed, and all of them`,
+  )
   assert.equal(view.state === 'stopped', view.why !== undefined, `${id}: why`)
 }
 
@@ -258,8 +268,10 @@ export const broadcasts = {
     const all = await pages(story, caller, route, `/v1/broadcasts/${id}/devices`, query, limit, may)
     if (all === undefined || broadcast === undefined || story.broken) return
     const forgottenMs = story.nowMs - story.forgetsMs
+    const kept = story.system.life.engine.broadcasts.find(caller.app.name, id)
+    const without = kept?.state === 'stopped' ? 'not-placed' : 'waiting'
     const known = [...broadcast.members].map(([device, command]) => {
-      if (command === undefined) return { device, status: 'waiting' }
+      if (command === undefined) return { device, status: without }
       const { id: named, end } = command
       const open = command.acks.length > 0 ? 'delivered' : maybeSent(command) ? 'sent' : 'queued'
       return { device, command: named, status: isOpen(command) ? open : end!.status }
