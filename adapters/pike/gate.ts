@@ -25,6 +25,7 @@ export interface PikeCounts {
 export class Gate {
   readonly core: Core
   readonly handshakes: Sweep<Overdue>
+  readonly #refusals: Sweep<() => void>
   readonly counts: PikeCounts = {
     connectionsTotal: 0,
     handshakesTotal: 0,
@@ -49,6 +50,18 @@ export class Gate {
       'pike-handshakes',
       (item) => item.overdue(),
     )
+    const { refusalDelayMs } = core.limits
+    this.#refusals = new Sweep(core.clock, refusalDelayMs, 'pike-refusals', (tell) => tell())
+  }
+
+  /** Before whoever comes too often is told so: a loop without a pause gets ours. */
+  pause(): Promise<void> {
+    return new Promise((resolve) => this.#refusals.add(resolve))
+  }
+
+  stop(): void {
+    this.handshakes.stop()
+    this.#refusals.stop()
   }
 
   /** A name for one connection, by which it can be traced. */

@@ -110,7 +110,7 @@ class PikeAdapter implements Adapter {
     // A server closes when its last connection has.
     await Promise.all(closed)
     grace.cancel()
-    house.gate.handshakes.stop()
+    house.gate.stop()
     for (const sweep of house.sweeps) sweep.stop()
   }
 

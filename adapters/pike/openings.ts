@@ -87,6 +87,7 @@ export class Openings {
     const proved = await this.#prove(opening, app, hello, raw)
     if (proved === undefined || opening.isOver) return
     if (proved.kind === 'refused') {
+      if (proved.reason === 'rate-limited') await this.#host.gate.pause()
       this.#refuse(opening, proved)
       return
     }

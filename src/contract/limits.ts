@@ -67,6 +67,10 @@ export const limits = {
   streamsMax: 1_000,
   /** Wrong secrets a minute, per address and per device. Above: `rate-limited`. */
   wrongSecretsPerMinute: 10,
+  /** Times a minute one device may come online. Above: `rate-limited`. */
+  arrivalsPerMinute: 120,
+  /** Before a device is told that it is `rate-limited`, so that whoever comes again at once waits. */
+  refusalDelayMs: 1_000,
   /** One northbound body. Above: `413`. */
   bodyMaxBytes: 128 * 1024,
   /** Unsynced changes waiting for the store. Above: new commands get `503`. */

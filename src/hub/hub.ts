@@ -30,7 +30,7 @@ import type {
   Submitted,
   Verifier,
 } from '../contract/index.ts'
-import { channelParts, deviceKey, limits } from '../contract/index.ts'
+import { channelParts, deviceKey, deviceOf, limits } from '../contract/index.ts'
 import { Arrivals, type House } from './arrivals.ts'
 import {
   Attachment,
@@ -188,7 +188,8 @@ export class Hub implements Core, Gateway, Host, House, Asked {
     const attachment = new Attachment(this, claim, link, channel, figures)
     this.#live.set(channel.id, attachment)
     this.quotas.attached(channelParts(channel.id).app)
-    this.#presences.attached(attachment, this.clock.nowMs())
+    const isFirst = this.#presences.attached(attachment, this.clock.nowMs())
+    if (isFirst) this.#verifiers.arrived(deviceOf(channel.id))
     return attachment
   }
 

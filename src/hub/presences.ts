@@ -55,7 +55,8 @@ export class Presences {
     return { state, sinceMs, heardAtMs, protocol, reason }
   }
 
-  attached(attachment: Attachment, nowMs: number): void {
+  /** @returns whether it is the first of its device. */
+  attached(attachment: Attachment, nowMs: number): boolean {
     const key = deviceOf(attachment.channel)
     let known = this.#devices.get(key)
     if (known === undefined) {
@@ -69,10 +70,12 @@ export class Presences {
       }
       this.#devices.set(key, known)
     }
-    if (known.attachments.size === 0) this.#online++
+    const isFirst = known.attachments.size === 0
+    if (isFirst) this.#online++
     known.attachments.add(attachment)
     known.protocol = attachment.link.protocol
     this.#turn(known, attachment, 'online', undefined, nowMs)
+    return isFirst
   }
 
   detached(attachment: Attachment, why: string, nowMs: number): void {

@@ -4,14 +4,13 @@ import type {
   Clock,
   Credential,
   DeviceId,
+  DeviceKey,
   Limits,
   Names,
   Verifier,
 } from '../contract/index.ts'
 import { deviceKey } from '../contract/index.ts'
-
-/** Addresses and devices whose wrong secrets are counted at once; beyond, the oldest are forgotten. */
-const countersMax = 10_000
+import { MinuteCounters } from './minute-counters.ts'
 
 /**
  * What devices prove themselves against, without telling who exists: an unknown device gets keys
@@ -19,15 +18,15 @@ const countersMax = 10_000
  */
 export class Verifiers {
   readonly #names: Names
-  readonly #clock: Clock
-  readonly #limits: Limits
   readonly #made = randomBytes(32)
-  readonly #wrong = new Map<string, { sinceMs: number; count: number }>()
+  /** Wrong secrets, by address and by device. */
+  readonly #wrong: MinuteCounters
+  readonly #arrivals: MinuteCounters
 
   constructor(names: Names, clock: Clock, limits: Limits) {
     this.#names = names
-    this.#clock = clock
-    this.#limits = limits
+    this.#wrong = new MinuteCounters(clock, limits.wrongSecretsPerMinute)
+    this.#arrivals = new MinuteCounters(clock, limits.arrivalsPerMinute)
   }
 
   async verifier(
@@ -36,7 +35,9 @@ export class Verifiers {
     kdf: Credential['kdf'],
     peer: string,
   ): Promise<Verifier> {
-    const limited = this.#isLimited(`@${peer}`) || this.#isLimited(deviceKey(app, device))
+    const key = deviceKey(app, device)
+    const limited =
+      this.#wrong.isOver(`@${peer}`) || this.#wrong.isOver(key) || this.#arrivals.isOver(key)
     const record = await this.#names.device(app, device)
     const credentials = (record?.credentials ?? []).filter((one) => one.kdf === kdf)
     return {
@@ -47,39 +48,18 @@ export class Verifiers {
   }
 
   wrongSecret(app: AppId, device: DeviceId, peer: string): void {
-    this.#count(`@${peer}`)
-    this.#count(deviceKey(app, device))
+    this.#wrong.count(`@${peer}`)
+    this.#wrong.count(deviceKey(app, device))
+  }
+
+  /** It was let in. Coming and going costs more than staying, and is paid by all. */
+  arrived(device: DeviceKey): void {
+    this.#arrivals.count(device)
   }
 
   #makeUp(app: AppId, device: DeviceId, kdf: Credential['kdf']): Credential {
     const key = (what: string) =>
       createHmac('sha256', this.#made).update(`${what} ${kdf} ${app}/${device}`).digest('base64')
     return { kdf, storedKey: key('stored'), serverKey: key('server') }
-  }
-
-  #isLimited(who: string): boolean {
-    const counter = this.#wrong.get(who)
-    if (counter === undefined) return false
-    if (this.#clock.nowMs() - counter.sinceMs >= 60_000) {
-      this.#wrong.delete(who)
-      return false
-    }
-    return counter.count >= this.#limits.wrongSecretsPerMinute
-  }
-
-  #count(who: string): void {
-    const nowMs = this.#clock.nowMs()
-    const counter = this.#wrong.get(who)
-    if (counter !== undefined && nowMs - counter.sinceMs < 60_000) {
-      counter.count++
-      return
-    }
-    if (this.#wrong.size >= countersMax) {
-      for (const oldest of this.#wrong.keys()) {
-        this.#wrong.delete(oldest)
-        break
-      }
-    }
-    this.#wrong.set(who, { sinceMs: nowMs, count: 1 })
   }
 }

@@ -117,20 +117,28 @@ const answers = {
   },
 
   /** Devices that come and go all the time, for so long. @returns how often. */
+  /** Devices that come and go, and come again at once when they are refused. */
   async churn(asked: {
     port: number
     app: string
     from: number
     seconds: number
-  }): Promise<number> {
+  }): Promise<{ arrived: number; refused: number }> {
     const untilMs = performance.now() + asked.seconds * 1000
-    let count = 0
-    while (performance.now() < untilMs) {
-      const some = await connectDevices(asked.port, asked.from, 8, () => {}, asked.app)
-      for (const device of some) device.close()
-      count += some.length
+    const made = { arrived: 0, refused: 0 }
+    const lane = async (index: number): Promise<void> => {
+      while (performance.now() < untilMs) {
+        try {
+          const [device] = await connectDevices(asked.port, index, 1, () => {}, asked.app)
+          device!.close()
+          made.arrived++
+        } catch {
+          made.refused++
+        }
+      }
     }
-    return count
+    await Promise.all(Array.from({ length: 8 }, (_, i) => lane(asked.from + i)))
+    return made
   },
 
   /** A receiver that takes every request and never answers. @returns its port. */

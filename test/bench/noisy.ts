@@ -20,7 +20,8 @@ const movedMax = 1.2
 interface Noise {
   readonly commandsPerSecond: number
   readonly eventsPerSecond: number
-  readonly churned: number
+  readonly arrivedPerSecond: number
+  readonly refusedPerSecond: number
 }
 
 /**
@@ -54,7 +55,12 @@ export async function noisyPart(options: Options): Promise<void> {
       noisy.ask('events', { seconds, warmupSeconds: 0, outstanding: 16, serverPid: pid }),
       noisy.ask('churn', { port: ports.pike, app: noisyApp, from: noisyDevices, seconds }),
     ])
-    return { commandsPerSecond: lines.perSecond, eventsPerSecond: events.perSecond, churned }
+    return {
+      commandsPerSecond: lines.perSecond,
+      eventsPerSecond: events.perSecond,
+      arrivedPerSecond: churned.arrived / seconds,
+      refusedPerSecond: churned.refused / seconds,
+    }
   }
   await steady()
   const alone: CommandsRun[] = []
@@ -89,7 +95,7 @@ export async function noisyPart(options: Options): Promise<void> {
     name,
     by.length === 0
       ? ''
-      : `${whole(medianOf(by, (one) => one.commandsPerSecond))} commands, ${whole(medianOf(by, (one) => one.eventsPerSecond))} events`,
+      : `${whole(medianOf(by, (one) => one.commandsPerSecond))} commands, ${whole(medianOf(by, (one) => one.eventsPerSecond))} events, ${whole(medianOf(by, (one) => one.arrivedPerSecond))} arrivals (${whole(medianOf(by, (one) => one.refusedPerSecond))} refused)`,
     spread(
       of.map((run) => run.receiptMs.p50),
       ms,

@@ -294,6 +294,29 @@ test('rule 31: keys are of the kdf asked for; a device without a secret of it is
   assert.deepEqual((await shown('scrypt')).credentials, none.credentials)
 })
 
+test('a device that comes and goes without end is let in only so often a minute', async () => {
+  const world = await World.open({ limits: { arrivalsPerMinute: 3 } })
+  await world.register()
+  const isLimited = async () =>
+    (await world.hub.verifier('default', 'locker', 'hkdf', '10.1.1.1')).limited
+  for (let i = 0; i < 3; i++) {
+    assert.equal(await isLimited(), false)
+    const main = await world.attach()
+    // A second channel of a device that is there is no arrival.
+    const urgent = await world.attach({ channel: 'urgent' })
+    main.session.detach(true)
+    urgent.session.detach(true)
+  }
+  assert.equal(await isLimited(), true)
+  assert.equal(
+    (await world.hub.verifier('default', 'fresh', 'hkdf', '10.1.1.1')).limited,
+    false,
+    'and nobody else at its address',
+  )
+  await world.pass(60_000)
+  assert.equal(await isLimited(), false)
+})
+
 test('wrong secrets are limited, by device and by address, for a minute', async () => {
   const world = await withLocker()
   for (let i = 0; i < 10; i++) world.hub.wrongSecret('default', 'locker', `10.0.0.${i}`)
