@@ -60,7 +60,8 @@ export interface Names {
   apps(): Promise<readonly AppRecord[]>
   putApp(record: AppRecord): Promise<void>
   /**
-   * With its keys, aliases and webhooks. What lies in its logs is for the caller to purge.
+   * With its keys, aliases and webhooks; the answers to its idempotency keys are not found any more,
+   * and its counters begin anew. What lies in its logs is for the caller to purge.
    * @returns false, and changes nothing, when there was none or it still has devices.
    */
   removeApp(app: AppId): Promise<boolean>

@@ -4,7 +4,7 @@ import type { AliasRecord, DeviceRecord, WebhookRecord } from '../../src/contrac
 import { StoreUnavailable } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
-import { same } from '../support/engine-words.ts'
+import { append, command, end, keep, same, settle } from '../support/engine-words.ts'
 
 export function appsExam(subject: EngineSubject): void {
   test('a quota is kept with its app, and goes with a put that has none', async (t) => {
@@ -78,6 +78,52 @@ export function appsExam(subject: EngineSubject): void {
     }
     await fill(rig, 'shop')
     assert.deepEqual(await left(rig, 'shop'), { apps: 1, keys: 2, aliases: 3, hooks: 2, shelf: 2 })
+  })
+
+  test('an app made again under a name begins anew: no answer to a key and no counter of the one before', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const once = (hash: string) => ({ idempotency: { key: 'order-1', hash } })
+    const channel = 'shop/locker/main'
+    const later = (hash: string) =>
+      rig.engine.mailbox.schedule(
+        channel,
+        command(rig.clock, { notBeforeMs: rig.clock.nowMs() + 1_000 }),
+        { maxCommands: 9, maxTotal: 99, ...once(hash) },
+      )
+    await fill(rig, 'shop')
+    await fill(rig, 'shop-')
+    const first = await keep(rig, channel, {}, once('open'))
+    await keep(rig, 'shop-/locker/main', {}, once('open'))
+    same(await append(rig, channel, {}, once('open')), { kind: 'repeat', id: first.id })
+    await settle(rig, channel, { changes: [end(first.offset, 'done', rig.clock.nowMs())] })
+    assert.equal(await rig.engine.names.removeApp('shop'), true)
+    same(await rig.engine.mailbox.counts('shop'), { accepted: 0, open: 0, ended: {} })
+    await fill(rig, 'shop')
+    for (const befall of [() => {}, () => rig.crash(), () => rig.restart()]) {
+      await befall()
+      same(await rig.engine.mailbox.counts('shop'), { accepted: 0, open: 0, ended: {} })
+      const { mailbox, broadcasts } = rig.engine
+      same(await mailbox.asked('shop', once('open').idempotency), undefined)
+      same(await mailbox.asked('shop', once('close').idempotency), undefined)
+      same(await broadcasts.asked('shop', once('open').idempotency), undefined)
+      assert.equal((await mailbox.asked('shop-', once('open').idempotency))?.kind, 'repeat')
+      same(await mailbox.counts('shop-'), { accepted: 1, open: 1, ended: {} })
+    }
+    const second = await keep(rig, channel, {}, once('close'))
+    for (const befall of [() => {}, () => rig.crash(), () => rig.restart()]) {
+      await befall()
+      same(await append(rig, channel, {}, once('close')), { kind: 'repeat', id: second.id })
+      same(await append(rig, channel, {}, once('open')), { kind: 'conflict', id: second.id })
+      same(await later('close'), { kind: 'repeat', id: second.id })
+      same(await rig.engine.mailbox.counts('shop'), { accepted: 1, open: 1, ended: {} })
+    }
+    // Removed with a command still open: that ends in the counters of the next one, once.
+    assert.equal(await rig.engine.names.removeApp('shop'), true)
+    await fill(rig, 'shop')
+    same(await rig.engine.mailbox.counts('shop'), { accepted: 1, open: 1, ended: {} })
+    await settle(rig, channel, { changes: [end(second.offset, 'done', rig.clock.nowMs())] })
+    same(await rig.engine.mailbox.counts('shop'), { accepted: 1, open: 0, ended: { done: 1 } })
+    assert.equal((await append(rig, channel, {}, once('open'))).kind, 'kept')
   })
 
   test('what is put in the moment before an app goes, goes with it', async (t) => {

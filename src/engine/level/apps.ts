@@ -24,6 +24,8 @@ export class AppState {
   readonly ended = new Map<EndStatus, number>()
   devices = 0
   aliases = 0
+  /** How many apps of this name were removed before it: nothing of theirs is found under it. */
+  generation = 0
   /** About what the records of its log take. */
   logBytes = 0
   /** Last sequence given, durable or not. */
@@ -88,6 +90,14 @@ export class AppState {
     return sequence <= last ? sequence : undefined
   }
 
+  /** The app is removed: who has one of its name made begins anew. */
+  begin(): void {
+    this.generation += 1
+    // What is still open is counted when it ends.
+    this.accepted = this.open
+    this.ended.clear()
+  }
+
   counts(): Counts {
     return { accepted: this.accepted, open: this.open, ended: Object.fromEntries(this.ended) }
   }
@@ -99,6 +109,8 @@ interface Kept {
   readonly ended: Readonly<Record<string, number>>
   readonly devices: number
   readonly aliases: number
+  /** Not in what earlier versions kept. */
+  readonly generation?: number
   readonly logBytes: number
   readonly top: number
   readonly oldest: number
@@ -165,9 +177,12 @@ export class Apps implements Part {
     for (const state of this.#writing) {
       state.changed = false
       this.#tops.push(state.top)
-      const { accepted, open, devices, aliases, logBytes, top, oldest } = state
+      const { accepted, open, devices, aliases, generation, logBytes, top, oldest } = state
       const ended = Object.fromEntries(state.ended)
-      const kept: Kept = { accepted, open, ended, devices, aliases, logBytes, top, oldest }
+      const kept: Kept = {
+        ...{ accepted, open, ended, devices, aliases, logBytes, top, oldest },
+        ...(generation > 0 && { generation }),
+      }
       this.#database.put(countersKey(state.app), JSON.stringify(kept))
     }
   }
@@ -194,6 +209,7 @@ export class Apps implements Part {
       }
       state.devices = kept.devices
       state.aliases = kept.aliases
+      state.generation = kept.generation ?? 0
       state.logBytes = kept.logBytes
       state.top = kept.top
       state.durableTop = kept.top

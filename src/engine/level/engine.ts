@@ -107,7 +107,7 @@ export class LevelEngine implements Engine {
     )
     const apps = new Apps(database)
     const events = new LevelEvents(database, status, apps, limits.eventsRecentMax, surprised)
-    const idempotency = new Idempotency(database, clock, limits.idempotencyMs)
+    const idempotency = new Idempotency(database, apps, clock, limits.idempotencyMs)
     const names = new LevelNames(database, status, apps)
     const casts = new Casts(database)
     const schedule = new Schedule(database)

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { AppId, Clock } from '../../contract/index.ts'
+import type { Apps } from './apps.ts'
 import type { Database, Part } from './database.ts'
 import { answerKey, answersBefore, answersOn } from './keys.ts'
 import { Seen } from './seen.ts'
@@ -22,6 +23,7 @@ export interface Answer {
  */
 export class Idempotency implements Part {
   readonly #database: Database
+  readonly #apps: Pick<Apps, 'get'>
   readonly #clock: Clock
   readonly #keptMs: number
   #fresh = new Map<string, Answer>()
@@ -32,15 +34,16 @@ export class Idempotency implements Part {
    */
   readonly #days = new Map<number, Seen | undefined>()
 
-  constructor(database: Database, clock: Clock, keptMs: number) {
+  constructor(database: Database, apps: Pick<Apps, 'get'>, clock: Clock, keptMs: number) {
     this.#database = database
+    this.#apps = apps
     this.#clock = clock
     this.#keptMs = keptMs
   }
 
   /** At once, from memory or the store; throws when the store cannot be read. */
   find(app: AppId, key: string): Answer | undefined {
-    const name = nameOf(key)
+    const name = this.#nameOf(app, key)
     const atMs = this.#clock.nowMs()
     const today = Math.floor(atMs / dayMs)
     const oldest = Math.floor((atMs - this.#keptMs) / dayMs)
@@ -72,7 +75,7 @@ export class Idempotency implements Part {
     const atMs = this.#clock.nowMs()
     const day = Math.floor(atMs / dayMs)
     if (!this.#days.has(day)) this.#days.set(day, new Seen())
-    const at = answerKey(day, app, nameOf(key))
+    const at = answerKey(day, app, this.#nameOf(app, key))
     const answer: Answer = { hash: bodyHash, id, atMs }
     this.#days.get(day)?.add(at)
     this.#fresh.set(at, answer)
@@ -107,6 +110,12 @@ export class Idempotency implements Part {
       const [first] = await store.keys({ ...answersOn(day), limit: 1 }).all()
       if (first !== undefined) this.#days.set(day, undefined)
     }
+  }
+
+  /** One name for each app that had the same: an answer is only for the app it was given to. */
+  #nameOf(app: AppId, key: string): string {
+    const generation = this.#apps.get(app)?.generation ?? 0
+    return generation === 0 ? nameOf(key) : `${generation}${nameOf(key)}`
   }
 
   #stored(at: string): Answer | undefined {

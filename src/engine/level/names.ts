@@ -27,6 +27,7 @@ import { Tags } from './tags.ts'
 export class LevelNames implements Names, Part {
   readonly #database: Database
   readonly #status: Status
+  readonly #counters: Apps
   readonly #tags: Tags
   readonly #devices: Devices
   readonly #aliases: Aliases
@@ -39,6 +40,7 @@ export class LevelNames implements Names, Part {
   constructor(database: Database, status: Status, counters: Apps) {
     this.#database = database
     this.#status = status
+    this.#counters = counters
     this.#tags = new Tags(database, status)
     this.#devices = new Devices(database, status, counters, this.#tags)
     this.#aliases = new Aliases(database, status, counters)
@@ -145,7 +147,7 @@ export class LevelNames implements Names, Part {
     return removeApp(
       {
         ...{ database: this.#database, status: this.#status, devices: this.#devices, others },
-        ...{ aliases: this.#aliases, apps: this.#apps },
+        ...{ aliases: this.#aliases, apps: this.#apps, counters: this.#counters },
       },
       app,
     )

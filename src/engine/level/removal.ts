@@ -1,5 +1,6 @@
 import type { AppId, AppRecord } from '../../contract/index.ts'
 import type { Aliases } from './aliases.ts'
+import type { Apps } from './apps.ts'
 import type { Database } from './database.ts'
 import type { Devices } from './devices.ts'
 import { aliasesOf, nameAtEnd, shelfUnder } from './keys.ts'
@@ -17,6 +18,7 @@ interface RemovalParts {
   readonly devices: Devices
   readonly aliases: Aliases
   readonly apps: Pick<Registry<AppRecord>, 'exists' | 'remove'>
+  readonly counters: Pick<Apps, 'use'>
   /** Keys and webhooks. */
   readonly others: readonly { removeAll(app: AppId): void }[]
 }
@@ -27,7 +29,7 @@ interface RemovalParts {
  * @returns false when there is none, or when it has devices.
  */
 export async function removeApp(parts: RemovalParts, app: AppId): Promise<boolean> {
-  const { database, status, devices, aliases, apps, others } = parts
+  const { database, status, devices, aliases, apps, counters, others } = parts
   for (let look = 1; ; look++) {
     if (!status.ready) throw status.unavailable()
     const { store } = database
@@ -44,6 +46,7 @@ export async function removeApp(parts: RemovalParts, app: AppId): Promise<boolea
     if (isLast) {
       for (const each of others) each.removeAll(app)
       apps.remove(app, app)
+      counters.use(app).begin()
     }
     if (!(await database.kept())) throw status.unavailable()
     if (isLast) return true

@@ -126,12 +126,16 @@ export class MemoryNames implements Names {
   /** One that has devices stays as it is. */
   removeApp(app: AppId): Promise<boolean> {
     return this.#commits.kept(() => {
-      const { apps, devices, keys, aliases, webhooks, shelf } = this.#disk
+      const { answers, apps, counts, devices, keys, aliases, webhooks, shelf } = this.#disk
       if (!apps.has(app) || (devices.get(app)?.size ?? 0) > 0) return false
       for (const all of [devices, keys, aliases, webhooks]) all.delete(app)
       for (const path of shelf.keys()) {
         if (path.startsWith(`webhooks/${app}/`)) shelf.delete(path)
       }
+      for (const at of answers.keys()) if (at.startsWith(`${app}/`)) answers.delete(at)
+      // What is still open is counted when it ends.
+      const open = counts.get(app)?.open ?? 0
+      counts.set(app, { accepted: open, open, ended: {} })
       return apps.delete(app)
     })
   }

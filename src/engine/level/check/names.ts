@@ -12,7 +12,7 @@ const keyOf = { d: names('d', 2), o: names('o', 2), k: names('k', 2), w: names('
 const tagKeys = names('t', 3)
 const shelfKeys = /^x(\/[A-Za-z0-9][A-Za-z0-9._~-]{0,127})+$/
 const answerKeys =
-  /^i\/[0-9a-z]{6}\/[A-Za-z0-9][A-Za-z0-9._~-]{0,127}\/(=[\x21-\x7e]{1,64}|#[\w-]{43})$/
+  /^i\/[0-9a-z]{6}\/[A-Za-z0-9][A-Za-z0-9._~-]{0,127}\/[0-9]*(=[\x21-\x7e]{1,64}|#[\w-]{43})$/
 const dayMs = 24 * 3_600_000
 
 const deviceShape: Shape = {
