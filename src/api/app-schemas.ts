@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { scopes } from '../contract/index.ts'
 import { apiBounds } from './bounds.ts'
+import { visiblePattern } from './patterns.ts'
 import { closed, Identifier, Nullable, pageLimit, Time } from './schemas.ts'
 
 export const AppPath = Type.Object({ app: Identifier })
@@ -65,7 +66,7 @@ export const KeyPut = Type.Object(
       Type.String({
         minLength: apiBounds.keyMinChars,
         maxLength: apiBounds.keyMaxChars,
-        pattern: '^[\\x21-\\x7e]+$',
+        pattern: visiblePattern,
         description: 'A key of your own making: random, visible ASCII. Left out: one is made.',
       }),
     ),

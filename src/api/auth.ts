@@ -31,8 +31,8 @@ export class Auth {
     this.#wrongKeys = new WrongKeys(clock)
   }
 
-  /** Let through keys with this scope. */
-  scope(scope: Scope): Hook {
+  /** Let through keys with this scope; without one, whoever has a key. */
+  scope(scope?: Scope): Hook {
     return (request, reply, done) => {
       if (this.#holds.closed) {
         refuse(reply, 'stopping', undefined, apiBounds.retryAfterSeconds * 1000)
@@ -51,7 +51,7 @@ export class Auth {
         refuse(reply, 'unauthorized')
         return
       }
-      if (!mayDo(key, scope)) {
+      if (scope !== undefined && !mayDo(key, scope)) {
         reply.header('www-authenticate', `Bearer error="insufficient_scope", scope="${scope}"`)
         refuse(reply, 'forbidden', { detail: `needs the scope ${scope}`, scope })
         return

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { endStatuses, identifierPattern, limits } from '../contract/index.ts'
 import { apiBounds } from './bounds.ts'
+import { base64Pattern, contentTypePattern, printablePattern, visiblePattern } from './patterns.ts'
 import {
   closed,
   Identifier,
@@ -14,29 +15,24 @@ import {
   Time,
 } from './schemas.ts'
 
-/** No control characters and no halves of a character, so that it can stand in any protocol. */
-const printable = '^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]+$'
-const base64 = '^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
-const contentType = '^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:\\s*;\\s*[\\x20-\\x7e]+)?$'
-
 /** What is asked for, whomever it is for. */
 const commandFields = {
   name: Type.String({
     minLength: 1,
     maxLength: limits.nameMaxBytes,
-    pattern: printable,
+    pattern: printablePattern,
     description: `What to do; at most ${limits.nameMaxBytes} bytes of UTF-8.`,
   }),
   payload: Type.Optional(
     Type.Unknown({ description: 'Any JSON; the device gets its text as it stands here.' }),
   ),
   payloadBase64: Type.Optional(
-    Type.String({ pattern: base64, description: 'Bytes, instead of `payload`.' }),
+    Type.String({ pattern: base64Pattern, description: 'Bytes, instead of `payload`.' }),
   ),
   contentType: Type.Optional(
     Type.String({
       maxLength: apiBounds.contentTypeMaxChars,
-      pattern: contentType,
+      pattern: contentTypePattern,
       description: 'Of `payloadBase64`; application/octet-stream if left out.',
     }),
   ),
@@ -72,7 +68,7 @@ const commandFields = {
       Type.String({
         minLength: 1,
         maxLength: apiBounds.collapseMaxChars,
-        pattern: printable,
+        pattern: printablePattern,
         description: 'A newer command with the same key replaces an older one still queued.',
       }),
     ),
@@ -161,7 +157,7 @@ export const CommandLine = Type.Object(
       Type.String({
         minLength: 1,
         maxLength: apiBounds.idempotencyKeyMaxChars,
-        pattern: '^[\\x21-\\x7e]+$',
+        pattern: visiblePattern,
         description: 'Of this line, as the Idempotency-Key of a single call.',
       }),
     ),

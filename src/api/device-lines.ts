@@ -18,6 +18,8 @@ export interface DeviceSource {
   begin(): Promise<Refusal | undefined>
   /** Those that are here by now, `max` at most; undefined at the end, or when its body was stopped. */
   next(max: number): Promise<readonly DeviceItem[] | undefined>
+  /** What is wrong with a device, in the words of who wrote the line. */
+  told(line: number, refusal: Refusal): Refusal
 }
 
 const noMember = new Uint8Array(0)
@@ -26,11 +28,13 @@ const noMember = new Uint8Array(0)
 export class JsonDevices implements DeviceSource {
   readonly #chunks: Chunks
   readonly #cutter: LineCutter
+  readonly #maxBytes: number
   #line = 0
   #ended = false
 
   constructor(chunks: Chunks, lineMaxBytes: number) {
     this.#chunks = chunks
+    this.#maxBytes = lineMaxBytes
     this.#cutter = new LineCutter(lineMaxBytes)
   }
 
@@ -40,6 +44,10 @@ export class JsonDevices implements DeviceSource {
 
   async begin(): Promise<undefined> {}
 
+  told(_line: number, refusal: Refusal): Refusal {
+    return refusal
+  }
+
   async next(max: number): Promise<readonly DeviceItem[] | undefined> {
     for (;;) {
       const items: DeviceItem[] = []
@@ -48,7 +56,7 @@ export class JsonDevices implements DeviceSource {
         if (line === undefined) break
         this.#line++
         if (line === tooLong)
-          items.push({ line: this.#line, refusal: { problem: 'body-too-large' } })
+          items.push({ line: this.#line, refusal: lineTooLong('this line', this.#maxBytes) })
         else if (!isBlank(line)) items.push(parse(this.#line, line))
       }
       if (items.length > 0) return items
@@ -61,6 +69,11 @@ export class JsonDevices implements DeviceSource {
     }
   }
 }
+
+export const lineTooLong = (what: string, maxBytes: number): Refusal => ({
+  problem: 'body-too-large',
+  said: { detail: `${what} is over ${maxBytes} bytes` },
+})
 
 function parse(line: number, bytes: Buffer): DeviceItem {
   const { jsonMaxDepth } = apiBounds

@@ -1,13 +1,21 @@
 import { isUtf8 } from 'node:buffer'
 import { parse } from 'csv-parse'
 import type { Chunks } from './chunks.ts'
-import type { DeviceItem, DeviceSource } from './device-lines.ts'
+import {
+  attributePrefix,
+  headerFault,
+  plainColumns,
+  pointer,
+  rowRefusal,
+  tagSeparator,
+  toldOfRow,
+} from './device-columns.ts'
+import { type DeviceItem, type DeviceSource, lineTooLong } from './device-lines.ts'
 import { fieldRefusal, type Refusal } from './problems.ts'
 
 /** A row takes two bytes at least, so a slice gives at most half as many. */
 const sliceBytes = 1_024
-const attributePrefix = 'attributes.'
-const plainColumns = new Set(['device', 'secret', 'disabled', 'tags'])
+const unmatched = 'has quotes that do not match'
 const quote = 0x22
 const newline = 0x0a
 /** Blank rows, which say nothing, but let the parser see that the row before them is over. */
@@ -70,7 +78,7 @@ export class CsvDevices implements DeviceSource {
     const { stopped } = this.#chunks
     if (stopped !== undefined) return { problem: stopped }
     const [first] = this.#rows
-    return first?.refusal ?? fieldRefusal('body', '', 'has no header row')
+    return first?.refusal ?? headerFault([])
   }
 
   async next(max: number): Promise<readonly DeviceItem[] | undefined> {
@@ -96,9 +104,9 @@ export class CsvDevices implements DeviceSource {
     const error = await this.#parse((done) =>
       this.#parser.write(isWhole ? Buffer.concat([slice, blank]) : slice, done),
     )
-    if (error) this.#stop('its quotes do not match')
+    if (error) this.#stop(unmatched)
     else if (this.#rowBytes > this.#rowMaxBytes)
-      this.#stop(`a row is over ${this.#rowMaxBytes} bytes`)
+      this.#stop(lineTooLong(`nothing behind it was read: ${this.#here}`, this.#rowMaxBytes))
   }
 
   #parse(give: (done: (error?: Error | null) => void) => void): Promise<Error | null | undefined> {
@@ -112,13 +120,29 @@ export class CsvDevices implements DeviceSource {
     this.#ended = true
     // The beginning of a row is no row.
     if (this.#chunks.stopped !== undefined) return
-    if (await this.#parse((done) => this.#parser.end(done))) this.#stop('its quotes do not match')
+    if (await this.#parse((done) => this.#parser.end(done))) this.#stop(unmatched)
   }
 
-  #stop(why: string): void {
-    const message = `is no CSV from here on, nothing behind it was read: ${why}`
-    this.#rows.push({ line: this.#line + 1, refusal: fieldRefusal('body', '', message) })
+  /** The row whose end has not come. */
+  get #here(): string {
+    return this.#header === undefined ? 'the header row' : `row ${this.#line + 1}`
+  }
+
+  #stop(why: string | Refusal): void {
+    const refusal =
+      typeof why === 'string'
+        ? rowRefusal(
+            this.#here,
+            '',
+            `${why}; from here on it is no CSV, nothing behind it was read`,
+          )
+        : why
+    this.#rows.push({ line: this.#line + 1, refusal })
     this.#ended = true
+  }
+
+  told(line: number, refusal: Refusal): Refusal {
+    return toldOfRow(line, refusal)
   }
 
   /** Spreadsheets put a mark before what they save as UTF-8. */
@@ -137,32 +161,25 @@ export class CsvDevices implements DeviceSource {
   #readHeader(cells: readonly Uint8Array[]): void {
     const header = cells.map((cell) => textOf(cell)?.trim() ?? '\ufffd')
     this.#header = header
-    const stranger = header.find(
-      (name) =>
-        !plainColumns.has(name) &&
-        !(name.startsWith(attributePrefix) && name.length > attributePrefix.length),
-    )
-    if (stranger !== undefined)
-      this.#headerFault = fieldRefusal('body', pointer(stranger), 'is no column that is known')
-    else if (new Set(header).size < header.length)
-      this.#headerFault = fieldRefusal('body', '', 'has a column twice')
-    else if (!header.includes('device'))
-      this.#headerFault = fieldRefusal('body', '/device', 'must be a column')
+    this.#headerFault = headerFault(header)
   }
 
   #read(cells: readonly Uint8Array[]): DeviceItem {
     const line = ++this.#line
     const header = this.#header!
     if (cells.length !== header.length) {
-      const message = `has ${cells.length} cells, the header has ${header.length}`
-      return { line, refusal: fieldRefusal('body', '', message) }
+      const message = `has ${cells.length} cells, the header row has ${header.length} columns`
+      return { line, refusal: rowRefusal(`row ${line}`, '', message) }
     }
     const body: Record<string, unknown> = {}
     const attributes: [name: string, text: string][] = []
     for (const [index, name] of header.entries()) {
       const text = textOf(cells[index]!)
       if (text === undefined)
-        return { line, refusal: fieldRefusal('body', pointer(name), 'is not UTF-8') }
+        return {
+          line,
+          refusal: toldOfRow(line, fieldRefusal('body', pointer(name), 'is not UTF-8')),
+        }
       if (text === '') continue
       if (name === 'disabled') body.disabled = text === 'true' || (text === 'false' ? false : text)
       else if (name === 'tags') body.tags = tagsOf(text)
@@ -180,9 +197,6 @@ const textOf = (cell: Uint8Array): string | undefined =>
 
 const tagsOf = (text: string): string[] =>
   text
-    .split(';')
+    .split(tagSeparator)
     .map((tag) => tag.trim())
     .filter((tag) => tag !== '')
-
-const pointer = (name: string): string =>
-  `/${name.slice(0, 200).replaceAll('~', '~0').replaceAll('/', '~1')}`

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { identifierPattern, limits } from '../contract/index.ts'
 import { apiBounds } from './bounds.ts'
+import { visiblePattern } from './patterns.ts'
 import { closed, Identifier, Nullable, pageLimit, Time } from './schemas.ts'
 
 const ChannelSettings = Type.Object(
@@ -28,7 +29,7 @@ export const DevicePut = Type.Object(
       Type.String({
         minLength: apiBounds.secretMinChars,
         maxLength: apiBounds.secretMaxChars,
-        pattern: '^[\\x21-\\x7e]+$',
+        pattern: visiblePattern,
         description:
           'Visible ASCII. Of a device that exists: the new one, while the one before stays valid too.',
       }),
@@ -47,7 +48,11 @@ const Presence = Type.Object({
   since: Type.Optional(Time),
   heardAt: Type.Optional(Type.String({ format: 'date-time', description: 'last proof of life' })),
   protocol: Type.Optional(Type.String()),
-  reason: Type.Optional(Type.String()),
+  reason: Type.Optional(
+    Type.String({
+      description: 'Why it is offline: how its last link ended, or `device-disabled`.',
+    }),
+  ),
 })
 const MailboxDepth = Type.Object({
   commands: Type.Integer({ description: 'open commands' }),

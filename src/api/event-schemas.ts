@@ -1,8 +1,7 @@
 import { Type } from 'typebox'
 import { endStatuses, eventKinds, identifierPattern, limits } from '../contract/index.ts'
+import { eventIdPattern } from './patterns.ts'
 import { closed, Identifier, pageLimit, payloadFields, ReplyStatus, Step, Time } from './schemas.ts'
-
-export const eventIdPattern = '^[0-9a-z]{1,7}-[0-9a-z]{10}$'
 
 export const EventsQuery = Type.Object(
   {

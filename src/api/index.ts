@@ -59,7 +59,7 @@ export async function createApi(deps: ApiDeps): Promise<App> {
   const context: ApiContext = { ...deps, auth, holds, feed, arrivals }
   const callbacks = new Callbacks(deps.names, deps.webhooks, deps.clock)
   const app = createServer(deps, { holds, arrivals, connections, times })
-  await describeApi(app, deps.version)
+  await describeApi(app, deps.version, deps.limits.bodyMaxBytes)
   const tenants = new Tenants(auth)
   const records = new DeviceRecords(context, tenants)
   deviceRoutes(app, context, records)

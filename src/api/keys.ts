@@ -34,6 +34,21 @@ export function keyRoutes(app: App, context: ApiContext, tenants: Tenants): void
   const isOwn = (caller: KeyRecord, of: string, name: string) =>
     caller.app === of && caller.name === name
 
+  app.get(
+    '/v1/key',
+    {
+      onRequest: auth.scope(),
+      schema: {
+        summary: 'The API key you call with: whose it is and what it may do',
+        description: 'With any scope. The text of a key is never shown again.',
+        tags,
+        response: { 200: Key },
+      },
+      config: { problems: [] },
+    },
+    async (request) => keyView(request.key),
+  )
+
   app.put(
     '/v1/apps/:app/keys/:name',
     {

@@ -1,5 +1,6 @@
 import swagger from '@fastify/swagger'
 import type { App } from './context.ts'
+import { mediaTypesOf } from './media-types.ts'
 import { type ProblemName, problemMediaType, problems } from './problems.ts'
 import { Problem } from './schemas.ts'
 
@@ -16,8 +17,18 @@ const everywhere: readonly ProblemName[] = [
   'stopping',
 ]
 
+/** And every call that may have a body with these. */
+const ofBodies: readonly ProblemName[] = [
+  'malformed-json',
+  'too-deep',
+  'request-timeout',
+  'body-too-large',
+  'unsupported-media-type',
+  'too-many-bodies',
+]
+
 /** The schemas of the routes, told as OpenAPI 3.1. Register before the routes. */
-export async function describeApi(app: App, version: string): Promise<void> {
+export async function describeApi(app: App, version: string, bodyMaxBytes: number): Promise<void> {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -49,18 +60,24 @@ export async function describeApi(app: App, version: string): Promise<void> {
         takes?: Json
         responses?: Json
       }
-      const named = [...(config.problems ?? []), ...(url.startsWith('/v1/') ? everywhere : [])]
+      const isOurs = url.startsWith('/v1/')
+      const method = String(route.method)
+      const named = new Set([
+        ...(config.problems ?? []),
+        ...(isOurs ? everywhere : []),
+        ...(isOurs && method !== 'GET' ? ofBodies : []),
+      ])
       return {
         url,
         schema: {
           ...schema,
-          operationId: operationId(String(route.method), url),
+          operationId: operationId(method, url),
           ...(config.takes && { body: taken(config.takes) }),
-          ...(url.startsWith('/v1/') && { headers: headersOf(url, String(route.method)) }),
+          ...(isOurs && { headers: headersOf(url, method) }),
           response: {
             ...described((schema as { response?: Json } | undefined)?.response),
             ...config.responses,
-            ...problemResponses(named),
+            ...problemResponses(named, config.takes, bodyMaxBytes),
           },
         } as never,
       }
@@ -151,12 +168,16 @@ function described(responses: Json | undefined): Json {
   return out
 }
 
-function problemResponses(names: readonly ProblemName[]): Json {
+function problemResponses(
+  names: Iterable<ProblemName>,
+  takes: Json | undefined,
+  bodyMaxBytes: number,
+): Json {
   const byStatus = new Map<number, string[]>()
   for (const name of names) {
     const { status, title } = problems[name]
     const list = byStatus.get(status) ?? []
-    list.push(`\`${name}\`: ${title}.`)
+    list.push(`\`${name}\`: ${title}.${more(name, takes, bodyMaxBytes)}`)
     byStatus.set(status, list)
   }
   const out: Json = {}
@@ -167,6 +188,15 @@ function problemResponses(names: readonly ProblemName[]): Json {
     }
   }
   return out
+}
+
+/** What a title that fits every call leaves open. */
+function more(name: ProblemName, takes: Json | undefined, bodyMaxBytes: number): string {
+  if (name === 'unsupported-media-type') return ` It takes ${mediaTypesOf(takes)}.`
+  if (name !== 'body-too-large') return ''
+  return takes === undefined
+    ? ` At most ${bodyMaxBytes} bytes.`
+    : ` One line, which fails alone: at most ${bodyMaxBytes} bytes. Of lines there may be as many as you like.`
 }
 
 /** Schemas with a title become components of that name, said once. */

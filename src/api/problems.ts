@@ -80,6 +80,11 @@ export const problems = {
     title: 'This app has no such webhook',
     advice: 'Make it with PUT /v1/webhooks/{webhook}, or mend the name.',
   },
+  'method-not-allowed': {
+    status: 405,
+    title: 'This path does not take that method',
+    advice: '`Allow` lists the methods it takes; /openapi.json has the calls.',
+  },
   'request-timeout': {
     status: 408,
     title: 'The request did not arrive in time',

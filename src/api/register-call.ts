@@ -113,7 +113,7 @@ interface Prepared {
 
 /** As many of the items as go into one batch. */
 async function prepare(
-  { records, key, context }: RegisterCall,
+  { records, key, context, source }: RegisterCall,
   items: readonly DeviceItem[],
 ): Promise<readonly Prepared[]> {
   const batch: (Prepared | Promise<Prepared>)[] = []
@@ -121,8 +121,9 @@ async function prepare(
   for (const item of items) {
     if (slow >= slowPerBatch) break
     const { line } = item
-    const fault = item.refusal ?? faultOf(item.body)
-    if (fault !== undefined) batch.push({ line, wanted: fault })
+    const fault = item.refusal === undefined ? faultOf(item.body) : undefined
+    if (item.refusal !== undefined) batch.push({ line, wanted: item.refusal })
+    else if (fault !== undefined) batch.push({ line, wanted: source.told(line, fault) })
     else {
       const { device, ...body } = (item as { body: unknown }).body as DeviceLine
       if (body.secret !== undefined && kdfFor(body.secret) === 'scrypt') slow++

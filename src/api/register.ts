@@ -5,6 +5,7 @@ import type { ApiContext, App } from './context.ts'
 import { JsonDevices } from './device-lines.ts'
 import type { DeviceRecords } from './device-records.ts'
 import { CsvDevices } from './device-rows.ts'
+import { mediaTypeSaid } from './media-types.ts'
 import { refuse, refuseWith } from './problems.ts'
 import { linesMediaType, serveRegister } from './register-call.ts'
 import { DeviceLine, DeviceLineAnswer, DeviceRows } from './register-schemas.ts'
@@ -46,7 +47,11 @@ export function registerRoutes(app: App, context: ApiContext, records: DeviceRec
       },
       async (request, reply) => {
         const body = request.body as Readable | undefined
-        if (body === undefined) return refuse(reply, 'unsupported-media-type')
+        if (body === undefined) {
+          const { headers, routeOptions } = request
+          const said = mediaTypeSaid(headers['content-type'], routeOptions.config.takes)
+          return refuse(reply, 'unsupported-media-type', said)
+        }
         if (holds.closed) return refuse(reply, 'stopping', undefined, retryMs)
         if (!calls.take(request.key.app))
           return refuse(reply, 'too-many-streams', undefined, retryMs)

@@ -1,4 +1,4 @@
-import fastify, { type FastifyError, type FastifyRequest } from 'fastify'
+import fastify, { type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify'
 import { StoreUnavailable } from '../contract/index.ts'
 import type { Arrivals } from './arrivals.ts'
 import { parseBody } from './body.ts'
@@ -7,7 +7,9 @@ import type { Connections } from './connections.ts'
 import type { ApiDeps, ApiTimes, App } from './context.ts'
 import { framingFault } from './framing.ts'
 import type { Holds } from './holds.ts'
-import { type ProblemName, Refused, refuse, refuseWith } from './problems.ts'
+import { mediaTypeSaid } from './media-types.ts'
+import { Methods } from './methods.ts'
+import { type ProblemName, type Refusal, Refused, refuse, refuseWith } from './problems.ts'
 import './request.ts'
 import { validatorCompiler } from './validation.ts'
 
@@ -50,6 +52,21 @@ export function createServer(
   connections.watch(app.server)
   arrivals.watch(app.server)
   app.server.maxHeadersCount = apiBounds.headersMaxCount + 1
+  const methods = new Methods()
+  app.addHook('onRoute', ({ method, url }) => methods.add(method, url))
+  const unknownCall = (request: FastifyRequest, reply: FastifyReply): Refusal => {
+    const allowed = methods.of(request.url.split('?', 1)[0]!)
+    const detail = `${request.method} ${shortPath(request.url)}`
+    // A path that takes this method and has nothing there: a file of a folder.
+    if (allowed.length === 0 || allowed.includes(request.method))
+      return { problem: 'not-found', said: { detail } }
+    const allow = allowed.join(', ')
+    reply.header('allow', allow)
+    return {
+      problem: 'method-not-allowed',
+      said: { detail: `${detail}: this path takes ${allow}` },
+    }
+  }
   app.addHook('onRequest', (request, reply, done) => {
     const fault = framingFault(request.raw)
     if (fault === undefined) done()
@@ -57,7 +74,7 @@ export function createServer(
   })
   app.addHook('preParsing', (request, reply, payload, done) => {
     // Nobody's body is read for nothing.
-    if (request.is404) refuse(reply, 'not-found', notFoundSaid(request))
+    if (request.is404) refuseWith(reply, unknownCall(request, reply))
     else if (isJson(request.headers['content-type'])) {
       if (request.key === null || arrivals.admit(request.raw, request.key.app, limits.bodyMaxBytes))
         done(null, payload)
@@ -78,13 +95,18 @@ export function createServer(
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, bytes, done) =>
     parseBody(request, bytes as Buffer, done),
   )
-  app.setNotFoundHandler((request, reply) => refuse(reply, 'not-found', notFoundSaid(request)))
+  app.setNotFoundHandler((request, reply) => refuseWith(reply, unknownCall(request, reply)))
   app.setErrorHandler((error: Error, request, reply) => {
     if (error instanceof Refused) return refuse(reply, error.problem, error.said)
     if (error instanceof StoreUnavailable)
       return refuse(reply, error.full ? 'store-full' : 'store-unavailable', undefined, retryMs)
     const known = byCode[(error as FastifyError).code]
-    if (known === 'unsupported-media-type') return refuse(reply, known, mediaTypeSaid(request))
+    if (known === 'unsupported-media-type') {
+      const { takes } = request.routeOptions.config
+      return refuse(reply, known, mediaTypeSaid(request.headers['content-type'], takes))
+    }
+    if (known === 'body-too-large')
+      return refuse(reply, known, { detail: `at most ${limits.bodyMaxBytes} bytes` })
     if (known !== undefined) return refuse(reply, known)
     const status = (error as FastifyError).statusCode
     if (status !== undefined && status >= 400 && status < 500) return refuse(reply, 'bad-request')
@@ -97,15 +119,6 @@ export function createServer(
   return app
 }
 
-/** What came, and what this call takes. */
-function mediaTypeSaid(request: FastifyRequest): { detail: string } {
-  const { takes } = request.routeOptions.config
-  const came = request.headers['content-type']
-  const short = came === undefined ? 'no Content-Type' : came.slice(0, 100)
-  const wanted = takes === undefined ? 'application/json' : Object.keys(takes).join(' or ')
-  return { detail: `it came with ${short}; this call takes ${wanted}` }
-}
-
 const byCode: Readonly<Record<string, ProblemName>> = Object.assign(Object.create(null), {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported-media-type',
   FST_ERR_CTP_BODY_TOO_LARGE: 'body-too-large',
@@ -114,10 +127,6 @@ const byCode: Readonly<Record<string, ProblemName>> = Object.assign(Object.creat
 
 const isJson = (contentType: string | undefined): boolean =>
   contentType !== undefined && /^application\/json/i.test(contentType)
-
-const notFoundSaid = ({ method, url }: Pick<FastifyRequest, 'method' | 'url'>) => ({
-  detail: `${method} ${shortPath(url)}`,
-})
 
 const shortPath = (url: string): string => {
   const path = url.split('?', 1)[0]!

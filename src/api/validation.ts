@@ -2,6 +2,7 @@ import type { FastifySchemaCompiler, FastifySchemaValidationError } from 'fastif
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { Value } from 'typebox/value'
+import { wordsOfPattern } from './patterns.ts'
 import type { FieldError, Refusal } from './problems.ts'
 import { Refused } from './problems.ts'
 
@@ -17,7 +18,7 @@ export function checker(schema: TSchema, part: FieldError['in']): Check {
   const compiled = Compile(schema)
   return (value) => {
     if (compiled.Check(value)) return undefined
-    const errors = fieldErrors(part, compiled.Errors(value))
+    const errors = fieldErrors(part, schema, compiled.Errors(value))
     const detail = errors.map(({ path, message }) => `${path || part} ${message}`).join('; ')
     return { problem: 'invalid-request', said: { detail, errors } }
   }
@@ -46,9 +47,10 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
 /** One entry a field, in words. The library bounds how many errors it looks for. */
 function fieldErrors(
   part: FieldError['in'],
+  schema: TSchema,
   errors: readonly Pick<
     FastifySchemaValidationError,
-    'keyword' | 'instancePath' | 'params' | 'message'
+    'keyword' | 'instancePath' | 'params' | 'message' | 'schemaPath'
   >[],
 ): FieldError[] {
   const byPath = new Map<string, string>()
@@ -58,17 +60,32 @@ function fieldErrors(
   }
   // Why no alternative fits is said by the alternatives, not by their sum.
   const pointed = errors.filter(({ keyword }) => keyword !== 'anyOf')
-  for (const { keyword, instancePath, params, message } of pointed) {
+  for (const { keyword, instancePath, params, message, schemaPath } of pointed) {
     if (keyword === 'required') {
       for (const name of params.requiredProperties as string[])
         add(`${instancePath}/${escapePointer(name)}`, 'is required')
-    } else if (keyword === 'boolean') add(instancePath, 'is not a known field')
+    } else if (keyword === 'boolean')
+      add(instancePath, keyWords(schema, schemaPath) ?? 'is not a known field')
+    else if (keyword === 'pattern')
+      add(instancePath, wordsOfPattern(String(params.pattern)) ?? message ?? 'does not fit')
     else if (keyword === 'enum')
       add(instancePath, `must be one of ${(params.allowedValues as unknown[]).join(', ')}`)
     else if (keyword !== 'additionalProperties') add(instancePath, message ?? 'does not fit')
   }
   if (byPath.size === 0) add('', 'does not fit')
   return [...byPath].map(([path, message]) => ({ in: part, path, message }))
+}
+
+/** Of a map that takes any name: why this one is none. */
+function keyWords(schema: TSchema, path: string): string | undefined {
+  let at: unknown = schema
+  for (const part of path.split('/').slice(1, -1)) {
+    const name = part.replaceAll('~1', '/').replaceAll('~0', '~')
+    at = typeof at === 'object' && at !== null ? (at as Record<string, unknown>)[name] : undefined
+  }
+  const { patternProperties } = (at ?? {}) as { patternProperties?: object }
+  const [pattern] = Object.keys(patternProperties ?? {})
+  return pattern === undefined ? undefined : wordsOfPattern(pattern)
 }
 
 const escapePointer = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1')

@@ -31,12 +31,19 @@ export const depthView = (depth: Depth) => ({
   oldestAt: timeIf(depth.oldestAtMs),
 })
 
-const presenceView = (presence: Presence) => ({
+/**
+ * A device that is there was never removed: where its links were closed from our side, it was because
+ * it was disabled.
+ */
+const reasonOf = ({ disabled }: DeviceRecord, { state, reason }: Presence): string | undefined =>
+  (disabled && state === 'offline') || reason === 'device-removed' ? 'device-disabled' : reason
+
+const presenceView = (record: DeviceRecord, presence: Presence) => ({
   state: presence.state,
   since: timeIf(presence.sinceMs),
   heardAt: timeIf(presence.heardAtMs),
   protocol: presence.protocol,
-  reason: presence.reason,
+  reason: reasonOf(record, presence),
 })
 
 export const deviceView = (
@@ -53,7 +60,7 @@ export const deviceView = (
   credentials: record.credentials.length,
   createdAt: time(record.createdAtMs),
   changedAt: time(record.changedAtMs),
-  presence: presenceView(presence),
+  presence: presenceView(record, presence),
   mailbox: depthView(depth),
   secret,
 })

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { eventKinds } from '../contract/index.ts'
 import { apiBounds } from './bounds.ts'
-import { eventIdPattern } from './event-schemas.ts'
+import { eventIdPattern } from './patterns.ts'
 import { closed, Identifier, Nullable, pageLimit, Time } from './schemas.ts'
 
 export const WebhookPath = Type.Object({ webhook: Identifier })

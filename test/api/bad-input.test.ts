@@ -118,7 +118,7 @@ test('what is no call is 404, what is no name 400, what is too long 414', async 
   for (const [method, path, status] of [
     ['GET', '/', 404],
     ['GET', '/v1', 404],
-    ['PATCH', '/v1/devices/SZ-0042', 404],
+    ['PATCH', '/v1/devices/SZ-0042', 405],
     ['GET', '/v1/devices/SZ-0042/', 404],
     ['GET', '/problems/constructor', 404],
     ['GET', '/v1/devices/a%20b', 400],

@@ -99,7 +99,7 @@ test('what is not there is a problem, as everywhere', async () => {
     assert.match(JSON.parse(text).type, /^\/problems\//)
   }
   const post = await world.app.inject({ method: 'POST', url: '/docs' })
-  assert.equal(post.statusCode, 404)
+  assert.equal(post.statusCode, 405)
   const long = await read(world, `/docs/${'x'.repeat(600)}`)
   assert.equal(long.status, 414)
   await world.close()

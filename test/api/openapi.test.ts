@@ -77,6 +77,7 @@ test('every call there is is described', () => {
     'GET /v1/devices/{device}',
     'GET /v1/devices/{device}/commands',
     'GET /v1/events',
+    'GET /v1/key',
     'GET /v1/tags/{tag}',
     'GET /v1/webhooks',
     'GET /v1/webhooks/{webhook}',

@@ -185,7 +185,7 @@ test('a header that cannot be right is refused before anything is kept', async (
   for (const [head, path] of [
     ['name,secret', '/name'],
     ['secret', '/device'],
-    ['device,device', ''],
+    ['device,device', '/device'],
     ['device,attributes.', '/attributes.'],
     ['device,"sec"ret"', ''],
   ] as const) {
@@ -199,15 +199,18 @@ test('a header that cannot be right is refused before anything is kept', async (
 })
 
 test('where nobody can know where the next row begins, that is said and nothing behind it is read', async () => {
-  for (const broken of [
-    'b,"x"y',
-    'b,"never closed',
-    `b,${','.repeat(limits.bodyMaxBytes + 2_048)}`,
-  ]) {
+  for (const [broken, status] of [
+    ['b,"x"y', 400],
+    ['b,"never closed', 400],
+    [`b,${','.repeat(limits.bodyMaxBytes + 2_048)}`, 413],
+  ] as const) {
     await world.call('DELETE', '/v1/devices/a')
     const lines = await csv('device,attributes.x', 'a,1', broken, 'c,3')
-    assert.deepEqual(short(lines), ['1 201 a', '2 400'])
-    assert.match(lines[1]!.problem!.detail, /nothing behind it was read/)
+    assert.deepEqual(short(lines), ['1 201 a', `2 ${status}`])
+    assert.match(
+      lines[1]!.problem!.detail,
+      /row 2 .*nothing behind it was read|nothing behind it was read: row 2 /,
+    )
     assert.equal(world.engine.names.device('default', 'c'), undefined)
   }
 })
