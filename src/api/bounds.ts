@@ -25,10 +25,12 @@ export const apiBounds = {
   /** Items of a page, unless `limit` says otherwise, and the most it may say. More: `400`. */
   pageItems: 100,
   pageMaxItems: 1_000,
-  /** Bytes of an event page after which it ends early; `next` goes on from there. */
+  /** Bytes of a page of events, or of commands, after which it ends early; `next` goes on from there. */
   pageMaxBytes: 4 * 1024 * 1024,
-  /** Event pages read at once, over all callers. At the bound the others wait their turn. */
+  /** Pages of events, and of commands, read at once, over all callers. At the bound the others wait their turn. */
   pagesAtOnce: 4,
+  /** Commands read at once for a page. */
+  historyReadCommands: 64,
   /** Events read at once for a stream. */
   streamReadEvents: 64,
   /** A stream's events are joined up to this size before they are written. */

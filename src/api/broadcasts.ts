@@ -3,6 +3,7 @@ import {
   type AppId,
   type Broadcast as BroadcastKept,
   type CommandId,
+  type DeviceId,
   locateCommand,
 } from '../contract/index.ts'
 import { apiBounds } from './bounds.ts'
@@ -159,14 +160,20 @@ export function broadcastRoutes(app: App, context: ApiContext, callbacks: Callba
         limit,
         ...(after !== undefined && { after }),
       })
-      const members = await Promise.all(
-        page.items.map(async ({ device, command }) => ({
-          device,
-          command,
-          status: command === undefined ? without : await statusOfCommand(context, tenant, command),
-        })),
-      )
-      const items = status === undefined ? members : members.filter((m) => m.status === status)
+      const items: { device: DeviceId; command: CommandId | undefined; status: string }[] = []
+      // What a command was answered is read with it, and may be large.
+      for (let at = 0; at < page.items.length; at += apiBounds.historyReadCommands) {
+        const some = page.items.slice(at, at + apiBounds.historyReadCommands)
+        const members = await Promise.all(
+          some.map(async ({ device, command }) => ({
+            device,
+            command,
+            status:
+              command === undefined ? without : await statusOfCommand(context, tenant, command),
+          })),
+        )
+        items.push(...members.filter((m) => status === undefined || m.status === status))
+      }
       return { items, next: page.next ?? null }
     },
   )

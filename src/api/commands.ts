@@ -5,10 +5,11 @@ import { apiBounds } from './bounds.ts'
 import { Command, Explanation, History, HistoryQuery } from './command-schemas.ts'
 import type { ApiContext, App } from './context.ts'
 import { waitAskedMs } from './headers.ts'
+import { historyPage } from './history-steps.ts'
 import { jsonMediaType } from './payload.ts'
 import { refuse } from './problems.ts'
 import { CommandPath, DevicePath } from './schemas.ts'
-import { commandJson, explanationJson, foundStatus, statusOf } from './views.ts'
+import { commandJson, explanationJson, statusOf } from './views.ts'
 
 export const commandBody = (description: string) => ({
   description,
@@ -106,6 +107,7 @@ export function commandRoutes(app: App, context: ApiContext): void {
       onRequest,
       schema: {
         summary: "A device's commands, newest first",
+        description: 'A page of large replies may be short while `next` is not null.',
         tags: ['commands'],
         params: DevicePath,
         querystring: HistoryQuery,
@@ -125,14 +127,12 @@ export function commandRoutes(app: App, context: ApiContext): void {
       const { device } = request.params
       if ((await names.device(tenant, device)) === undefined) return refuse(reply, 'unknown-device')
       const { status, after, limit = apiBounds.pageItems } = request.query
-      const page = await mailbox.history(deviceKey(tenant, device), {
+      const page = await historyPage(mailbox, deviceKey(tenant, device), {
         limit,
         ...(status !== undefined && { status }),
         ...(after !== undefined && { after }),
       })
-      const items = page.items.map((found) => commandJson(foundStatus(found)))
-      const next = JSON.stringify(page.next ?? null)
-      return sendJson(reply, `{"items":[${items.join(',')}],"next":${next}}`)
+      return sendJson(reply, page)
     },
   )
 }

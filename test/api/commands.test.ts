@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
+import { apiBounds } from '../../src/api/bounds.ts'
 import { StoreUnavailable } from '../../src/contract/index.ts'
 import { World } from './world.ts'
 
@@ -331,6 +332,41 @@ test('history is newest first, by status, in pages', async () => {
   assert.deepEqual(idsOf(first), ids.slice(0, 2))
   const second = await read(`limit=2&after=${encodeURIComponent(first.next)}`)
   assert.equal(idsOf(second)[0], ids[2])
+})
+
+test('a page of large replies ends early, and the pages after it have the rest', async () => {
+  await world.device('SZ-0043')
+  const { mailbox } = world.engine
+  const ids: string[] = []
+  const reply = {
+    status: 'done',
+    payload: Buffer.alloc(48 * 1024, 1),
+    contentType: 'application/octet-stream',
+  } as const
+  for (let i = 0; i < 200; i++) {
+    const sent = await world.call('POST', '/v1/devices/SZ-0043/commands', { body: { name: 'c' } })
+    ids.unshift(sent.body.id)
+    const atMs = world.clock.nowMs()
+    const change = { kind: 'ended', offset: sent.body.offset, status: 'done', atMs, reply } as const
+    await new Promise((settled) =>
+      mailbox.settle('default/SZ-0043/main', { changes: [change] }, settled),
+    )
+  }
+  const told: string[] = []
+  let pages = 0
+  for (let after = ''; ; ) {
+    const path = `/v1/devices/SZ-0043/commands?limit=1000${after && `&after=${encodeURIComponent(after)}`}`
+    const { status, text, body } = await world.call('GET', path)
+    assert.equal(status, 200)
+    pages += 1
+    const oneStep = apiBounds.historyReadCommands * 72 * 1024
+    assert.ok(text.length < apiBounds.pageMaxBytes + oneStep, `${text.length} characters`)
+    told.push(...body.items.map(({ id }: { id: string }) => id))
+    if (body.next === null) break
+    after = body.next
+  }
+  assert.deepEqual(told, ids)
+  assert.ok(pages > 1, 'all of it on one page')
 })
 
 test('nobody has a command of that name', async () => {
