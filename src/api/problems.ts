@@ -100,6 +100,12 @@ export const problems = {
     title: 'This Idempotency-Key was used with another request',
     advice: 'Use a new key for a new command; `command` is what the key stands for.',
   },
+  'command-forgotten': {
+    status: 409,
+    title: 'This Idempotency-Key was accepted before, and its command is forgotten',
+    advice:
+      'It was accepted then, as `command`, and has ended; its outcome is no longer kept. Nothing was sent again; use a new key to send it once more.',
+  },
   'not-cancelable': {
     status: 409,
     title: 'The command can no longer be canceled',

@@ -36,6 +36,7 @@ export function sendRoutes(app: App, context: ApiContext, callbacks: Callbacks):
   const onRequest = context.auth.scope('commands')
   const problems: readonly ProblemName[] = [
     ...commandProblems,
+    'command-forgotten',
     'unknown-device',
     'device-disabled',
     'mailbox-full',

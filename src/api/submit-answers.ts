@@ -26,6 +26,8 @@ export function refusalOf(submitted: Exclude<Submitted, { kind: 'accepted' }>): 
     }
     case 'conflict':
       return { problem: 'idempotency-conflict', said: standsFor(submitted.id) }
+    case 'forgotten':
+      return { problem: 'command-forgotten', said: standsFor(submitted.id) }
     case 'unavailable':
       return unavailable(submitted.full)
   }

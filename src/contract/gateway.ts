@@ -93,6 +93,8 @@ export type Submitted =
   | { readonly kind: 'device-disabled' }
   | { readonly kind: 'full'; readonly depth: Depth; readonly retryAfterMs: number }
   | { readonly kind: 'conflict'; readonly id: CommandId }
+  /** It was accepted when it was first asked for; its outcome is not kept any more. */
+  | { readonly kind: 'forgotten'; readonly id: CommandId }
   | { readonly kind: 'unavailable'; readonly full: boolean }
 
 export interface BroadcastRequest {

@@ -179,9 +179,7 @@ export class Router {
 
   async #repeated(app: AppId, id: string): Promise<Submitted> {
     const status = await this.#hub.status(app, id)
-    return status === undefined
-      ? { kind: 'unavailable', full: false }
-      : { kind: 'accepted', status }
+    return status === undefined ? { kind: 'forgotten', id } : { kind: 'accepted', status }
   }
 
   /** It has no place before its time (rule 6); the link it needs is looked for then. */

@@ -261,6 +261,7 @@ test('what submit refuses is told as a problem, with when to come back', async (
     [{ kind: 'device-disabled' }, 409, 'device-disabled', undefined],
     [{ kind: 'full', depth, retryAfterMs: 4_200 }, 429, 'mailbox-full', '5'],
     [{ kind: 'conflict', id: 'x' }, 409, 'idempotency-conflict', undefined],
+    [{ kind: 'forgotten', id: 'a:main:1:1' }, 409, 'command-forgotten', undefined],
     [{ kind: 'unavailable', full: true }, 507, 'store-full', '5'],
     [{ kind: 'unavailable', full: false }, 503, 'store-unavailable', '5'],
   ] as const) {

@@ -189,6 +189,17 @@ test('rule 28: keys are per line', async () => {
   assert.deepEqual([header.status, header.body.errors[0].path], [400, '/idempotency-key'])
 })
 
+test('a line whose command is forgotten says so, with its id', async () => {
+  const id = 'SZ-0042:main:1:1'
+  world.gateway.says = { kind: 'forgotten', id }
+  const { lines: answers } = await inject(lines({ ...open(), idempotencyKey: 'order-9' }))
+  world.gateway.says = undefined
+  assert.deepEqual(
+    [answers[0].status, answers[0].problem.type, answers[0].problem.command],
+    [409, '/problems/command-forgotten', id],
+  )
+})
+
 test('a line to a tag is a broadcast of its own', async () => {
   await world.device('SZ-1', { tags: ['berlin'] })
   const { lines: answers } = await inject(

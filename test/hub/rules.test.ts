@@ -518,6 +518,18 @@ test('rule 28: one idempotency key is one command, also while the first is being
   assert.equal((await world.engine.mailbox.counts('default')).accepted, 1)
 })
 
+test('rule 28: a repeated call whose command is forgotten is told so, not that the store is away', async () => {
+  const world = await withLocker()
+  const idempotency = { key: 'k1', hash: 'h1' }
+  const id = await world.command({ idempotency, delivery: 'now' })
+  await world.engine.events.purge(Number.POSITIVE_INFINITY)
+  assert.equal(await world.hub.status('default', id), undefined)
+  assert.deepEqual(await world.submit({ idempotency }), { kind: 'forgotten', id })
+  await world.hub.removeDevice('default', 'locker')
+  assert.deepEqual(await world.submit({ idempotency }), { kind: 'forgotten', id })
+  assert.equal((await world.engine.mailbox.counts('default')).accepted, 1)
+})
+
 test('rule 30: an id reaches only into the app of whoever asks', async () => {
   const world = await withLocker()
   await world.register('locker', 'other')
