@@ -2,8 +2,12 @@ import { join } from 'node:path'
 import { type OurSide, removeFolder } from './bench.ts'
 import type { BenchGateway } from './gateway.ts'
 import { cores } from './machine.ts'
+import type { Step } from './mirror.ts'
 import type { Kept, StoreAnswers } from './store.ts'
 import { Worker } from './worker.ts'
+
+/** A command with 100 bytes of payload, where none is left in the store to look at. */
+const openCommandBytes = 150
 
 /** What the gateway's store has done so far. */
 export interface Commits {
@@ -48,6 +52,23 @@ export function averageBytes(kept: Readonly<Record<string, Kept>>): number {
     bytes += one.count * one.bytes
   }
   return bytes / count
+}
+
+/** What the store writes for each command, when it wrote so many records for one. */
+export function stepsOf(
+  kept: Readonly<Record<string, Kept>>,
+  perCommand: number,
+  fate: 'ended' | 'waiting',
+): readonly Step[] {
+  const step = (letter: string, at: Step['at'], count = 1, removed = false): Step => {
+    const sample = kept[letter]?.sample
+    return { letter, at, count, removed, sample, bytes: openCommandBytes }
+  }
+  const command = step('m', 'channel', 1, fate === 'ended')
+  // Command and its removal, outcome event, pointer to it; what is left over is the channel's record.
+  return fate === 'ended'
+    ? [command, step('e', 'log'), step('h', 'channel'), step('c', 'same', perCommand - 4)]
+    : [command, step('c', 'same', perCommand - 1)]
 }
 
 /** LevelDB alone on the servers' core, in a folder that is gone afterwards. */

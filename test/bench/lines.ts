@@ -1,18 +1,12 @@
 import { makeFolder, type OurSide, ourSide, progress, removeFolder } from './bench.ts'
 import { checkOutcomes } from './commands.ts'
-import {
-  averageBytes,
-  type Commits,
-  commitsBetween,
-  commitsOf,
-  recordsOf,
-  storeAlone,
-} from './cost.ts'
+import { type Commits, commitsBetween, commitsOf, recordsOf, stepsOf } from './cost.ts'
 import { fixed, median, medianOf, printTable, spread, whole } from './figures.ts'
 import { type BenchGateway, startGateway } from './gateway.ts'
 import type { DrainRun, LinesRun } from './lines-load.ts'
 import type { LoadAnswers } from './load.ts'
 import { cores } from './machine.ts'
+import type { MirrorAnswers } from './mirror.ts'
 import type { Options } from './options.ts'
 import type { StoreRun } from './store.ts'
 import { verdict } from './verdict.ts'
@@ -20,8 +14,6 @@ import { Worker } from './worker.ts'
 
 const warmupSeconds = 2
 export const connections = 4
-/** Of the keys that the process beside it makes. */
-const keyBytes = 22
 
 export const linesTargets = {
   perSecond: 12_000,
@@ -50,7 +42,7 @@ export async function linesPart(options: Options): Promise<void> {
     made.push(commitsBetween(before, await commitsOf(ours.gateway)))
     runs.push(run)
     progress(`round ${round + 1} of ${rounds}: LevelDB alone`)
-    alone.push(await sameRecords(options, ours, made.at(-1)!))
+    alone.push(await sameRecords(options, ours, made.at(-1)!, run.accepted, 'ended'))
   }
   progress('')
   const outcomes = await checkOutcomes(ours.gateway, [warm, ...runs])
@@ -111,7 +103,6 @@ export async function linesPart(options: Options): Promise<void> {
       ],
       storeRow(
         alone,
-        perCommand,
         runs.map((run) => run.perSecond),
       ),
     ],
@@ -124,7 +115,7 @@ export async function linesPart(options: Options): Promise<void> {
     linesTargets.aimPerSecond,
     0,
   )
-  const ofStore = runs.map((run, i) => (run.perSecond * perCommand[i]!) / alone[i]!.perSecond)
+  const ofStore = runs.map((run, i) => run.perSecond / alone[i]!.perSecond)
   verdict(
     'of what LevelDB alone does writing the same records',
     median(ofStore),
@@ -148,7 +139,7 @@ export async function absentPart(options: Options): Promise<void> {
     const all = await absentRound(options, [], async (gateway, folder, run, made) => {
       texts += `\n${(await checkOutcomes(gateway, [run])).text}`
       progress(`round ${round + 1} of ${rounds}: LevelDB alone`)
-      alone.push(await sameRecords(options, { folder, gateway }, made))
+      alone.push(await sameRecords(options, { folder, gateway }, made, run.accepted, 'waiting'))
     })
     stored.push(all.stored)
     drained.push(all.drained)
@@ -212,19 +203,14 @@ export async function absentPart(options: Options): Promise<void> {
       [
         'LevelDB alone, storing',
         spread(
-          alone.map((run, i) => run.perSecond / perCommand[i]!),
+          alone.map((run) => run.perSecond),
           whole,
         ),
         spread(
-          stored.map((run, i) => (run.perSecond * perCommand[i]!) / alone[i]!.perSecond),
+          stored.map((run, i) => run.perSecond / alone[i]!.perSecond),
           (value) => fixed(value, 2),
         ),
-        fixed(
-          median(
-            alone.map((run, i) => (run.cpu.percent * 10_000 * perCommand[i]!) / run.perSecond),
-          ),
-          1,
-        ),
+        fixed(median(alone.map((run) => (run.cpu.percent * 10_000) / run.perSecond)), 1),
         fixed(
           medianOf(alone, (run) => run.cpu.percent),
           0,
@@ -286,32 +272,33 @@ export async function absentRound(
   return { stored, drained, made }
 }
 
-/** LevelDB alone, with synced batches of as many records as a commit of ours had, each as large. */
+/** LevelDB alone, doing for each command what ours did, as many of them in a synced batch. */
 async function sameRecords(
   options: Options,
   ours: Pick<OurSide, 'folder' | 'gateway'>,
-  made: Commits,
+  { operations, commits }: Commits,
+  commands: number,
+  fate: 'ended' | 'waiting',
 ): Promise<StoreRun> {
-  const valueBytes = Math.max(1, Math.round(averageBytes(await recordsOf(ours))) - keyBytes)
   const folder = makeFolder(options)
-  const group = Math.max(1, Math.round(made.operations / made.commits))
-  const asked = {
-    folder,
-    seconds: options.seconds,
-    warmupSeconds: 1,
-    valueBytes,
-    group,
-    rate: undefined,
+  const worker = new Worker<MirrorAnswers>('mirror.ts', cores.server)
+  try {
+    return await worker.ask('run', {
+      folder,
+      seconds: options.seconds,
+      warmupSeconds: 1,
+      channels: options.devices,
+      commandsPerCommit: Math.max(1, Math.round(commands / commits)),
+      steps: stepsOf(await recordsOf(ours), operations / commands, fate),
+    })
+  } finally {
+    await worker.stop()
+    removeFolder(folder)
   }
-  return storeAlone(folder, (worker) => worker.ask('run', asked))
 }
 
-function storeRow(
-  alone: readonly StoreRun[],
-  perCommand: readonly number[],
-  rates: readonly number[],
-): string[] {
-  const commandsPerSecond = alone.map((run, i) => run.perSecond / perCommand[i]!)
+function storeRow(alone: readonly StoreRun[], rates: readonly number[]): string[] {
+  const commandsPerSecond = alone.map((run) => run.perSecond)
   return [
     'LevelDB alone, the same records',
     spread(commandsPerSecond, whole),
@@ -326,7 +313,7 @@ function storeRow(
       0,
     ),
     '',
-    whole(median(alone.map((run, i) => run.recordsPerCommit / perCommand[i]!))),
+    whole(medianOf(alone, (run) => run.perSecond / run.commitsPerSecond)),
     fixed(
       medianOf(alone, (run) => run.commitMs.p50),
       2,

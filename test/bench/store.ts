@@ -92,6 +92,8 @@ export interface Kept {
   readonly count: number
   /** Of key and value together, on average. */
   readonly bytes: number
+  /** The value of one of them, base64. */
+  readonly sample: string
 }
 
 const copyTries = 5
@@ -111,16 +113,19 @@ async function look(folder: string): Promise<Readonly<Record<string, Kept>>> {
   }
   const store = new Level<string, Buffer>(copy, { keyEncoding: 'utf8', valueEncoding: 'buffer' })
   await store.open()
-  const sums = new Map<string, { count: number; bytes: number }>()
+  const sums = new Map<string, { count: number; bytes: number; last: Buffer }>()
   for await (const [key, value] of store.iterator()) {
     const letter = key[0]!
-    const sum = sums.get(letter) ?? { count: 0, bytes: 0 }
-    sums.set(letter, { count: sum.count + 1, bytes: sum.bytes + key.length + value.length })
+    const { count, bytes } = sums.get(letter) ?? { count: 0, bytes: 0 }
+    sums.set(letter, { count: count + 1, bytes: bytes + key.length + value.length, last: value })
   }
   await store.close()
   await rm(copy, { recursive: true })
   return Object.fromEntries(
-    [...sums].map(([letter, { count, bytes }]) => [letter, { count, bytes: bytes / count }]),
+    [...sums].map(([letter, { count, bytes, last }]) => [
+      letter,
+      { count, bytes: bytes / count, sample: last.toString('base64') },
+    ]),
   )
 }
 
