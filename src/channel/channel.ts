@@ -9,6 +9,7 @@ import type {
   OpenCommand,
   Position,
   Sequence,
+  Stamp,
   Uplink,
 } from '../contract/index.ts'
 import { type Arrival, settleArrival } from './arrival.ts'
@@ -129,7 +130,12 @@ export class Channel {
    */
   judge(uplink: { readonly stamp?: Uplink['stamp'] }): 'fresh' | 'duplicate' | 'stale' {
     if (uplink.stamp === undefined) return 'fresh'
-    return this.#uplinks.judge(uplink.stamp, uplink.stamp.epoch === this.#uplinkEpoch)
+    return this.#uplinks.judge(uplink.stamp, this.isInOrder(uplink.stamp))
+  }
+
+  /** What this session brings so comes in order: all before it was seen, or is lost. */
+  isInOrder(stamp: Stamp): boolean {
+    return stamp.epoch === this.#uplinkEpoch
   }
 
   /** What the batch of judged uplinks must keep so that their repeats are known. */

@@ -121,7 +121,7 @@ export const limits = {
   deadLettersMax: 10_000,
   /** Event logs of all apps together. At the bound the oldest are purged before their age. */
   eventsMaxBytes: 16 * 1_073_741_824,
-  /** The store. At the bound nothing new is accepted: `507`. */
+  /** The store. At the bound nothing new is accepted: `507`, and events of devices are not acknowledged. */
   storeMaxBytes: 64 * 1_073_741_824,
   /** Apps, and device classes, told apart in service figures. Further ones are `other`. */
   slaAppsMax: 20,

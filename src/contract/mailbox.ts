@@ -31,6 +31,11 @@ import type { Epoch, EpochSpan, Offset } from './position.ts'
  */
 export interface Mailbox {
   /**
+   * No space for anything new: `append` says so too. What was accepted goes on: it ends, is
+   * acknowledged and replied to, which gives space back.
+   */
+  readonly full: boolean
+  /**
    * Keep a command. Resolves once it is durable, and never rejects.
    * The first append after a start that did not follow a clean close begins a new epoch (rule 13).
    */

@@ -38,6 +38,8 @@ export class Uplinks {
   readonly late = new HeldAnswers()
   /** What waits for a reply whose command is being looked up. */
   #held: (() => void)[] | undefined
+  /** An event that comes in order was refused: it comes again with the next session. */
+  #refused = false
 
   constructor(host: Host, channel: Channel, through: Through) {
     this.#host = host
@@ -52,6 +54,10 @@ export class Uplinks {
     }
     if (this.#through.isOver) {
       settled('unavailable')
+      return
+    }
+    if (this.#host.mailbox.full || uplinks.some((uplink) => this.#isBehindRefused(uplink))) {
+      this.#refuse(uplinks, settled)
       return
     }
     const about = this.#about()
@@ -83,7 +89,7 @@ export class Uplinks {
     const over = this.#through.isOver
     // A reply is a fact whoever brings it (rule 19); but one with a stamp comes again in order on
     // the newer session, and taking it here would make what lies before it look kept.
-    if (over && reply.stamp !== undefined) {
+    if ((over && reply.stamp !== undefined) || this.#isBehindRefused(reply)) {
       settled('unavailable')
       return
     }
@@ -124,6 +130,19 @@ export class Uplinks {
     )
     const late = proofs.map(({ offset }) => ({ offset, step }))
     this.#keep({ changes: [], late, events }, ignore)
+  }
+
+  /** The store has no room for events; before they are judged, or their repeats would look kept. */
+  #refuse(uplinks: readonly Uplink[], settled: (outcome: 'unavailable') => void): void {
+    for (const { stamp } of uplinks) {
+      if (stamp !== undefined && this.#channel.isInOrder(stamp)) this.#refused = true
+    }
+    settled('unavailable')
+  }
+
+  /** What comes in order behind a refused event waits for it: taken, it would make that look kept. */
+  #isBehindRefused({ stamp }: { readonly stamp?: Uplink['stamp'] }): boolean {
+    return this.#refused && stamp !== undefined && this.#channel.isInOrder(stamp)
   }
 
   /** Over its app's quota: kept like any other, but answered only when that is paid for. */

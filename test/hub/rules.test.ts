@@ -539,6 +539,64 @@ test('rule 30: an id reaches only into the app of whoever asks', async () => {
   assert.equal(await world.hub.explain('other', id), undefined)
 })
 
+test('rule 33: with no space for anything new an event is refused before its stamp is judged; replies still end commands', async () => {
+  const world = await withLocker()
+  const epoch = 7
+  const { link, session } = await world.attach({ uplinkEpoch: epoch })
+  await world.command({ expect: 'reply', name: 'first' })
+  await world.command({ expect: 'reply', name: 'second' })
+  const [first, second] = link.got
+  const outcomes: string[] = []
+  const told = (what: string) => (outcome: string) => outcomes.push(`${what} ${outcome}`)
+  const said = (sequence: number) => uplink('opened', epoch, sequence)
+  world.engine.mailbox.full = true
+  session.reply(replyTo(first!, 'done', { stamp: { epoch, sequence: 1 } }), told('reply 1'))
+  await world.quiet()
+  session.receive([said(2)], told('event 2'))
+  // In order behind it: taken, it would make the event look kept.
+  session.reply(replyTo(second!, 'done', { stamp: { epoch, sequence: 3 } }), told('reply 3'))
+  session.receive([said(4)], told('event 4'))
+  await world.quiet()
+  world.engine.mailbox.full = false
+  session.receive([said(4)], told('event 4'))
+  await world.quiet()
+  assert.deepEqual(outcomes, [
+    ...['reply 1 kept', 'event 2 unavailable', 'reply 3 unavailable', 'event 4 unavailable'],
+    'event 4 unavailable',
+  ])
+  assert.equal((await world.engine.mailbox.counts('default')).ended.done, 1)
+  session.detach(false)
+  const { session: next } = await world.attach({ uplinkEpoch: epoch })
+  assert.equal(next.uplinkKept, 1)
+  outcomes.length = 0
+  next.receive([said(2)], told('event 2'))
+  next.reply(replyTo(second!, 'done', { stamp: { epoch, sequence: 3 } }), told('reply 3'))
+  await world.quiet()
+  assert.deepEqual(outcomes, ['event 2 kept', 'reply 3 kept'])
+  assert.equal((await world.engine.mailbox.counts('default')).ended.done, 2)
+})
+
+test('rule 33: with no space for anything new an event out of order is refused for itself, and taken later', async () => {
+  const world = await withLocker()
+  const { session } = await world.attach()
+  const outcomes: string[] = []
+  const say = async (sequence: number) => {
+    session.receive([uplink('opened', 7, sequence)], (outcome) => {
+      outcomes.push(`${sequence} ${outcome}`)
+    })
+    await world.quiet()
+  }
+  world.engine.mailbox.full = true
+  assert.deepEqual(await world.submit(), { kind: 'unavailable', full: true })
+  await say(1)
+  world.engine.mailbox.full = false
+  await say(2)
+  await say(1)
+  assert.deepEqual(outcomes, ['1 unavailable', '2 kept', '1 kept'])
+  const page = await world.engine.events.read('default', { limit: 9, kinds: ['event'] })
+  assert.equal(page.kind === 'page' && page.items.length, 2)
+})
+
 /** What follows the end in a command's timeline. */
 async function lateSteps(world: World, id: string): Promise<readonly string[]> {
   const { timeline, status } = await world.ended(id)

@@ -139,6 +139,7 @@ export class LevelEngine implements Engine {
         lookups,
       },
       ...{ surprised, clock, schedule, scheduling },
+      full: () => this.#space.full,
     })
     this.events = events
     this.names = names

@@ -60,6 +60,8 @@ export interface MailboxParts {
   readonly scheduling: Scheduling
   readonly surprised: (error: unknown) => void
   readonly clock: Clock
+  /** No space for anything new. */
+  readonly full: () => boolean
 }
 
 /** The port: what changes a mailbox, and what is answered from memory. Reading is in lookups.ts. */
@@ -78,6 +80,7 @@ export class LevelMailbox implements Mailbox {
   readonly #scheduling: Scheduling
   readonly #surprised: (error: unknown) => void
   readonly #clock: Clock
+  readonly #full: () => boolean
 
   constructor(parts: MailboxParts) {
     this.#database = parts.database
@@ -94,6 +97,11 @@ export class LevelMailbox implements Mailbox {
     this.#scheduling = parts.scheduling
     this.#surprised = parts.surprised
     this.#clock = parts.clock
+    this.#full = parts.full
+  }
+
+  get full(): boolean {
+    return this.#full()
   }
 
   append(channel: ChannelId, command: Command, options: AppendOptions): Promise<Appended> {

@@ -24,8 +24,17 @@ export class Accepting {
   readonly #schedule: Schedule
   readonly #answers: Answers
   readonly #clock: Clock
+  readonly #room: { readonly full: boolean }
 
-  constructor(disk: MemoryDisk, end: End, schedule: Schedule, answers: Answers, clock: Clock) {
+  constructor(
+    disk: MemoryDisk,
+    end: End,
+    schedule: Schedule,
+    answers: Answers,
+    clock: Clock,
+    room: { readonly full: boolean },
+  ) {
+    this.#room = room
     this.#disk = disk
     this.#end = end
     this.#schedule = schedule
@@ -37,6 +46,7 @@ export class Accepting {
     const { app } = channelParts(channel)
     const earlier = this.#answers.find(app, options.idempotency, 'command')
     if (earlier !== undefined) return earlier
+    if (this.#room.full) return { kind: 'unavailable', full: true }
     const { maxCommands, maxTotal } = options
     if (this.#schedule.count(channel) >= maxCommands) return { kind: 'full', max: maxCommands }
     const share = shareOfApp(maxTotal)
@@ -64,6 +74,8 @@ export class Accepting {
       given.broadcast === undefined ? undefined : membersOf(this.#disk, app, given.broadcast)
     const before = members?.get(device)
     if (before !== undefined) return { kind: 'repeat', id: before }
+    // What was accepted already may always go on.
+    if (this.#room.full && waiting === undefined) return { kind: 'unavailable', full: true }
     const command = { ...given }
     // Who is none of its members has a command of its own.
     if (!members?.has(device)) delete command.broadcast

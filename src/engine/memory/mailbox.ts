@@ -40,6 +40,8 @@ import type { MemoryEvents } from './events.ts'
 import { asOpen, forgetPlaced, Schedule } from './schedule.ts'
 
 export class MemoryMailbox implements Mailbox {
+  /** For tests: there is no space for anything new. */
+  full = false
   readonly #disk: MemoryDisk
   readonly #commits: Commits
   readonly #clock: Clock
@@ -69,7 +71,7 @@ export class MemoryMailbox implements Mailbox {
     this.#end = new End(disk, events)
     this.#schedule = new Schedule(disk)
     this.#answers = answers
-    this.#accepting = new Accepting(disk, this.#end, this.#schedule, answers, clock)
+    this.#accepting = new Accepting(disk, this.#end, this.#schedule, answers, clock, this)
     this.#byDeadline()
   }
 

@@ -7,23 +7,35 @@ import type { TestContext } from 'node:test'
 import test from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Engine, KeptCommand } from '../../../src/contract/index.ts'
+import type { LevelEngineOptions } from '../../../src/engine/level/index.ts'
 import { openLevelEngine } from '../../../src/engine/level/index.ts'
 import { Space } from '../../../src/engine/level/space.ts'
+import { Hub } from '../../../src/hub/hub.ts'
 import { append, end, logEvents, roomy, settle } from '../../support/engine-words.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
+import { replyTo, World } from '../../support/world.ts'
 
 const mebibyte = 1_048_576
 
-async function running(t: TestContext, storeMaxBytes: number) {
+async function running(
+  t: TestContext,
+  storeMaxBytes: number,
+  more: Partial<LevelEngineOptions> = {},
+) {
   const folder = await mkdtemp(join(tmpdir(), 'pike-level-'))
   const clock = new ManualClock()
-  const options = { folder, clock, limits: { storeMaxBytes }, sync: false }
+  const options = { folder, clock, limits: { storeMaxBytes }, sync: false, ...more }
   const engine: Engine = await openLevelEngine(options)
   t.after(async () => {
     await engine.close()
     await rm(folder, { recursive: true, force: true })
   })
   return { engine, clock }
+}
+
+async function until(holds: () => boolean) {
+  for (let turns = 0; turns < 10_000 && !holds(); turns++) await turn()
+  assert.ok(holds(), 'it never held')
 }
 
 /** Time goes on, a second at a time, until it holds. */
@@ -68,6 +80,36 @@ test('rule 33: at storeMaxBytes new commands are refused as full, what was accep
   assert.equal(await settle(world, 'shop/locker/main', { changes }), 'kept')
   await within(clock, 900, async () => !(await fill()))
   assert.ok(engine.figures().store_bytes! < 24 * mebibyte)
+})
+
+test('rule 33: with no free space a device is told that its event is not kept, and its reply is taken', async (t) => {
+  let free = Number.MAX_SAFE_INTEGER
+  const { engine, clock } = await running(t, 1e12, {
+    freeBytes: async () => free,
+    reserveBytes: 1_000,
+  })
+  const world = new World(clock, engine as never, new Hub({ engine, clock }))
+  await world.hub.start()
+  t.after(() => world.hub.stop())
+  await world.register()
+  const { link, session } = await world.attach()
+  const submitted = await world.submit({ expect: 'reply' })
+  assert.equal(submitted.kind, 'accepted')
+  await until(() => link.got.length === 1)
+  const about = { name: 'opened', payload: Buffer.from('{}'), contentType: 'application/json' }
+  const say = (sequence: number) =>
+    new Promise((told) => session.receive([{ ...about, stamp: { epoch: 7, sequence } }], told))
+  assert.equal(await say(1), 'kept')
+  free = 0
+  await within(clock, 60, async () => engine.mailbox.full)
+  assert.deepEqual(await world.submit(), { kind: 'unavailable', full: true })
+  assert.equal(await say(2), 'unavailable')
+  assert.equal(await new Promise((told) => session.reply(replyTo(link.got[0]!), told)), 'kept')
+  free = Number.MAX_SAFE_INTEGER
+  await within(clock, 60, async () => !engine.mailbox.full)
+  assert.equal(await say(2), 'kept')
+  const page = await engine.events.read('default', { limit: 9, kinds: ['event'] })
+  assert.equal(page.kind === 'page' && page.items.length, 2)
 })
 
 test('the files of a store are looked at only when it can have grown to its bound', async () => {
