@@ -37,7 +37,7 @@ export const apiBounds = {
   streamChunkBytes: 16 * 1024,
   /** A silent stream says that it lives this often. */
   streamHeartbeatMs: 15_000,
-  /** A reader that takes nothing for this long loses its stream; it may resume where it was. */
+  /** A reader that takes nothing for this long loses its stream, where it may resume, or its backup. */
   streamStalledMs: 60_000,
   /** Events looked at for one page that is filtered by tag; then it ends, and `next` goes on. */
   tagScanMaxEvents: 10_000,

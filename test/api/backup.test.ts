@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
+import { apiBounds } from '../../src/api/bounds.ts'
 import { StoreUnavailable } from '../../src/contract/index.ts'
 import { World } from './world.ts'
 
@@ -84,3 +85,69 @@ test('one at a time; one that breaks off cannot be taken for whole; leaving it f
   assert.equal(third.complete, false)
   await world.engine.close()
 })
+
+test('a reader that takes nothing of a backup for a minute loses it, and the place is free again', async () => {
+  let left = 0
+  const world = await World.open(
+    {},
+    {
+      backup: async function* () {
+        try {
+          for (;;) yield Buffer.alloc(1_048_576)
+        } finally {
+          left++
+        }
+      },
+    },
+  )
+  const first = await stalled(world)
+  assert.equal((await world.call('GET', '/v1/backup')).status, 503)
+  for (let seconds = 0; seconds < 300 && left === 0; seconds++) {
+    world.clock.advance(1_000)
+    await new Promise(setImmediate)
+  }
+  assert.equal(left, 1, 'it was not ended')
+  const second = await stalled(world)
+  assert.equal(second.statusCode, 200)
+  for (const reader of [first, second]) reader.destroy()
+  await world.close()
+})
+
+test('a reader is not told to hurry while it is the store that takes its time', async () => {
+  let goOn: (() => void) | undefined
+  const world = await World.open(
+    {},
+    {
+      backup: async function* () {
+        yield Buffer.from('begin')
+        await new Promise<void>((resolve) => {
+          goOn = resolve
+        })
+        yield Buffer.from('end')
+      },
+    },
+  )
+  const answer = world.call('GET', '/v1/backup')
+  while (goOn === undefined) await new Promise(setImmediate)
+  world.clock.advance(apiBounds.streamStalledMs * 10)
+  goOn()
+  assert.equal((await answer).text, 'beginend')
+  await world.close()
+})
+
+/** A backup that began, and of which nothing is read. */
+async function stalled(world: World): Promise<import('node:http').IncomingMessage> {
+  if (!world.app.server.listening) await world.app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = world.app.server.address() as AddressInfo
+  const headers = { authorization: 'Bearer key-all' }
+  return new Promise((resolve, reject) => {
+    const call = request({ port, host: '127.0.0.1', path: '/v1/backup', headers, agent: false })
+    call.once('response', (response) => {
+      // What breaks it off is looked at from the other end.
+      response.on('error', () => {})
+      resolve(response)
+    })
+    call.once('error', reject)
+    call.end()
+  })
+}
