@@ -18,7 +18,7 @@ export interface ApiOptions {
 }
 
 /** Names in the environment for commands that talk to a gateway, beside its own settings. */
-export const clientVariables = ['PIKE_API_URL']
+export const clientVariables = ['PIKE_API_URL', 'PIKE_DEVICE_SECRET']
 
 export const withApi = (command: Command): Command =>
   command
@@ -84,8 +84,16 @@ export function failureOf(error: unknown): Failure | undefined {
     )
   // What passes by itself was tried for a while already.
   if (error.retryAfterSeconds !== undefined && error.idempotencyKey !== undefined)
-    return new Failure(error.title + keyOf(error))
+    return new Failure(error.title + fullness(error) + keyOf(error))
   return new Failure(error.message)
+}
+
+/** Of a full mailbox: with what, and since when. */
+function fullness({ code, body }: PikeProblem): string {
+  const { mailbox } = body as { mailbox?: { commands?: unknown; oldestAt?: unknown } }
+  if (code !== 'mailbox-full' || mailbox === undefined) return ''
+  const oldest = mailbox.oldestAt === undefined ? '' : `, the oldest since ${mailbox.oldestAt}`
+  return `: ${mailbox.commands} commands are open${oldest}; nothing was kept`
 }
 
 const keyOf = ({ idempotencyKey }: PikeProblem | PikeUnreachable): string =>

@@ -51,7 +51,7 @@ Examples:
         given.csv || looksLikeCsv(file, first) ? { ...given, csv: true } : given
       const secrets = new Secrets(options)
       const progress = new Progress('devices')
-      const refusals = new Refusals(() => progress.break())
+      const refusals = new Refusals(() => progress.break(), options.csv ? 'row' : 'line')
       const counts = { registered: 0, changed: 0, maybe: 0 }
       try {
         const answers = options.csv

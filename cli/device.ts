@@ -2,9 +2,9 @@ import { Command } from 'commander'
 import type { Device } from '../src/backend/index.ts'
 import { type ApiOptions, connect, withApi } from './api-client.ts'
 import { deviceImportCommand } from './device-import.ts'
+import { deviceShowCommand } from './device-show.ts'
 import { Failure } from './failure.ts'
 import { knownDevice, unknownDevice } from './known.ts'
-import { ownApp } from './own-app.ts'
 import { print, printJson, table } from './print.ts'
 import { parseObject } from './values.ts'
 
@@ -17,7 +17,7 @@ export const deviceCommand = (): Command =>
     .addCommand(add())
     .addCommand(deviceImportCommand())
     .addCommand(list())
-    .addCommand(show())
+    .addCommand(deviceShowCommand())
     .addCommand(rotateSecret())
     .addCommand(
       switching(
@@ -69,8 +69,8 @@ Examples:
         print(`${device} is registered`)
         if (body.secret !== undefined && options.secret === undefined) {
           print(`secret: ${body.secret}   (shown this once)`)
-          const app = await ownApp(pike).catch(() => undefined)
-          const named = app === 'default' ? '' : ` --app ${app ?? '<the app of this key>'}`
+          const { app } = await pike.key()
+          const named = app === 'default' ? '' : ` --app ${app}`
           print(`be that device: pike locker ${device}${named} --secret ${body.secret}`)
         }
       },
@@ -112,20 +112,6 @@ const row = (one: Device): string[] => [
   String(one.mailbox.commands),
   one.tags.join(' '),
 ]
-
-const show = (): Command =>
-  withApi(new Command('show'))
-    .summary('one device')
-    .description('Shows one device with presence and mailbox.')
-    .argument('<device>', 'device id')
-    .option('--json', 'for a script: the answer of the gateway')
-    .addHelpText('after', '\nExample:\n  pike device show SZ-0042')
-    .action(async (device: string, options: Options) => {
-      const body = await connect(options).devices.get(device)
-      if (body === undefined) throw unknownDevice(device)
-      if (options.json) printJson(body)
-      else print(JSON.stringify(body, null, 2))
-    })
 
 const rotateSecret = (): Command =>
   withApi(new Command('rotate-secret'))

@@ -10,11 +10,14 @@ type Options = ApiOptions & { app: string; json?: true }
 export const keyCommand = (): Command =>
   new Command('key')
     .summary('API keys: make, list, show and revoke')
-    .description("Makes, lists, shows and revokes API keys. Needs an administrator's key.")
+    .description(
+      'Makes, lists, shows and revokes API keys. Needs an administrator\'s key; for "whoami" any will do.',
+    )
     .addCommand(create())
     .addCommand(list())
     .addCommand(show())
     .addCommand(revoke())
+    .addCommand(whoami())
 
 const withApp = (command: Command): Command =>
   withApi(command).option('--app <app>', 'whose keys', 'default')
@@ -95,4 +98,17 @@ const revoke = (): Command =>
       if (!(await connect(options).keys.remove(options.app, name)))
         throw unknownKey(name, options.app)
       print(`${name} is revoked`)
+    })
+
+const whoami = (): Command =>
+  withApi(new Command('whoami'))
+    .summary('whose key is at hand, and what it may do')
+    .description('Shows the app, the name and the scopes of the key that is used here.')
+    .option('--json', 'for a script: the answer of the gateway')
+    .addHelpText('after', '\nExample:\n  pike key whoami')
+    .action(async (options: ApiOptions & { json?: true }) => {
+      const key = await connect(options).key()
+      if (options.json) printJson(key)
+      else
+        print(`${key.name} of app ${key.app} may: ${key.scopes.join(', ')}; made ${key.createdAt}`)
     })

@@ -13,12 +13,12 @@ import {
   withApi,
 } from './api-client.ts'
 import { Failure } from './failure.ts'
-import { ownApp } from './own-app.ts'
 import { clockTime, print, printJson } from './print.ts'
 
 interface Options extends ApiOptions {
   readonly device?: string
   readonly secret?: string
+  readonly secretFile?: string
   readonly app?: string
   readonly doors: number
   readonly jammed?: readonly number[]
@@ -35,12 +35,16 @@ export const lockerCommand = (): Command =>
   withApi(new Command('locker'))
     .summary('be a parcel locker: connect, open doors, report')
     .description(
-      'Runs a parcel locker that connects to a gateway by Pike: opens doors, reports door-opened and door-closed, replies. Without --secret it registers itself, with the API key at hand.',
+      'Runs a parcel locker that connects to a gateway by Pike: opens doors, reports door-opened and door-closed, replies. Without --secret, --secret-file and PIKE_DEVICE_SECRET it registers itself, with the API key at hand.',
     )
     .argument('[device]', 'which device to be')
     .option('--device <device>', 'the same')
     .option('--secret <secret>', 'its secret, as "pike device add" showed it')
-    .option('--app <app>', 'whose device it is (default: the app of the API key, else default)')
+    .option('--secret-file <file>', 'a file with it, so that it is not in the list of processes')
+    .option(
+      '--app <app>',
+      'whose device it is (default: of one that registers itself the app of the API key, else default)',
+    )
     .option('--doors <number>', 'how many doors it has', whole, 12)
     .option('--jammed <door...>', 'doors that do not move', collect)
     .option('--close-after <seconds>', 'somebody pushes an open door shut after this', positive, 5)
@@ -57,7 +61,8 @@ A locker that registered itself keeps its secret and its state in lockers/APP in
 
 Examples:
   pike locker SZ-0042
-  pike locker SZ-0042 --secret ... --doors 24 --jammed 3
+  pike locker SZ-0042 --secret-file SZ-0042.secret --doors 24 --jammed 3
+  PIKE_DEVICE_SECRET=$(cat SZ-0042.secret) pike locker SZ-0042
   pike locker LK-9 --app acme --secret ...
   pike locker SZ-0042 --secret ... --host gateway.example --tls`,
     )
@@ -111,13 +116,14 @@ interface Identity {
 
 /** The secret given, or the one of a locker that registered itself, now or earlier. */
 async function identity(device: string, options: Options): Promise<Identity> {
-  const { secret, state } = options
+  const { state } = options
   for (const [what, id] of [
     ['device id', device],
     ['name of an app', options.app ?? 'default'],
   ] as const)
     if (!isIdentifier(id))
       throw new Failure(`"${id}" is no ${what}: letters, digits and . _ ~ - only, at most 128`)
+  const secret = givenSecret(options)
   if (secret !== undefined) return { app: options.app ?? 'default', secret, state }
   const app = options.app ?? (await appOfKey(options))
   const all = join(settingsFor(options).dataDir, 'lockers')
@@ -132,9 +138,14 @@ async function identity(device: string, options: Options): Promise<Identity> {
   const stateFile = state ?? join(folder, `${device}.state`)
 
   const pike = connect(options)
+  const key = await pike.key()
+  if (key.app !== app)
+    throw new Failure(
+      `${device} cannot be registered in app ${app}: the API key at hand, ${key.name}, is of app ${key.app}\ngive a key of ${app} with --api-key or PIKE_API_KEY; or, if ${device} is registered there, its secret with --secret-file or PIKE_DEVICE_SECRET`,
+    )
   if ((await pike.devices.get(device)) !== undefined)
     throw new Failure(
-      `${device} is registered already, so give its --secret, shown when it was registered\nor be another: pike locker ${device}-2`,
+      `${device} is registered already, so give its secret, shown when it was registered, with --secret-file, PIKE_DEVICE_SECRET or --secret\nor be another: pike locker ${device}-2`,
     )
   const body = await pike.devices.put(device)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -148,15 +159,28 @@ async function identity(device: string, options: Options): Promise<Identity> {
 /** Without a gateway to ask, or a key, `default`: a locker that is known here starts all the same. */
 async function appOfKey(options: Options): Promise<string> {
   if (findApiKey(options) === undefined) return 'default'
-  let app: string | undefined
   try {
-    app = await ownApp(connect(options))
+    return (await connect(options).key()).app
   } catch (error) {
     if (failureOf(error) === undefined) throw error
     return 'default'
   }
-  if (app !== undefined) return app
-  throw new Failure('which app is the API key of? It cannot be told yet: name it with --app')
+}
+
+/** Flag over file over environment, as everywhere; one of the two flags. */
+function givenSecret({ secret, secretFile }: Options): string | undefined {
+  if (secretFile === undefined)
+    return secret ?? (process.env.PIKE_DEVICE_SECRET?.trim() || undefined)
+  if (secret !== undefined) throw new Failure('--secret or --secret-file, not both')
+  let text: string
+  try {
+    text = readFileSync(secretFile, 'utf8').trim()
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new Failure(`--secret-file ${secretFile} cannot be read (${code})`)
+  }
+  if (text !== '') return text
+  throw new Failure(`--secret-file ${secretFile} is empty; put the secret into it`)
 }
 
 function read(file: string): string | undefined {

@@ -20,6 +20,7 @@ import { sendCommand } from './send.ts'
 import { serveCommand } from './serve.ts'
 import { showCommand } from './show.ts'
 import { tagCommand } from './tag.ts'
+import { withOtherWords } from './verbs.ts'
 import { version } from './version.ts'
 import { webhookCommand } from './webhook.ts'
 
@@ -60,6 +61,8 @@ Examples:
   pike broadcast berlin show-text '{"text":"hello"}' --rate 50 --follow
   pike events --follow                         what devices report, as it comes`,
   )
+
+withOtherWords(program)
 
 // `pike events | head` is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -6,13 +6,18 @@ const saidMax = 20
 /** Lines that were refused, on standard error. */
 export class Refusals {
   readonly #before: () => void
+  readonly #unit: string
   readonly #byTitle = new Map<string, number>()
   #said = 0
   count = 0
 
-  /** @param before called before something is written, so that a progress line is not torn. */
-  constructor(before: () => void) {
+  /**
+   * @param before called before something is written, so that a progress line is not torn.
+   * @param unit what is counted: lines, or rows after a header.
+   */
+  constructor(before: () => void, unit: 'line' | 'row' = 'line') {
     this.#before = before
+    this.#unit = unit
   }
 
   add(line: number, problem: Problem): void {
@@ -24,7 +29,7 @@ export class Refusals {
   note(line: number, text: string): void {
     if (this.#said++ >= saidMax) return
     this.#before()
-    process.stderr.write(`line ${line}: ${text}\n`)
+    process.stderr.write(`${this.#unit} ${line}: ${text}\n`)
   }
 
   /** What was not said one by one, summed. @returns whether there were any. */

@@ -96,7 +96,7 @@ const list = (): Command =>
       if (options.json) for (const one of all) printJson(one)
       else if (all.length === 0)
         print('no webhooks yet; make one: pike webhook set <webhook> <url>')
-      else print(table(['WEBHOOK', 'STATE', 'DELIVERED', 'WAITING', 'DEAD', 'URL'], all.map(row)))
+      else print(table(['NAME', 'STATE', 'DELIVERED', 'WAITING', 'DEAD', 'URL'], all.map(row)))
     })
 
 const row = ({ name, url, disabled, status }: Webhook): string[] => [

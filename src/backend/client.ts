@@ -15,6 +15,7 @@ import type {
   CommandPost,
   EventPage,
   Explanation,
+  Key,
   To,
 } from './types.ts'
 import { Webhooks } from './webhooks.ts'
@@ -147,6 +148,11 @@ export class PikeBackend {
       waitMs: (waitSeconds ?? 0) * 1000,
     })
     return body
+  }
+
+  /** The key this client calls with: of which app it is, its name, what it may do. Any scope. */
+  async key(options: CallOptions = {}): Promise<Key> {
+    return (await this.#transport.call<Key>('GET', '/v1/key', options)).body
   }
 
   /** A backup of the whole store, as it comes; with the scope `admin`. The file is for `pike restore`. */
