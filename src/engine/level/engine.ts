@@ -23,6 +23,7 @@ import { LevelMailbox } from './mailbox.ts'
 import { LevelNames } from './names.ts'
 import type { Opened } from './opening.ts'
 import { timeKey } from './opening.ts'
+import { placeMaybeSent } from './restored.ts'
 import { Schedule } from './schedule.ts'
 import { Scheduling } from './scheduling.ts'
 import { LevelShelf } from './shelf.ts'
@@ -76,6 +77,7 @@ export class LevelEngine implements Engine {
   readonly #channels: Channels
   readonly #idempotency: Idempotency
   readonly #schedule: Schedule
+  readonly #placeMaybeSent: (lostUntilMs: number) => Promise<void>
   readonly #casts: Casts
   readonly #space: Space
   readonly #compaction: Compaction
@@ -126,19 +128,8 @@ export class LevelEngine implements Engine {
       ...{ refused, surprised },
     })
     this.mailbox = new LevelMailbox({
-      ...{
-        database,
-        status,
-        channels,
-        apps,
-        events,
-        appending,
-        idempotency,
-        endings,
-        late,
-        lookups,
-      },
-      ...{ surprised, clock, schedule, scheduling },
+      ...{ database, status, channels, apps, events, appending, idempotency, endings },
+      ...{ late, lookups, surprised, clock, schedule, scheduling },
       full: () => this.#space.full,
     })
     this.events = events
@@ -153,6 +144,8 @@ export class LevelEngine implements Engine {
     this.#channels = channels
     this.#idempotency = idempotency
     this.#schedule = schedule
+    this.#placeMaybeSent = (lostUntilMs) =>
+      placeMaybeSent({ scheduling, appending, channels, status, limits }, lostUntilMs)
     this.#casts = casts
     const { reserveBytes, freeBytes } = parts
     const { storeMaxBytes } = limits
@@ -167,9 +160,13 @@ export class LevelEngine implements Engine {
     for (const part of this.#all) database.add(part)
   }
 
-  /** Read what must be in memory. Once, before anything else. */
-  async load(clean: boolean): Promise<void> {
+  /**
+   * Read what must be in memory. Once, before anything else.
+   * `lostUntilMs`: this store was made from a backup, and what happened until then nobody knows.
+   */
+  async load(clean: boolean, lostUntilMs?: number): Promise<void> {
     for (const part of this.#all) await part.load(this.#store, clean)
+    if (lostUntilMs !== undefined) await this.#placeMaybeSent(lostUntilMs)
     await this.#space.check().catch(() => {})
     this.#everyMinute()
     this.#everyHour()

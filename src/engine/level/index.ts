@@ -56,8 +56,9 @@ export async function openLevelEngine(options: LevelEngineOptions): Promise<Leve
     const { left, starts } = opened
     log('store.opened', { left, starts })
     if (left === 'changed') log('store.tail-maybe-lost', { folder: folder.store })
-    await sayRestored(opened.store, log)
-    await engine.load(left === 'clean')
+    const lostUntilMs = await sayRestored(opened.store, log)
+    await engine.load(left === 'clean', lostUntilMs)
+    if (lostUntilMs !== undefined) await opened.store.del(restoredKey, { sync: true })
     return engine
   } catch (error) {
     await opened.store.close()
@@ -70,13 +71,16 @@ export async function openLevelEngine(options: LevelEngineOptions): Promise<Leve
   }
 }
 
-/** Once, at the first start after a restore; it has no clean mark, so new epochs begin (rule 13). */
+/**
+ * At the first start after a restore; it has no clean mark, so new epochs begin (rule 13).
+ * Resolves with the moment until which nobody knows what happened.
+ */
 async function sayRestored(
   store: Store,
   log: (event: string, fields: object) => void,
-): Promise<void> {
+): Promise<number | undefined> {
   const value = await store.get(restoredKey)
-  if (value === undefined) return
+  if (value === undefined) return undefined
   const { takenAtMs, restoredAtMs } = parse<Restored>(value)
   log('store.restored', {
     taken: new Date(takenAtMs).toISOString(),
@@ -84,5 +88,5 @@ async function sayRestored(
     means:
       'what happened since it was taken is unknown here; what may have been sent may come again',
   })
-  await store.del(restoredKey, { sync: true })
+  return Math.max(takenAtMs, restoredAtMs)
 }

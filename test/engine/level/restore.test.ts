@@ -4,12 +4,13 @@ import { cp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'node:test'
 import { fileURLToPath } from 'node:url'
+import type { Command } from '../../../src/contract/index.ts'
 import { BackupRefused, BackupWriter } from '../../../src/engine/level/backup-format.ts'
 import { checkStore } from '../../../src/engine/level/check/index.ts'
 import { restoreStore } from '../../../src/engine/level/index.ts'
 import { decodeRecord } from '../../../src/engine/level/record.ts'
 import { makeStore } from '../../../src/engine/level/store.ts'
-import { append, end, keep, settle } from '../../support/engine-words.ts'
+import { append, command, end, keep, settle } from '../../support/engine-words.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import {
   backedUp,
@@ -83,6 +84,67 @@ test('rule 3: after a restore nothing that was open then counts as certainly nev
   await settle(world, main, { changes: [end(queued.offset, 'expired', clock.nowMs())] })
   assert.equal((await restored.mailbox.counts('shop')).open, 2, 'that would be a lie')
   await restored.close()
+})
+
+test('rule 3: what was scheduled and due before the restore may have been sent since; what is due later was not', async (t) => {
+  const home = await temporary(t)
+  const clock = new ManualClock()
+  const engine = await open(join(home, 'old'), clock)
+  const world = { engine, clock }
+  const room = { maxCommands: 9, maxTotal: 99 }
+  const at = clock.nowMs()
+  const later = async (name: string, afterMs: number, parts: Partial<Command> = {}) => {
+    const scheduled = await engine.mailbox.schedule(
+      main,
+      command(clock, { name, notBeforeMs: at + afterMs, expiresAtMs: at + 1e6, ...parts }),
+      room,
+    )
+    assert.ok(scheduled.kind === 'kept', `not kept but ${scheduled.kind}`)
+    return scheduled.command
+  }
+  await keep(world, main, { name: 'open', collapse: 'c', expiresAtMs: at + 1e6 })
+  await later('second', 2_000, { collapse: 'c' })
+  const first = await later('first', 1_000)
+  await later('now', 3_000, { delivery: 'now' })
+  const third = await later('after', 10_001)
+  await engine.mailbox.schedule(
+    'shop/locker-2/main',
+    command(clock, { name: 'alone', notBeforeMs: at + 1, expiresAtMs: at + 1e6 }),
+    room,
+  )
+  const file = join(home, 'a.backup')
+  await writeFile(file, await taken(engine))
+  await engine.close()
+  const folder = join(home, 'new')
+  await restoreStore({ file, folder, wallMs: () => at + 10_000 })
+  // That time has come since says nothing: it is the moment of the restore that counts.
+  clock.advance(20_000)
+  for (const start of ['first', 'second'] as const) {
+    const restored = await open(folder, clock)
+    const { mailbox } = restored
+    const head = await mailbox.open(main)
+    assert.deepEqual(
+      head.open.map(({ name, maybeSent, sentAtMs }) => [name, maybeSent, sentAtMs]),
+      ['open', 'first', 'second', 'now'].map((name) => [name, true, undefined]),
+      start,
+    )
+    assert.notEqual(head.open[1]!.epoch, head.open[0]!.epoch, 'numbered anew (rule 13)')
+    assert.equal((await mailbox.open('shop/locker-2/main')).open[0]?.maybeSent, true)
+    const found = await mailbox.find(main, 0, first.scheduled)
+    assert.ok(found?.kind === 'open' && found.command.maybeSent, 'found by its id of then')
+    const due = await mailbox.due(clock.nowMs(), 9)
+    assert.deepEqual([due[0]?.name, due.length], ['now', 1], 'a start ends it in doubt (rule 5)')
+    assert.ok(mailbox.nextDueMs() <= clock.nowMs(), 'nobody would look')
+    const waits = await mailbox.ripe(clock.nowMs(), 9)
+    assert.deepEqual([waits.length, waits[0]?.id], [1, third.id])
+    const counts = await mailbox.counts('shop')
+    assert.deepEqual([counts.accepted, counts.open], [6, 6])
+    const changes = [end(2, 'expired', clock.nowMs()), end(3, 'canceled', clock.nowMs())]
+    await settle({ engine: restored, clock }, main, { changes })
+    assert.equal((await mailbox.counts('shop')).open, 6, 'that would be a lie')
+    await restored.close()
+    assert.deepEqual(await findings(folder), [])
+  }
 })
 
 test('rule 13: a restored store begins new epochs, says so once, and knows no position of what came since', async (t) => {
