@@ -174,13 +174,14 @@ describe('the examples, by a stranger who has the package and nothing else', () 
       'undeliverable no-link',
       'taken back',
       'line 2: This app has no such device',
-      'locker-1 queued',
       'locker-2 has a secret of 27',
       'undefined',
       'true',
       '401',
     ])
       assert.ok(said.split('\n').includes(line), `${line}\nin:\n${said}`)
+    // Of a broadcast that was sent a moment ago.
+    assert.match(said, /^locker-1 (waiting|queued)$/m)
     assert.match(said, /^404 unknown-device/m)
   })
 })
