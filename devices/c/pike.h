@@ -777,8 +777,9 @@ int pike_event(struct pike *p, const char *name, const void *payload, size_t len
   pike__put(&out, payload, length);
   result = pike__append(p, &out, PIKE__EVENT << 4, 0, &given);
   if (result != PIKE_OK) return result;
-  if (sequence != NULL) *sequence = given;
-  return pike__store(p, &before, p->count - 1);
+  result = pike__store(p, &before, p->count - 1);
+  if (result == PIKE_OK && sequence != NULL) *sequence = given;
+  return result;
 }
 
 /* ---- commands: section 7 ------------------------------------------------------------------ */

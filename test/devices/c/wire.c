@@ -396,6 +396,16 @@ int main(void)
       put_hex(" ", keys.stored, 32);
       put_hex(" ", keys.server, 32);
       printf("\n");
+    } else if (IS("proof", 2)) {
+      uint8_t signature[32], proof[32];
+      size_t length = get_hex(word[1], octets);
+      length += get_hex(word[2], octets + length);
+      hmac_sha256(keys.stored, 32, octets, length, signature);
+      hmac_sha256(keys.server, 32, octets, length, proof);
+      for (int i = 0; i < 32; i++) signature[i] ^= keys.client[i];
+      put_hex("proof ", signature, 32);
+      put_hex(" ", proof, 32);
+      printf("\n");
     } else if (IS("decode", 1)) {
       show_decoded(octets, get_hex(word[1], octets), words > 2 ? (size_t)n[2] : 65536);
     } else if (IS("hello", 13)) {
