@@ -23,7 +23,7 @@ import { LevelMailbox } from './mailbox.ts'
 import { LevelNames } from './names.ts'
 import type { Opened } from './opening.ts'
 import { timeKey } from './opening.ts'
-import { placeMaybeSent } from './restored.ts'
+import { placeMaybeSent, stopBroadcasts } from './restored.ts'
 import { Schedule } from './schedule.ts'
 import { Scheduling } from './scheduling.ts'
 import { LevelShelf } from './shelf.ts'
@@ -77,7 +77,7 @@ export class LevelEngine implements Engine {
   readonly #channels: Channels
   readonly #idempotency: Idempotency
   readonly #schedule: Schedule
-  readonly #placeMaybeSent: (lostUntilMs: number) => Promise<void>
+  readonly #restored: (lostUntilMs: number) => Promise<void>
   readonly #casts: Casts
   readonly #space: Space
   readonly #compaction: Compaction
@@ -144,8 +144,10 @@ export class LevelEngine implements Engine {
     this.#channels = channels
     this.#idempotency = idempotency
     this.#schedule = schedule
-    this.#placeMaybeSent = (lostUntilMs) =>
-      placeMaybeSent({ scheduling, appending, channels, status, limits }, lostUntilMs)
+    this.#restored = async (lostUntilMs) => {
+      await placeMaybeSent({ scheduling, appending, channels, status, limits }, lostUntilMs)
+      await stopBroadcasts(this.broadcasts)
+    }
     this.#casts = casts
     const { reserveBytes, freeBytes } = parts
     const { storeMaxBytes } = limits
@@ -166,7 +168,7 @@ export class LevelEngine implements Engine {
    */
   async load(clean: boolean, lostUntilMs?: number): Promise<void> {
     for (const part of this.#all) await part.load(this.#store, clean)
-    if (lostUntilMs !== undefined) await this.#placeMaybeSent(lostUntilMs)
+    if (lostUntilMs !== undefined) await this.#restored(lostUntilMs)
     await this.#space.check().catch(() => {})
     this.#everyMinute()
     this.#everyHour()

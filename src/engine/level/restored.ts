@@ -1,4 +1,4 @@
-import type { AppendOptions, Limits, ScheduledCommand } from '../../contract/index.ts'
+import type { AppendOptions, Broadcasts, Limits, ScheduledCommand } from '../../contract/index.ts'
 import { dueAtMs } from '../../contract/index.ts'
 import type { Appending } from './appending.ts'
 import type { Channels } from './channels.ts'
@@ -43,6 +43,17 @@ export async function placeMaybeSent(parts: Parts, lostUntilMs: number): Promise
     const ripe = await parts.scheduling.ripe(lostUntilMs, step)
     if (ripe.length === 0) return
     await Promise.all(ripe.map((command) => place(parts, command)))
+  }
+}
+
+/**
+ * Which members of a running broadcast got their command since the backup nobody knows either, and
+ * here they have none yet: to go on would hand a second one to those who did. So nobody gets one.
+ * @throws StoreUnavailable
+ */
+export async function stopBroadcasts(broadcasts: Broadcasts): Promise<void> {
+  for (const { app, id } of broadcasts.running()) {
+    await broadcasts.stop(app, id, 'the store was restored from a backup')
   }
 }
 

@@ -147,6 +147,42 @@ test('rule 3: what was scheduled and due before the restore may have been sent s
   }
 })
 
+test('rule 27: a broadcast that was under way at the backup hands nobody a second command after the restore', async (t) => {
+  const home = await temporary(t)
+  const clock = new ManualClock()
+  const engine = await open(join(home, 'old'), clock)
+  const members = async function* () {
+    yield ['locker-1', 'locker-2']
+  }
+  const { kind } = await engine.broadcasts.create(
+    {
+      ...{ app: 'shop', id: 'b1', tag: 'all', askedBy: 'ops', createdAtMs: clock.nowMs() },
+      command: {
+        ...{ channel: 'main', name: 'open', payload: Buffer.from('1'), contentType: 'text/plain' },
+        ...{ delivery: 'queue', expect: 'ack' },
+      },
+    },
+    members(),
+    { maxDevices: 9, maxKept: 9 },
+  )
+  assert.equal(kind, 'kept')
+  await keep({ engine, clock }, main, { name: 'open', broadcast: 'b1' })
+  const file = join(home, 'a.backup')
+  await writeFile(file, await taken(engine))
+  await engine.close()
+  const folder = join(home, 'new')
+  await restoreStore({ file, folder, wallMs: () => clock.nowMs() })
+  for (const start of ['first', 'second'] as const) {
+    const restored = await open(folder, clock)
+    const broadcast = restored.broadcasts.find('shop', 'b1')
+    assert.deepEqual([broadcast?.state, broadcast?.open], ['stopped', 1], start)
+    assert.match(broadcast?.why ?? '', /restored from a backup/)
+    assert.deepEqual(restored.broadcasts.running(), [])
+    await restored.close()
+    assert.deepEqual(await findings(folder), [])
+  }
+})
+
 test('rule 13: a restored store begins new epochs, says so once, and knows no position of what came since', async (t) => {
   const home = await temporary(t)
   const clock = new ManualClock()
