@@ -171,7 +171,8 @@ struct pike {
   size_t rx_length, rx_held, tx_length, tx_sent, hello_length;
   struct pike_id current; /* the command you have in hand; epoch 0: none */
   bool current_late;      /* ours to refuse */
-  bool pong_due, pinged, goaway, unsettled, closing_for_good;
+  bool current_here;      /* it came on this connection */
+  bool pong_due, pinged, goaway, closing_for_good;
   uint32_t epoch, welcome_epoch, held_epoch;
   uint64_t received; /* the last offset that came in this epoch on this connection */
   uint64_t ack;      /* to be written; 0: none */
@@ -852,24 +853,14 @@ int pike_reply(struct pike *p, struct pike_id id, enum pike_status status, const
   return result;
 }
 
-/* Only what came on this connection may be acknowledged on it; HELLO tells the rest. */
-static void pike__acknowledge(struct pike *p, struct pike_id id)
-{
-  if (p->state != PIKE_OPEN) return;
-  if (id.epoch == p->epoch && id.offset <= p->received) {
-    if (id.offset > p->ack) p->ack = id.offset;
-  } else if (id.epoch != p->epoch) {
-    p->unsettled = true; /* ACK has no epoch: to be told in the next HELLO */
-  }
-}
-
 int pike_ack(struct pike *p, struct pike_id id)
 {
   struct pike_durable before = p->kept;
   if (id.epoch == 0 || id.offset == 0) return PIKE_BAD_ARGUMENT;
   pike__settle(p, id, 0);
   if (pike__store(p, &before, p->count) != PIKE_OK) return PIKE_STORE_FAILED;
-  pike__acknowledge(p, id);
+  /* Only what came on this connection may be acknowledged on it; HELLO tells the rest. */
+  if (pike__same(p->current, id) && p->current_here) p->ack = id.offset;
   pike__put_down(p, id);
   return PIKE_OK;
 }
@@ -903,7 +894,7 @@ static void pike__hand_on(struct pike *p, const struct pike__frame *f, uint32_t 
   command.id.epoch = epoch;
   command.id.offset = f->offset;
   if (pike__acted(p, command.id)) {
-    if (!pike__replied(p, command.id)) pike__acknowledge(p, command.id);
+    if (!pike__replied(p, command.id)) p->ack = f->offset;
     return;
   }
   command.deadline_ms = p->zero_ms + f->deadline;
@@ -916,6 +907,7 @@ static void pike__hand_on(struct pike *p, const struct pike__frame *f, uint32_t 
   command.now = (f->flags & 2u) != 0;
   command.repeated = (f->flags & 4u) != 0;
   p->current = command.id;
+  p->current_here = true;
   p->current_late = pike_late(p, command.deadline_ms);
   if (p->current_late) pike__refuse_late(p);
   else p->config->on_command(p->config->context, &command);
@@ -1116,7 +1108,7 @@ static void pike__welcomed(struct pike *p, const struct pike__frame *f)
   p->received = f->offset;
   p->ack = 0;
   p->sent = p->sent_at = 0;
-  p->pong_due = p->pinged = p->goaway = p->unsettled = false;
+  p->pong_due = p->pinged = p->goaway = p->current_here = false;
   p->uplink_window = f->uplink_window > 1024 ? 1024 : (uint32_t)f->uplink_window;
   p->frame_max = f->frame_max > 65536 || f->frame_max == 0 ? 65536 : (uint32_t)f->frame_max;
   p->keepalive_ms = (uint32_t)f->keepalive_s * 1000;
@@ -1170,7 +1162,10 @@ static void pike__on_command(struct pike *p, const struct pike__frame *f, const 
     return;
   }
   p->received = f->offset;
-  if (pike__same(p->current, id)) return; /* sent again while you act on it */
+  if (pike__same(p->current, id)) { /* sent again while you act on it */
+    p->current_here = true;
+    return;
+  }
   if (p->current.epoch == 0) {
     pike__hand_on(p, f, p->epoch);
     return;
@@ -1203,7 +1198,6 @@ static void pike__on_frame(struct pike *p, const struct pike__frame *f, const ui
       p->keepalive_ms = (uint32_t)(f->number < 5 ? 5 : f->number > 1500 ? 1500 : f->number) * 1000;
   } else if (f->type == PIKE__EPOCH) {
     if (p->epoch != (uint32_t)f->number) p->received = 0;
-    if (p->epoch != (uint32_t)f->number && p->ack != 0) p->unsettled = true;
     p->epoch = (uint32_t)f->number;
   } else if (f->type == PIKE__ACK) {
     if (f->number >= p->kept.first + p->sent)
@@ -1408,7 +1402,6 @@ uint32_t pike_step(struct pike *p)
     pike__refuse_late(p);
     pike__release(p);
   }
-  if (p->state == PIKE_OPEN && p->unsettled) pike__refuse(p, PIKE__NORMAL, "");
   if (p->state >= PIKE_GREETING && p->state <= PIKE_CLOSING) pike__write(p);
   now = c->now_ms(c->context);
   if ((p->state == PIKE_GREETING || p->state == PIKE_PROVING) &&

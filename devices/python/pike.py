@@ -114,7 +114,7 @@ class Pike:
         if not kept['late']: kept['position'] = kept['settled']      # HELLO stays before a late one until ACK
         self.failures = 0
 
-    def handle(self, c, act):                           # in a thread of its own
+    def handle(self, c, act, link):                     # in a thread of its own
         try:
             with self.hands:
                 try: result = None if self.acted(c) else act(c) if clock() < c.deadline else (REJECTED, 'late', b'')
@@ -127,8 +127,7 @@ class Pike:
                         return self.uplink(REPLY, bool(reason), c.epoch, c.offset, number(c.offset) + number(status) + (text(reason) if reason else b'') + payload)
                     if not again: self.store()
                     if any(one[3:5] == [c.epoch, c.offset] for one in self.kept['outbox']): return     # its answer goes, or went
-                    if c.epoch == self.epoch and c.offset <= self.received: self.ack = max(self.ack, c.offset)
-                    elif c.epoch != self.epoch: raise Lost('to be told in the next HELLO')
+                    if link is self.link: self.ack = c.offset            # else the next HELLO says it
                     self.flush()
         except Lost: self.shut()
 
@@ -234,7 +233,7 @@ class Pike:
                 if ref & 1 or not 1 <= ref // 4 <= 128 or offset <= self.received: raise Lost('malformed: a command')
                 self.received = offset
                 c = Command(self.epoch, offset, self.zero + deadline / 1000, f.text(ref // 4), f.left, bool(ref & 2), *(bool(head & bit) for bit in (1, 2, 4)))
-                threading.Thread(target=self.handle, args=(c, act), daemon=True).start()
+                threading.Thread(target=self.handle, args=(c, act, self.link), daemon=True).start()
             else: raise Lost('protocol error')
 
     def run(self, act):
