@@ -3,6 +3,8 @@ import type { AppId, DeviceId } from './ids.ts'
 import type { Limits } from './limits.ts'
 import type { Attached, Hello, Link } from './link.ts'
 import type { Credential } from './names.ts'
+import type { Shelf } from './shelf.ts'
+import type { Admitted, Source } from './source.ts'
 
 /** What the core offers to adapters; all they ever see of it. */
 export interface Core {
@@ -22,6 +24,10 @@ export interface Core {
   wrongSecret(app: AppId, device: DeviceId, peer: string): void
   /** Trade a link for a session. The device must have proved itself. */
   attach(link: Link, hello: Hello): Promise<Attached>
+  /** Let a device speak that may receive by another way, or not at all. It must have proved itself. */
+  admit(source: Source): Promise<Admitted>
+  /** Small records an adapter keeps over restarts, under `adapters/<its name>/`. */
+  readonly shelf: Shelf
 }
 
 export interface Verifier {

@@ -17,6 +17,12 @@ export interface Uplink {
   readonly stamp?: Stamp
   /** The protocol says this may be a repeat and there is no stamp to tell (MQTT DUP). */
   readonly maybeRepeat?: boolean
+  /**
+   * The protocol says that what comes again under this name is the same message, until
+   * `Intake.forget`: MQTT QoS 2, client id and packet id. At most 64 bytes; kept in the event's
+   * batch (rule 17).
+   */
+  readonly once?: string
 }
 
 export type PresenceState = 'online' | 'suspect' | 'asleep' | 'offline'

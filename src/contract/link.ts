@@ -14,6 +14,11 @@ export interface Link {
   readonly protocol: string
   /** Remote address, for logs. */
   readonly peer: string
+  /**
+   * False: nothing tells whether what it writes arrives (MQTT QoS 0). A command is written once and
+   * takes no room in the window; it ends `in-doubt` at once, or by its reply (rule 23). Left out: true.
+   */
+  readonly acknowledges?: boolean
   /** Whether this link can carry a command at all; false: it is larger than the device takes. */
   carries(command: KeptCommand): boolean
   /**
@@ -102,11 +107,18 @@ export interface Session {
   touch(): void
   /** There is room again after `deliver` said 'full'. */
   drained(): void
-  /** The link is gone. `graceful`: the device said goodbye. */
-  detach(graceful: boolean): void
+  /**
+   * The link is gone. `graceful`: the device said goodbye, or a polling device was answered and has
+   * not come again. `backAtMs`: it said that it comes back then, and is asleep until, not offline
+   * (rule 22).
+   */
+  detach(graceful: boolean, backAtMs?: number): void
 }
 
-/** A reply names its command by where it was numbered. */
+/**
+ * A reply names its command by where it was numbered; of one that was scheduled by what its id says,
+ * `scheduledEpoch` and the number there.
+ */
 export interface DeviceReply extends Reply {
   readonly epoch: Epoch
   readonly offset: Offset
