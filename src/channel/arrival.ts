@@ -17,6 +17,8 @@ export interface Arrival {
   readonly windowMaxCommands: number
   readonly resumeFrom: Position | undefined
   readonly uplinkEpoch: Epoch | undefined
+  /** Whether its link tells what has arrived (rule 23). */
+  readonly acknowledges: boolean
 }
 
 /**
@@ -53,7 +55,8 @@ export function settleArrival(
       changes.push(doubt)
       continue
     }
-    if (headSeen || !command.maybeSent) continue
+    // Where nothing is ever acknowledged, that it was not says nothing.
+    if (headSeen || !command.maybeSent || !arrival.acknowledges) continue
     const sessions = attempts?.offset === command.offset ? attempts.sessions + 1 : 1
     attempts = { offset: command.offset, sessions }
     if (sessions < limits.attemptsMax) headSeen = true

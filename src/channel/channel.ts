@@ -10,10 +10,9 @@ import type {
   Position,
   Sequence,
   Stamp,
-  Uplink,
 } from '../contract/index.ts'
 import { type Arrival, settleArrival } from './arrival.ts'
-import { Dedupe } from './dedupe.ts'
+import { Dedupe, type Judgement } from './dedupe.ts'
 import type { Effect } from './effects.ts'
 import { acknowledged } from './lifecycle.ts'
 import { Liveness } from './liveness.ts'
@@ -55,18 +54,28 @@ export class Channel {
   readonly #doubted = new Map<Offset, CommandId>()
   readonly #doubtedMax: number
 
-  constructor(id: ChannelId, head: Head, arrival: Arrival, limits: Limits, nowMs: number) {
+  /** @param uplinks what others who bring uplinks of this channel judge by too. */
+  constructor(
+    id: ChannelId,
+    head: Head,
+    arrival: Arrival,
+    limits: Limits,
+    nowMs: number,
+    uplinks?: Dedupe,
+  ) {
     const { resumed, start } = resume(head, arrival.resumeFrom)
     this.id = id
     this.resumed = resumed
     this.position = { epoch: currentEpoch(head), offset: start }
-    this.#uplinks = new Dedupe(head.uplinks)
+    // The last that is kept, not the last that was judged (rule 15).
+    const kept = new Dedupe(head.uplinks)
+    this.#uplinks = uplinks ?? kept
     this.#uplinkEpoch = arrival.uplinkEpoch
-    this.uplinkKept =
-      arrival.uplinkEpoch === undefined ? 0 : this.#uplinks.high(arrival.uplinkEpoch)
+    this.uplinkKept = arrival.uplinkEpoch === undefined ? 0 : kept.high(arrival.uplinkEpoch)
     this.#window = new Window(arrival.windowMaxCommands, limits.windowMaxBytes)
     this.#doubtedMax = limits.mailboxMaxCommands
-    this.pump = new Pump(this.effects, this.#window, head, start)
+    const { acknowledges } = arrival
+    this.pump = new Pump(this.effects, this.#window, head, start, acknowledges)
     this.liveness = new Liveness(this.effects, this.#window, limits, arrival.keepaliveMs, nowMs)
     const settlement = settleArrival(this, head, arrival, limits, nowMs)
     this.effects.push({ kind: 'settle', settlement })
@@ -126,11 +135,15 @@ export class Channel {
 
   /**
    * Is an uplink new? Without a stamp nobody can tell, and each arrival is. The answer holds for the
-   * batch that keeps it together with `keptUplinks`.
+   * batch that keeps it together with `keptUplinks`: from then on it is not.
    */
-  judge(uplink: { readonly stamp?: Uplink['stamp'] }): 'fresh' | 'duplicate' | 'stale' {
-    if (uplink.stamp === undefined) return 'fresh'
-    return this.#uplinks.judge(uplink.stamp, this.isInOrder(uplink.stamp))
+  judge({ stamp }: { readonly stamp?: Stamp }): Judgement {
+    return stamp === undefined ? 'fresh' : this.#uplinks.judge(stamp, this.isInOrder(stamp))
+  }
+
+  /** Would it be new? For what cannot be kept at once. */
+  look({ stamp }: { readonly stamp?: Stamp }): Judgement {
+    return stamp === undefined ? 'fresh' : this.#uplinks.look(stamp, this.isInOrder(stamp))
   }
 
   /** What this session brings so comes in order: all before it was seen, or is lost. */

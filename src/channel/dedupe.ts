@@ -15,36 +15,41 @@ const epochsMax = 4
  * Where the protocol keeps order (Pike) everything at or below `high` was seen. Elsewhere stamps may
  * overtake each other, so the last 64 are remembered one by one; further back nobody knows, and
  * 'stale' is never called a duplicate (rule 17).
+ *
+ * Besides it knows the names of uplinks whose device may send them again until it lets go of the
+ * name (MQTT QoS 2).
+ *
+ * There is one of these a channel in the whole process, whoever brings the uplinks: what it has
+ * judged is kept in the batch of what was judged, and each batch holds all that was judged before.
  */
 export class Dedupe {
   /** Newest epoch last. */
   readonly #epochs: { epoch: Epoch; high: Sequence; seen: bigint }[]
+  readonly #names: Set<string>
 
   /** @param kept what `encode` gave once. */
-  constructor(kept?: string) {
-    this.#epochs = kept === undefined || kept === '' ? [] : kept.split(',').map(decode)
+  constructor(kept = '') {
+    const [stamps = '', ...names] = kept.split(';')
+    this.#epochs = stamps === '' ? [] : stamps.split(',').map(decode)
+    this.#names = new Set(names.map(plain))
   }
 
-  judge({ epoch, sequence }: Stamp, inOrder: boolean): 'fresh' | 'duplicate' | 'stale' {
+  /** Whether it is new; if so, it is not any more. The batch that keeps it must keep `encode` too. */
+  judge(stamp: Stamp, inOrder: boolean): Judgement {
+    const judgement = this.look(stamp, inOrder)
+    if (judgement === 'fresh') this.#take(stamp)
+    return judgement
+  }
+
+  /** Whether it is new, as of now. */
+  look({ epoch, sequence }: Stamp, inOrder: boolean): Judgement {
     const known = this.#find(epoch)
-    if (known === undefined) {
-      if (this.#epochs.length === epochsMax) this.#epochs.shift()
-      this.#epochs.push({ epoch, high: sequence, seen: 1n })
-      return 'fresh'
-    }
+    if (known === undefined) return 'fresh'
     const age = known.high - sequence
-    if (age < 0) {
-      const steps = Math.min(-age, dedupeWindow) // a peer may claim any sequence
-      known.seen = BigInt.asUintN(dedupeWindow, known.seen << BigInt(steps)) | 1n
-      known.high = sequence
-      return 'fresh'
-    }
+    if (age < 0) return 'fresh'
     if (inOrder) return 'duplicate'
     if (age >= dedupeWindow) return 'stale'
-    const bit = 1n << BigInt(age)
-    if ((known.seen & bit) !== 0n) return 'duplicate'
-    known.seen |= bit
-    return 'fresh'
+    return (known.seen & (1n << BigInt(age))) === 0n ? 'fresh' : 'duplicate'
   }
 
   /** Last sequence taken in an epoch; 0 for none. */
@@ -52,14 +57,58 @@ export class Dedupe {
     return this.#find(epoch)?.high ?? 0
   }
 
-  /** For keeping, in the batch of the uplinks it judged. */
+  /** How many names their devices have not let go of. */
+  get pending(): number {
+    return this.#names.size
+  }
+
+  isPending(name: string): boolean {
+    return this.#names.has(name)
+  }
+
+  /** What comes again under this name is the same uplink, until `forget`. */
+  remember(name: string): void {
+    this.#names.add(name)
+  }
+
+  /** @returns whether anything is different by that. */
+  forget(name: string): boolean {
+    return this.#names.delete(name)
+  }
+
+  /** All names that begin so. @returns whether there were any. */
+  forgetAll(prefix: string): boolean {
+    const before = this.#names.size
+    for (const name of this.#names) if (name.startsWith(prefix)) this.#names.delete(name)
+    return this.#names.size < before
+  }
+
+  /** For keeping, in the batch of the uplinks it judged: `epoch.high.seen,…;name;…`. */
   encode(): string {
     let text = ''
     for (const { epoch, high, seen } of this.#epochs) {
       if (text !== '') text += ','
       text += `${epoch.toString(36)}.${high.toString(36)}.${seen === 1n ? '1' : seen.toString(36)}`
     }
+    for (const name of this.#names) text += `;${marked(name)}`
     return text
+  }
+
+  #take({ epoch, sequence }: Stamp): void {
+    const known = this.#find(epoch)
+    if (known === undefined) {
+      if (this.#epochs.length === epochsMax) this.#epochs.shift()
+      this.#epochs.push({ epoch, high: sequence, seen: 1n })
+      return
+    }
+    const age = known.high - sequence
+    if (age >= 0) {
+      known.seen |= 1n << BigInt(age)
+      return
+    }
+    const steps = Math.min(-age, dedupeWindow) // a peer may claim any sequence
+    known.seen = BigInt.asUintN(dedupeWindow, known.seen << BigInt(steps)) | 1n
+    known.high = sequence
   }
 
   #find(epoch: Epoch) {
@@ -67,6 +116,14 @@ export class Dedupe {
     return undefined
   }
 }
+
+export type Judgement = 'fresh' | 'duplicate' | 'stale'
+
+/** A name may hold what separates names. */
+const marked = (name: string): string =>
+  name.replace(/[%;]/g, (mark) => (mark === '%' ? '%25' : '%3b'))
+const plain = (text: string): string =>
+  text.replace(/%(25|3b)/g, (_, code: string) => (code === '25' ? '%' : ';'))
 
 function decode(text: string): { epoch: Epoch; high: Sequence; seen: bigint } {
   const [epoch = '', high = '', seen = '0'] = text.split('.')

@@ -19,6 +19,9 @@ import type { Window } from './window.ts'
 export class Pump {
   readonly #effects: Effect[]
   readonly #window: Window
+  readonly #acknowledges: boolean
+  /** The ends of what was just written to a link that tells nothing (rule 23). */
+  #unheard: Change[] = []
   #takenUpTo: Offset
   #top: Offset
   /** Highest offset this session may speak of: sent in it, or resumed past. */
@@ -32,10 +35,15 @@ export class Pump {
   #linkFull = false
   #running = false
 
-  /** @param start where delivery starts. */
-  constructor(effects: Effect[], window: Window, head: Head, start: Offset) {
+  /**
+   * @param start where delivery starts.
+   * @param acknowledges whether the link tells what has arrived. Where it does not, what is written
+   * takes no room, and what may have been written before is passed over (rule 23).
+   */
+  constructor(effects: Effect[], window: Window, head: Head, start: Offset, acknowledges = true) {
     this.#effects = effects
     this.#window = window
+    this.#acknowledges = acknowledges
     this.#takenUpTo = start
     this.#spokenUpTo = start
     this.#top = head.top
@@ -69,6 +77,13 @@ export class Pump {
   offer(reading: Reading, carries: (command: OpenCommand) => boolean, nowMs: number): void {
     this.#reading = false
     if (!this.#running) return
+    this.#take(reading, carries, nowMs)
+    if (this.#unheard.length === 0) return
+    this.settle(this.#unheard)
+    this.#unheard = []
+  }
+
+  #take(reading: Reading, carries: (command: OpenCommand) => boolean, nowMs: number): void {
     if (reading.lookedUpTo > this.#top) this.#top = reading.lookedUpTo
     for (const command of reading.commands) {
       const never = unwritable(command, carries, nowMs)
@@ -78,7 +93,8 @@ export class Pump {
         this.#read()
         return
       }
-      if (!this.#write(command, nowMs)) return
+      const again = command.maybeSent && !this.#acknowledges
+      if (!again && !this.#write(command, nowMs)) return
       this.#takenUpTo = command.offset
     }
     this.#takenUpTo = Math.max(this.#takenUpTo, reading.lookedUpTo)
@@ -174,7 +190,10 @@ export class Pump {
       return false
     }
     this.#spokenUpTo = command.offset
-    this.#window.admit(command, command.maybeSent, nowMs)
+    if (this.#acknowledges) this.#window.admit(command, command.maybeSent, nowMs)
+    else if (command.expect === 'ack') {
+      this.#unheard.push(ended(command, 'in-doubt', 'no-acknowledgement', nowMs))
+    }
     this.#effects.push({ kind: 'deliver', command, repeated: command.maybeSent })
     return true
   }

@@ -140,8 +140,8 @@ export type Canceled =
  * Why a command is where it is: a code for programs, a sentence for people.
  *
  *     scheduled   waiting.not-before  waiting.place
- *     queued      waiting.no-link  .session  .turn  .window-full  .link-full  .store  .pump
- *     sent        waiting.acknowledgement  .probe  .device-after-sent  .repeat
+ *     queued      waiting.no-link  .asleep  .session  .turn  .window-full  .link-full  .store  .pump
+ *     sent        waiting.acknowledgement  .probe  .device-after-sent  .repeat  .unacknowledged
  *     delivered   waiting.reply
  *     any         waiting.store-away  waiting.expiry-held
  *     ended       ended.STATUS or ended.STATUS.REASON; a device's own word is no REASON
@@ -173,4 +173,6 @@ export interface Presence {
   readonly heardAtMs: number | undefined
   readonly protocol: string | undefined
   readonly reason?: string
+  /** While it is `asleep`: when it said that it comes back. */
+  readonly backAtMs?: number
 }

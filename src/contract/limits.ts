@@ -21,6 +21,11 @@ export const limits = {
   linkMaxBytes: 256 * 1024,
   /** Uplinks of one link received and not yet kept. At the bound its socket is not read. */
   uplinkMaxPending: 64,
+  /**
+   * Uplinks of one channel that are known by a name until their device has let go of it (MQTT QoS 2).
+   * At the bound the next is not acknowledged.
+   */
+  onceMaxPending: 64,
   /** Channels on one connection. Above: `overloaded` for the further one. */
   connectionMaxChannels: 64,
   /** Time for a handshake. Above: `handshake-timeout`. */

@@ -121,6 +121,13 @@ export interface Mailbox {
   /** Earliest next deadline over all channels, or a time before it; Infinity for none. */
   nextDueMs(): number
 
+  /**
+   * What `Settlement.uplinks` last kept of a channel, once all that was settled before is durable;
+   * undefined for none. Loads nothing else, and may answer at once.
+   * @throws StoreUnavailable, as a rejection
+   */
+  uplinks(channel: ChannelId): string | undefined | Promise<string | undefined>
+
   /** How full a channel's mailbox is. May answer at once. */
   depth(channel: ChannelId): Depth | Promise<Depth>
   /** Channels that have a record, of one device. */

@@ -137,7 +137,7 @@ export interface AppQuota {
   readonly commandsPerSecond?: number
   /** Events kept. Above: its links are read more slowly. */
   readonly eventsPerSecond?: number
-  /** Links attached. Above: `overloaded` for the further one. */
+  /** Links attached, and sources that stay. Above: `overloaded` for the further one. */
   readonly sessions?: number
 }
 

@@ -51,7 +51,20 @@ export interface Intake {
    * The device will not send the uplink of this {@link Uplink.once} again (MQTT PUBREL). `settled`
    * once that is kept: only then may its packet id be used anew.
    */
-  forget(channel: ChannelName, once: string, settled: (outcome: 'kept' | 'unavailable') => void): void
+  forget(
+    channel: ChannelName,
+    once: string,
+    settled: (outcome: 'kept' | 'unavailable') => void,
+  ): void
+  /**
+   * The same for all names of that channel that begin with this: the client begins anew and its
+   * packet ids with it (MQTT clean start).
+   */
+  forgetAll(
+    channel: ChannelName,
+    prefix: string,
+    settled: (outcome: 'kept' | 'unavailable') => void,
+  ): void
   /**
    * Does it want more at present? False while too many of its uplinks are not settled, or its app
    * is over its quota: do not read; `more` is called once when it does again.

@@ -15,6 +15,7 @@ import type {
 } from '../contract/index.ts'
 import { channelId, channelParts, deviceOf } from '../contract/index.ts'
 import { type Attachment, type Figures, unavailableRetryMs } from './attachment.ts'
+import type { Dedupes, SharedDedupe } from './dedupes.ts'
 import { hasChannel } from './placement.ts'
 import type { Quotas } from './quotas.ts'
 import type { Sla } from './sla.ts'
@@ -27,6 +28,7 @@ export interface House {
   readonly limits: Limits
   readonly running: boolean
   readonly quotas: Quotas
+  readonly dedupes: Dedupes
   log(event: string, fields: Record<string, unknown>): void
   attached(channel: ChannelId): Attachment | undefined
   settleIn(claim: Claim, link: Link, channel: Channel, figures: Figures): Attachment
@@ -104,12 +106,35 @@ export class Arrivals {
   }
 
   async #enter(channel: ChannelId, link: Link, hello: Hello, asked: Asked): Promise<Attached> {
+    const { dedupes } = this.#house
+    // Held from before its mailbox is read: what others judge meanwhile is in it.
+    const uplinks = dedupes.hold(channel)
+    let attached: Attached | undefined
+    try {
+      attached = await this.#settleIn(channel, link, hello, asked, uplinks)
+      return attached
+    } finally {
+      if (attached?.kind !== 'session') dedupes.letGo(uplinks)
+    }
+  }
+
+  async #settleIn(
+    channel: ChannelId,
+    link: Link,
+    hello: Hello,
+    asked: Asked,
+    uplinks: SharedDedupe,
+  ): Promise<Attached> {
     const { engine, clock, limits, service } = this.#house
     // What the older session still had on its way settles first: "last kept" must be true (rule 15).
-    await engine.flushed()
+    await Promise.all([engine.flushed(), uplinks.loading])
     const head = await this.#open(channel, hello)
     const claim = await engine.directory.claim(channel, link.id)
-    const late = this.#outrun(channel, link) ?? this.#closed() ?? this.#crowded(channel, hello)
+    const late =
+      this.#outrun(channel, link) ??
+      this.#closed() ??
+      this.#crowded(channel, hello) ??
+      (uplinks.isVoid ? unavailable : undefined)
     if (late !== undefined) {
       engine.directory.release(claim)
       return late
@@ -119,9 +144,11 @@ export class Arrivals {
       windowMaxCommands: windowMaxCommands(limits, hello.windowMaxCommands),
       resumeFrom: hello.resumeFrom,
       uplinkEpoch: hello.uplinkEpoch,
+      acknowledges: link.acknowledges !== false,
     }
-    const live = new Channel(channel, head, arrival, limits, clock.nowMs())
+    const live = new Channel(channel, head, arrival, limits, clock.nowMs(), uplinks.dedupe)
     const figures = {
+      uplinks,
       tally: service.tally(hello.app, link.protocol, asked.device?.attributes.class),
       askedAtMs: asked.atMs,
       resumedPast: resumedPast(head, live.position.offset),

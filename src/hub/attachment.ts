@@ -4,6 +4,7 @@ import type {
   Change,
   Claim,
   Clock,
+  DeviceKey,
   DeviceReply,
   Limits,
   Link,
@@ -15,8 +16,10 @@ import type {
   Session,
   Uplink,
 } from '../contract/index.ts'
-import { channelParts } from '../contract/index.ts'
+import { channelParts, deviceOf } from '../contract/index.ts'
 import type { Deadlines, Sleeper } from './deadlines.ts'
+import type { SharedDedupe } from './dedupes.ts'
+import type { Standing } from './presences.ts'
 import type { HoldsAnswers, Quotas } from './quotas.ts'
 import { type Tally, tallyAcknowledged } from './sla.ts'
 import { Uplinks } from './uplinks.ts'
@@ -31,8 +34,8 @@ export interface Host {
   readonly mailbox: Mailbox
   readonly deadlines: Deadlines
   readonly quotas: Quotas
-  /** Exactly once, when the attachment is over. */
-  detached(attachment: Attachment, why: Reason | 'lost'): void
+  /** Exactly once, when the attachment is over; `backAtMs`: when the device said that it comes back. */
+  detached(attachment: Attachment, why: Reason | 'lost', backAtMs?: number): void
   /** The device went quiet, or spoke again. */
   suspicion(attachment: Attachment): void
   /** Commands were changed: the next deadline may be another. */
@@ -40,8 +43,10 @@ export interface Host {
   readonly counts: HubCounts
 }
 
-/** What an attachment brings along for service figures. */
+/** What an attachment brings along for service figures, and what it shares with others. */
 export interface Figures {
+  /** Held for it. */
+  readonly uplinks: SharedDedupe
   readonly tally: Tally
   /** When its link asked to be attached. */
   readonly askedAtMs: number
@@ -64,11 +69,13 @@ export interface HubCounts {
  * What the channel wants done is done in order and at once; what has to wait for the store comes
  * back as another call. After `over` nothing is delivered and no cursor moves (rule 19).
  */
-export class Attachment implements Session, Sleeper, HoldsAnswers {
+export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
   readonly link: Link
   readonly claim: Claim
   readonly attachedAtMs: number
+  readonly device: DeviceKey
   readonly tally: Tally
+  readonly sharedUplinks: SharedDedupe
   heapIndex = -1
   armedAtMs = 0
 
@@ -84,11 +91,13 @@ export class Attachment implements Session, Sleeper, HoldsAnswers {
   constructor(host: Host, claim: Claim, link: Link, channel: Channel, figures: Figures) {
     this.#host = host
     this.tally = figures.tally
+    this.sharedUplinks = figures.uplinks
     this.#askedAtMs = figures.askedAtMs
     this.#resumedPast = figures.resumedPast
     this.claim = claim
     this.link = link
     this.#channel = channel
+    this.device = deviceOf(channel.id)
     this.attachedAtMs = host.clock.nowMs()
     this.#uplinks = new Uplinks(host, channel, this)
     this.#perform()
@@ -96,6 +105,18 @@ export class Attachment implements Session, Sleeper, HoldsAnswers {
 
   get channel(): string {
     return this.#channel.id
+  }
+
+  get protocol(): string {
+    return this.link.protocol
+  }
+
+  get heardAtMs(): number {
+    return this.#channel.liveness.heardAtMs
+  }
+
+  get suspect(): boolean {
+    return this.#channel.liveness.suspect
   }
 
   get live(): Channel {
@@ -171,8 +192,8 @@ export class Attachment implements Session, Sleeper, HoldsAnswers {
     this.#perform()
   }
 
-  detach(graceful: boolean): void {
-    this.#end(graceful ? 'normal' : 'lost')
+  detach(graceful: boolean, backAtMs?: number): void {
+    this.#end(graceful ? 'normal' : 'lost', backAtMs)
   }
 
   // What the hub does.
@@ -189,6 +210,11 @@ export class Attachment implements Session, Sleeper, HoldsAnswers {
     if (this.#over) return
     this.#channel.withdraw(offset)
     this.#perform()
+  }
+
+  /** A reply that came another way is being kept: the device has this one. */
+  replying(offset: Offset, nowMs: number): void {
+    if (!this.#over) this.#channel.replying(offset, nowMs)
   }
 
   patrol(): void {
@@ -228,14 +254,14 @@ export class Attachment implements Session, Sleeper, HoldsAnswers {
     return this.#host.clock.nowMs()
   }
 
-  #end(why: Reason | 'lost'): void {
+  #end(why: Reason | 'lost', backAtMs?: number): void {
     if (this.#over) return
     this.#over = true
     this.#channel.pump.stop()
     this.#channel.effects.length = 0
     if (this.#uplinks.late.end()) this.#host.quotas.answered(this.#app, this)
     this.#host.deadlines.remove(this)
-    this.#host.detached(this, why)
+    this.#host.detached(this, why, backAtMs)
   }
 
   #suspicion(suspect: boolean): void {

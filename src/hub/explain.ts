@@ -119,6 +119,14 @@ function maybeSent(command: OpenCommand, inDoubtGraceMs: number, now: Circumstan
         `where it stands we will know; if it does not, this ends in doubt at ${endsAt}.`,
     }
   }
+  if (attachment.link.acknowledges === false) {
+    return {
+      code: 'waiting.unacknowledged',
+      sentence:
+        'It was written to a link that does not tell what arrives (MQTT QoS 0), and is not written ' +
+        `there again. Its reply ends it; without one it ends in doubt at ${endsAt}.`,
+    }
+  }
   if (attachment.live.outstanding(command.offset) === undefined) {
     return {
       code: 'waiting.repeat',
@@ -145,6 +153,12 @@ function maybeSent(command: OpenCommand, inDoubtGraceMs: number, now: Circumstan
 
 function noLink(command: OpenCommand, { presence }: Circumstances): Words {
   const expires = `or expires at ${time(command.expiresAtMs)}`
+  if (presence.state === 'asleep' && presence.backAtMs !== undefined) {
+    return {
+      code: 'waiting.asleep',
+      sentence: `The device is asleep until ${time(presence.backAtMs)}, as it said. It waits for the device to come back, ${expires}.`,
+    }
+  }
   if (presence.state !== 'offline') {
     return {
       code: 'waiting.no-link',

@@ -1,5 +1,6 @@
 import type { Channel } from '../channel/index.ts'
 import type {
+  Admitted,
   AppId,
   Attached,
   Broadcast,
@@ -25,12 +26,15 @@ import type {
   Link,
   Presence,
   Reason,
+  Shelf,
   SlaSeries,
+  Source,
   SubmitRequest,
   Submitted,
   Verifier,
 } from '../contract/index.ts'
-import { channelParts, deviceKey, deviceOf, limits } from '../contract/index.ts'
+import { channelParts, deviceKey, limits } from '../contract/index.ts'
+import { AdapterShelf } from './adapter-shelf.ts'
 import { Arrivals, type House } from './arrivals.ts'
 import {
   Attachment,
@@ -41,6 +45,7 @@ import {
 } from './attachment.ts'
 import { Broadcaster } from './broadcaster.ts'
 import { Deadlines } from './deadlines.ts'
+import { Dedupes } from './dedupes.ts'
 import { Desk } from './desk.ts'
 import { explain } from './explain.ts'
 import { Overdue } from './overdue.ts'
@@ -51,6 +56,7 @@ import { Quotas } from './quotas.ts'
 import { type Asked, Router } from './router.ts'
 import { Schedules } from './schedules.ts'
 import { Sla } from './sla.ts'
+import { Sources, type SourcesHost } from './sources.ts'
 import { Verifiers } from './verifiers.ts'
 import { Waiters } from './waiters.ts'
 
@@ -69,13 +75,15 @@ export interface HubOptions {
  * To adapters it is the `Core`, to the northbound API the `Gateway`. It holds what is live; what
  * must last is in the engine, and is loaded afresh whenever the engine has lost something.
  */
-export class Hub implements Core, Gateway, Host, House, Asked {
+export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
   readonly engine: Engine
   readonly clock: Clock
   readonly limits: Limits
   readonly mailbox
   readonly deadlines: Deadlines
   readonly quotas: Quotas
+  readonly dedupes: Dedupes
+  readonly shelf: Shelf
   readonly service: Sla
   readonly counts: HubCounts = { delivered: 0, repeated: 0, uplinks: 0, duplicates: 0, probes: 0 }
 
@@ -89,6 +97,7 @@ export class Hub implements Core, Gateway, Host, House, Asked {
   readonly #overdue: Overdue
   readonly #patrol: Patrol
   readonly #presences: Presences
+  readonly #sources: Sources
   readonly #arrivals: Arrivals
   readonly #verifiers: Verifiers
   readonly #holdUntilMs: number
@@ -104,6 +113,8 @@ export class Hub implements Core, Gateway, Host, House, Asked {
     this.deadlines = new Deadlines(this.clock)
     this.service = new Sla(this.limits)
     this.quotas = new Quotas(this.engine.names, this.clock)
+    this.dedupes = new Dedupes(this.mailbox)
+    this.shelf = new AdapterShelf(this.engine.shelf)
     this.#holdUntilMs = options.holdExpiryUntilMs ?? 0
     const { names, events, broadcasts } = this.engine
     const { mailbox, clock, quotas } = this
@@ -127,8 +138,9 @@ export class Hub implements Core, Gateway, Host, House, Asked {
     )
     this.#overdue.holdUntil(this.#holdUntilMs)
     this.#arrivals = new Arrivals(this)
-    this.#presences = new Presences(events)
+    this.#presences = new Presences(events, this.limits, this.deadlines)
     this.#verifiers = new Verifiers(names, this.clock, this.limits)
+    this.#sources = new Sources(this, this.#presences, (device) => this.#verifiers.arrived(device))
     this.#patrol = new Patrol(this.clock, this.limits.patrolMs, this.#live, (nowMs) => {
       this.#arrivals.sweep(nowMs)
       this.#arm()
@@ -148,7 +160,7 @@ export class Hub implements Core, Gateway, Host, House, Asked {
   /** End every session; adapters have been stopped before, so this finds what they left. */
   async stop(): Promise<void> {
     this.#state = 'stopped'
-    for (const attachment of [...this.#live.values()]) attachment.close('going-away')
+    this.#closeAll('going-away')
     this.#patrol.stop()
     this.#overdue.stop()
     this.#schedules.stop()
@@ -174,6 +186,10 @@ export class Hub implements Core, Gateway, Host, House, Asked {
     return this.#arrivals.attach(link, hello)
   }
 
+  admit(source: Source): Promise<Admitted> {
+    return this.#sources.admit(source)
+  }
+
   // House: what arrivals need.
 
   get running(): boolean {
@@ -188,22 +204,23 @@ export class Hub implements Core, Gateway, Host, House, Asked {
     const attachment = new Attachment(this, claim, link, channel, figures)
     this.#live.set(channel.id, attachment)
     this.quotas.attached(channelParts(channel.id).app)
-    const isFirst = this.#presences.attached(attachment, this.clock.nowMs())
-    if (isFirst) this.#verifiers.arrived(deviceOf(channel.id))
+    const isFirst = this.#presences.came(attachment, this.clock.nowMs())
+    if (isFirst) this.#verifiers.arrived(attachment.device)
     return attachment
   }
 
   // Host: what attachments tell.
 
-  detached(attachment: Attachment, why: Reason | 'lost'): void {
+  detached(attachment: Attachment, why: Reason | 'lost', backAtMs?: number): void {
     const { channel } = attachment
+    this.dedupes.letGo(attachment.sharedUplinks)
     this.engine.directory.release(attachment.claim)
     this.quotas.detached(channelParts(channel).app)
     if (this.#live.get(channel) === attachment) {
       this.#live.delete(channel)
       if (!this.#arrivals.has(channel)) this.mailbox.release(channel)
     }
-    this.#presences.detached(attachment, why, this.clock.nowMs())
+    this.#presences.left(attachment, why, this.clock.nowMs(), backAtMs)
     this.#overdue.arm() // what was sent and not acknowledged is due a little later than before
   }
 
@@ -296,6 +313,7 @@ export class Hub implements Core, Gateway, Host, House, Asked {
   figures(): Readonly<Record<string, number>> {
     return {
       sessions: this.#live.size,
+      sources: this.#sources.size,
       devices_online: this.#presences.online,
       commands_written_total: this.counts.delivered,
       commands_rewritten_total: this.counts.repeated,
@@ -318,7 +336,14 @@ export class Hub implements Core, Gateway, Host, House, Asked {
   #closeDevice(app: AppId, device: DeviceId, reason: Reason): void {
     const key = deviceKey(app, device)
     this.#arrivals.forget(key)
-    for (const attachment of this.#presences.attachments(key)) attachment.close(reason)
+    this.#sources.closeDevice(key, reason)
+    for (const one of this.#presences.standing(key)) one.close(reason)
+    this.#presences.unwanted(key, reason, this.clock.nowMs())
+  }
+
+  #closeAll(reason: Reason, retryAfterMs?: number): void {
+    for (const attachment of [...this.#live.values()]) attachment.close(reason, retryAfterMs)
+    this.#sources.closeAll(reason, retryAfterMs)
   }
 
   #endAll(app: AppId, device: DeviceId): Promise<void> {
@@ -338,8 +363,7 @@ export class Hub implements Core, Gateway, Host, House, Asked {
       return
     }
     // What sessions hold may be ahead of what is kept: they start over from the store.
-    for (const attachment of [...this.#live.values()]) {
-      attachment.close('unavailable', unavailableRetryMs)
-    }
+    this.dedupes.voidAll()
+    this.#closeAll('unavailable', unavailableRetryMs)
   }
 }

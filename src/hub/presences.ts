@@ -3,19 +3,54 @@ import type {
   DeviceId,
   DeviceKey,
   Events,
+  Limits,
   Presence,
   PresenceState,
+  Reason,
 } from '../contract/index.ts'
-import { channelParts, deviceKey, deviceOf } from '../contract/index.ts'
-import type { Attachment } from './attachment.ts'
+import { deviceKey } from '../contract/index.ts'
+import type { Deadlines, Sleeper } from './deadlines.ts'
 
-interface Known {
-  readonly attachments: Set<Attachment>
-  state: PresenceState
+/** Something by which a device is there. */
+export interface Standing {
+  readonly device: DeviceKey
+  readonly protocol: string
+  readonly heardAtMs: number
+  /** It went quiet and is being asked for a sign of life. */
+  readonly suspect: boolean
+  /** End it from our side. */
+  close(reason: Reason, retryAfterMs?: number): void
+}
+
+/** One device that is or was there. */
+class Known implements Sleeper {
+  readonly device: DeviceKey
+  readonly standing = new Set<Standing>()
+  state: PresenceState = 'offline'
   sinceMs: number
   heardAtMs: number
-  protocol: string
+  protocol = ''
   reason: string | undefined
+  /** When it said that it comes back, by whatever of it has gone. */
+  backAtMs: number | undefined
+  heapIndex = -1
+  armedAtMs = 0
+  readonly #overslept: (known: Known, nowMs: number) => void
+
+  constructor(device: DeviceKey, nowMs: number, overslept: (known: Known, nowMs: number) => void) {
+    this.device = device
+    this.sinceMs = nowMs
+    this.heardAtMs = nowMs
+    this.#overslept = overslept
+  }
+
+  get deadlineMs(): number {
+    return this.state === 'asleep' ? this.backAtMs! : Number.POSITIVE_INFINITY
+  }
+
+  wake(nowMs: number): void {
+    this.#overslept(this, nowMs)
+  }
 }
 
 const unknown: Presence = {
@@ -25,94 +60,156 @@ const unknown: Presence = {
   protocol: undefined,
 }
 
-/** Which devices are there, by what is attached for them; each change is an event. */
+/**
+ * Which devices are there, by what stands for them; each change is an event.
+ *
+ *                 first of it came            all of it is probed
+ *     offline ───────────────────▶ online ◀───────────────────▶ suspect
+ *        ▲  ▲                        │ │        one answered
+ *        │  ╰──── the last of it left ╯ ╰──── and it said when it comes back ───▶ asleep
+ *        ╰──────────────────────────── that time has passed ────────────────────────╯
+ *
+ * Who only posts now and then has no state, only a last sign of life.
+ */
 export class Presences {
   readonly #events: Events
+  readonly #limits: Pick<Limits, 'queueTtlMs' | 'connectionsMax'>
+  readonly #deadlines: Deadlines
   readonly #devices = new Map<DeviceKey, Known>()
+  /** Last signs of life of devices that are not known otherwise; the oldest names go. */
+  readonly #heard = new Map<DeviceKey, number>()
   #online = 0
 
-  constructor(events: Events) {
+  constructor(
+    events: Events,
+    limits: Pick<Limits, 'queueTtlMs' | 'connectionsMax'>,
+    deadlines: Deadlines,
+  ) {
     this.#events = events
+    this.#limits = limits
+    this.#deadlines = deadlines
   }
 
   get online(): number {
     return this.#online
   }
 
-  /** Everything attached for a device. */
-  attachments(device: DeviceKey): readonly Attachment[] {
-    return [...(this.#devices.get(device)?.attachments ?? [])]
+  /** Everything that stands for a device. */
+  standing(device: DeviceKey): readonly Standing[] {
+    return [...(this.#devices.get(device)?.standing ?? [])]
   }
 
   of(app: AppId, device: DeviceId): Presence {
-    const known = this.#devices.get(deviceKey(app, device))
-    if (known === undefined) return unknown
-    let heardAtMs = known.heardAtMs
-    for (const attachment of known.attachments) {
-      heardAtMs = Math.max(heardAtMs, attachment.live.liveness.heardAtMs)
+    const key = deviceKey(app, device)
+    const known = this.#devices.get(key)
+    if (known === undefined) {
+      const heardAtMs = this.#heard.get(key)
+      return heardAtMs === undefined ? unknown : { ...unknown, heardAtMs }
     }
-    const { state, sinceMs, protocol, reason } = known
-    return { state, sinceMs, heardAtMs, protocol, reason }
+    const { state, sinceMs, protocol, reason, backAtMs } = known
+    return {
+      state,
+      sinceMs,
+      heardAtMs: heardAtMs(known),
+      protocol,
+      reason,
+      backAtMs: state === 'asleep' ? backAtMs : undefined,
+    }
   }
 
   /** @returns whether it is the first of its device. */
-  attached(attachment: Attachment, nowMs: number): boolean {
-    const key = deviceOf(attachment.channel)
-    let known = this.#devices.get(key)
+  came(one: Standing, nowMs: number): boolean {
+    let known = this.#devices.get(one.device)
     if (known === undefined) {
-      known = {
-        attachments: new Set(),
-        state: 'offline',
-        sinceMs: nowMs,
-        heardAtMs: nowMs,
-        protocol: '',
-        reason: undefined,
-      }
-      this.#devices.set(key, known)
+      known = new Known(one.device, nowMs, (overslept, atMs) => this.#overslept(overslept, atMs))
+      this.#devices.set(one.device, known)
+      this.#heard.delete(one.device)
     }
-    const isFirst = known.attachments.size === 0
+    const isFirst = known.standing.size === 0
     if (isFirst) this.#online++
-    known.attachments.add(attachment)
-    known.protocol = attachment.link.protocol
-    this.#turn(known, attachment, 'online', undefined, nowMs)
+    known.standing.add(one)
+    known.protocol = one.protocol
+    known.backAtMs = undefined
+    this.#turn(known, 'online', undefined, nowMs)
     return isFirst
   }
 
-  detached(attachment: Attachment, why: string, nowMs: number): void {
-    const known = this.#devices.get(deviceOf(attachment.channel))
-    if (known === undefined || !known.attachments.delete(attachment)) return
-    known.heardAtMs = Math.max(known.heardAtMs, attachment.live.liveness.heardAtMs)
-    if (known.attachments.size > 0) return
+  /** @param backAtMs when it said that it comes back. */
+  left(one: Standing, why: string, nowMs: number, backAtMs?: number): void {
+    const known = this.#devices.get(one.device)
+    if (known === undefined || !known.standing.delete(one)) return
+    known.heardAtMs = Math.max(known.heardAtMs, one.heardAtMs)
+    if (backAtMs !== undefined) {
+      const atMs = Math.min(backAtMs, nowMs + this.#limits.queueTtlMs)
+      known.backAtMs = Math.max(known.backAtMs ?? 0, atMs)
+    }
+    if (known.standing.size > 0) return
     this.#online--
-    this.#turn(known, attachment, 'offline', why, nowMs)
+    known.protocol = one.protocol
+    if ((known.backAtMs ?? 0) > nowMs) {
+      this.#turn(known, 'asleep', undefined, nowMs)
+      this.#deadlines.arm(known)
+    } else this.#turn(known, 'offline', why, nowMs)
+  }
+
+  /** A sign of life of a device, by something that does not stay. */
+  heard(device: DeviceKey, nowMs: number): void {
+    const known = this.#devices.get(device)
+    if (known !== undefined) {
+      known.heardAtMs = nowMs
+      return
+    }
+    this.#heard.set(device, nowMs)
+    if (this.#heard.size <= this.#limits.connectionsMax) return
+    for (const oldest of this.#heard.keys()) {
+      this.#heard.delete(oldest)
+      return
+    }
   }
 
   /** One of its links is being probed, or has answered. */
-  suspicion(attachment: Attachment, nowMs: number): void {
-    const known = this.#devices.get(deviceOf(attachment.channel))
-    if (known === undefined || known.attachments.size === 0) return
-    const suspect = [...known.attachments].every((one) => one.live.liveness.suspect)
-    this.#turn(known, attachment, suspect ? 'suspect' : 'online', undefined, nowMs)
+  suspicion(one: Standing, nowMs: number): void {
+    const known = this.#devices.get(one.device)
+    if (known === undefined || known.standing.size === 0) return
+    let suspect = true
+    for (const each of known.standing) suspect &&= each.suspect
+    this.#turn(known, suspect ? 'suspect' : 'online', undefined, nowMs)
+  }
+
+  /** It may not come back: it is not waited for. */
+  unwanted(device: DeviceKey, why: string, nowMs: number): void {
+    const known = this.#devices.get(device)
+    if (known?.state !== 'asleep') return
+    this.#deadlines.remove(known)
+    this.#turn(known, 'offline', why, nowMs)
   }
 
   forget(app: AppId, device: DeviceId): void {
     const key = deviceKey(app, device)
-    if (this.#devices.get(key)?.attachments.size === 0) this.#devices.delete(key)
+    this.#heard.delete(key)
+    if (this.#devices.get(key)?.standing.size === 0) this.#devices.delete(key)
   }
 
-  #turn(
-    known: Known,
-    attachment: Attachment,
-    state: PresenceState,
-    reason: string | undefined,
-    nowMs: number,
-  ): void {
+  /** It said that it comes back, and did not. */
+  #overslept(known: Known, nowMs: number): void {
+    if (known.state === 'asleep') this.#turn(known, 'offline', 'keepalive-expired', nowMs)
+  }
+
+  #turn(known: Known, state: PresenceState, reason: string | undefined, nowMs: number): void {
     if (known.state === state) return
+    if (known.state === 'asleep') this.#deadlines.remove(known)
     known.state = state
     known.sinceMs = nowMs
     known.reason = reason
-    const { app, device } = channelParts(attachment.channel)
-    const { protocol } = attachment.link
+    const { protocol } = known
+    // No slash stands in an identifier.
+    const [app = '', device = ''] = known.device.split('/')
     this.#events.append([{ kind: 'presence', app, device, atMs: nowMs, state, protocol, reason }])
   }
+}
+
+function heardAtMs(known: Known): number {
+  let atMs = known.heardAtMs
+  for (const one of known.standing) atMs = Math.max(atMs, one.heardAtMs)
+  return atMs
 }

@@ -1,9 +1,7 @@
 import type { Channel, LateProof } from '../channel/index.ts'
-import { replied } from '../channel/index.ts'
 import type {
   Change,
   DeviceReply,
-  EndedCommand,
   Found,
   NewEvent,
   Offset,
@@ -13,6 +11,8 @@ import type {
 import { channelParts } from '../contract/index.ts'
 import type { Host } from './attachment.ts'
 import { HeldAnswers } from './held-answers.ts'
+import { InOrder } from './in-order.ts'
+import { answered, isPlaced, replySettlement } from './replies.ts'
 import type { Tally } from './sla.ts'
 
 /** The attachment these uplinks come through. */
@@ -36,8 +36,8 @@ export class Uplinks {
   readonly #through: Through
   /** Answers its app has to wait for. */
   readonly late = new HeldAnswers()
-  /** What waits for a reply whose command is being looked up. */
-  #held: (() => void)[] | undefined
+  /** What comes waits for a reply whose command is being looked up. */
+  readonly #order = new InOrder()
   /** An event that comes in order was refused: it comes again with the next session. */
   #refused = false
 
@@ -48,8 +48,8 @@ export class Uplinks {
   }
 
   receive(uplinks: readonly Uplink[], settled: (outcome: 'kept' | 'unavailable') => void): void {
-    if (this.#held !== undefined) {
-      this.#held.push(() => this.receive(uplinks, settled))
+    if (this.#order.isWaiting) {
+      this.#order.later(() => this.receive(uplinks, settled))
       return
     }
     if (this.#through.isOver) {
@@ -63,6 +63,7 @@ export class Uplinks {
     const about = this.#about()
     const events: NewEvent[] = []
     let counted = 0
+    let stamped = false
     for (const uplink of uplinks) {
       this.#host.counts.uplinks++
       if (this.#channel.judge(uplink) !== 'fresh') {
@@ -70,20 +71,22 @@ export class Uplinks {
         continue
       }
       const { name, payload, contentType, stamp, maybeRepeat } = uplink
+      stamped ||= stamp !== undefined
       if (maybeRepeat !== true) counted++ // nobody knows whether the first one came
       events.push({ kind: 'event', ...about, name, payload, contentType, stamp, maybeRepeat })
     }
     const { app, atMs } = about
     const holdMs = events.length === 0 ? 0 : this.#host.quotas.events(app, events.length, atMs)
     // Even where nothing is new the answer waits its turn: the first copy may still be on its way.
-    const settlement = { changes: [], events, uplinks: this.#channel.keptUplinks }
+    const kept = stamped ? this.#channel.keptUplinks : undefined
+    const settlement = { changes: [], events, uplinks: kept }
     const answer = holdMs === 0 ? settled : this.#later(atMs + holdMs, settled)
     this.#keep(settlement, answer, counted)
   }
 
   reply(reply: DeviceReply, settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void): void {
-    if (this.#held !== undefined) {
-      this.#held.push(() => this.reply(reply, settled))
+    if (this.#order.isWaiting) {
+      this.#order.later(() => this.reply(reply, settled))
       return
     }
     const over = this.#through.isOver
@@ -93,9 +96,9 @@ export class Uplinks {
       settled('unavailable')
       return
     }
-    if (this.#channel.judge(reply) !== 'fresh') {
-      this.#host.counts.duplicates++
-      this.#keep({ changes: [] }, settled)
+    // Only looked at: its stamp is taken when it is kept, which may not come to pass.
+    if (this.#channel.look(reply) !== 'fresh') {
+      this.#repeated(settled)
       return
     }
     this.#host.counts.uplinks++
@@ -109,10 +112,10 @@ export class Uplinks {
       this.#keepReply(reply, found, settled)
       return
     }
-    this.#held = []
-    found.then(
-      (one) => this.#release(() => this.#keepReply(reply, one, settled)),
-      () => this.#release(() => settled('unavailable')),
+    this.#order.until(
+      found,
+      (one) => this.#keepReply(reply, one, settled),
+      () => settled('unavailable'),
     )
   }
 
@@ -160,11 +163,10 @@ export class Uplinks {
     }
   }
 
-  #release(first: () => void): void {
-    const held = this.#held ?? []
-    this.#held = undefined
-    first()
-    for (const next of held) next()
+  /** Its first copy may still be on its way: the answer waits its turn. */
+  #repeated(settled: (outcome: 'kept' | 'unavailable') => void): void {
+    this.#host.counts.duplicates++
+    this.#keep({ changes: [] }, settled)
   }
 
   #keepReply(
@@ -177,28 +179,20 @@ export class Uplinks {
       settled('unavailable') // it ended while the command was looked up
       return
     }
-    if (found === undefined) {
+    // Another source may have brought it meanwhile.
+    if (this.#channel.judge(reply) !== 'fresh') {
+      this.#repeated(settled)
+      return
+    }
+    if (!isPlaced(found)) {
       this.#keep({ changes: [] }, (outcome) => settled(outcome === 'kept' ? 'unknown' : outcome))
       return
     }
-    const about = { ...this.#about(), command: found.command.id }
-    const { atMs } = about
-    const { status, reason, payload, contentType, stamp } = reply
-    const answer = { status, reason, payload, contentType }
-    const uplinks = stamp === undefined ? undefined : this.#channel.keptUplinks
-    const counted = stamp === undefined && answered(found) ? 0 : 1
-    if (found.kind === 'ended') {
-      // Outcomes never change (rule 8).
-      const event: NewEvent = { kind: 'command.late', ...about, proof: 'reply', reply: answer }
-      const late = [{ offset: reply.offset, step: { status, reason, late: true, atMs } }] as const
-      this.#keep({ changes: [], late, events: [event], uplinks }, settled, counted)
-      return
-    }
-    // Command's end, reply event and cursor are one batch (rule 16).
-    const event: NewEvent = { kind: 'reply', ...about, reply: answer, stamp }
-    const change = replied(found.command, answer, atMs)
-    if (!over) this.#channel.replying(reply.offset, atMs)
-    this.#keep({ changes: [change], events: [event], uplinks }, settled, counted)
+    const atMs = this.#host.clock.nowMs()
+    const counted = reply.stamp === undefined && answered(found) ? 0 : 1
+    const uplinks = reply.stamp === undefined ? undefined : this.#channel.keptUplinks
+    if (found.kind === 'open' && !over) this.#channel.replying(found.command.offset, atMs)
+    this.#keep({ ...replySettlement(reply, found, atMs), uplinks }, settled, counted)
   }
 
   /** @param counted how many uplinks this is for service figures: repeats are none. */
@@ -224,12 +218,5 @@ export class Uplinks {
     return { app, device, channel, atMs: this.#host.clock.nowMs() }
   }
 }
-
-/** Has a reply to it been kept before? */
-const answered = (found: Found): boolean =>
-  found.kind === 'ended' && (found.command.reply !== undefined || lateReply(found.command))
-
-const lateReply = ({ timeline }: EndedCommand): boolean =>
-  timeline.some(({ late, status }) => late === true && status !== 'delivered')
 
 const ignore = (): void => {}

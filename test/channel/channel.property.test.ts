@@ -93,12 +93,15 @@ class Run {
   writtenInSession: number[] = []
   acknowledgedUpTo = 0
   windowMax = 4
+  /** Whether the link that is attached tells what has arrived (rule 23). */
+  acknowledges = true
   reads = 0
   /** What the store has not answered yet. */
   pending: (() => void)[] = []
 
-  attach(position: number | undefined): void {
+  attach(position: number | undefined, acknowledges = true): void {
     this.detach()
+    this.acknowledges = acknowledges
     this.writtenInSession = []
     this.acknowledgedUpTo = 0
     const arrival = {
@@ -106,6 +109,7 @@ class Run {
       windowMaxCommands: this.windowMax,
       resumeFrom: position === undefined ? undefined : { epoch: 1, offset: position },
       uplinkEpoch: undefined,
+      acknowledges: this.acknowledges,
     }
     this.channel = new Channel('default/d/main', this.mail.head(), arrival, limits, this.mail.nowMs)
     this.perform()
@@ -163,7 +167,9 @@ class Run {
     const last = this.writtenInSession.at(-1) ?? 0
     assert.ok(carries(command), 'written though the link cannot carry it')
     assert.ok(offset > last, `overtaken: ${offset} after ${last}`)
-    if (command.delivery === 'now') assert.ok(!this.mail.written.has(offset), 'a now written twice')
+    const before = this.mail.written.has(offset)
+    if (command.delivery === 'now') assert.ok(!before, 'a now written twice')
+    if (!this.acknowledges) assert.ok(!before, 'written again to a link that tells nothing')
     if (!this.mail.written.has(offset)) {
       assert.ok(this.mail.nowMs < command.expiresAtMs, 'first written after its expiry')
     }
@@ -173,6 +179,7 @@ class Run {
     this.writtenInSession.push(offset)
     this.mail.sentUpTo = Math.max(this.mail.sentUpTo, offset)
     assert.ok(channel.inFlight <= this.windowMax, 'more out than the window holds')
+    if (!this.acknowledges) assert.equal(channel.inFlight, 0, 'out on a link that tells nothing')
   }
 
   answerStore(): void {
@@ -187,7 +194,7 @@ class Run {
 type Step =
   | { do: 'append'; ttlMs: number; now: boolean; reply: boolean; hinted: boolean }
   | { do: 'patrol' }
-  | { do: 'attach'; position: 'none' | 'last' | 'behind' }
+  | { do: 'attach'; position: 'none' | 'last' | 'behind'; acknowledges: boolean }
   | { do: 'detach' }
   | { do: 'crash' }
   | { do: 'answer' }
@@ -212,6 +219,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('attach' as const),
       position: fc.constantFrom('none' as const, 'last' as const, 'behind' as const),
+      acknowledges: fc.integer({ min: 0, max: 3 }).map((n) => n > 0),
     }),
   },
   { weight: 1, arbitrary: fc.constant({ do: 'detach' as const }) },
@@ -248,8 +256,11 @@ function take(run: Run, one: Step): void {
     }
     case 'attach': {
       const last = run.writtenInSession.at(-1) ?? 0
+      // Who was passed over there does not know where it stands.
+      const knows = run.acknowledges && one.position !== 'none'
       run.attach(
-        one.position === 'none' ? undefined : one.position === 'last' ? last : Math.floor(last / 2),
+        !knows ? undefined : one.position === 'last' ? last : Math.floor(last / 2),
+        one.acknowledges,
       )
       break
     }
@@ -270,6 +281,7 @@ function take(run: Run, one: Step): void {
       break
     case 'acknowledge': {
       if (channel === undefined || run.writtenInSession.length === 0) break
+      if (!run.acknowledges) break
       const offset = run.writtenInSession[one.pick % run.writtenInSession.length]!
       const answer = one.upTo
         ? channel.acknowledgeUpTo(offset, mail.nowMs)
@@ -307,7 +319,7 @@ test('whatever happened, a device that comes and acknowledges gets all that is s
     fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
       const run = new Run()
       for (const one of steps) take(run, one)
-      if (run.channel === undefined) run.attach(undefined)
+      if (run.channel === undefined || !run.acknowledges) run.attach(undefined)
       for (let i = 0; i < 400 && run.channel !== undefined; i++) {
         run.settleAll()
         const last = run.writtenInSession.at(-1)
@@ -321,6 +333,34 @@ test('whatever happened, a device that comes and acknowledges gets all that is s
         .filter((one) => one.deliveredAtMs === undefined)
         .filter((one) => !(one.maybeSent && run.mail.nowMs >= one.expiresAtMs))
       assert.deepEqual(left, [], 'stuck: open, not expired, and not sent to a willing device')
+    }),
+    { numRuns: Number(process.env.PIKE_RUNS ?? 500) },
+  )
+})
+
+test('rule 23: what a link that tells nothing was given is never given again, and ends as nobody knows', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
+      const run = new Run()
+      for (const one of steps) take(run, one)
+      run.attach(undefined, false)
+      for (let i = 0; i < 50; i++) {
+        run.settleAll()
+        run.perform()
+        run.channel!.pump.patrol()
+        run.perform()
+      }
+      const { mail } = run
+      for (const command of mail.list()) {
+        const { offset, expect, maybeSent, deliveredAtMs } = command
+        assert.ok(maybeSent, 'stuck: not given to a willing link')
+        const here = run.writtenInSession.includes(offset)
+        assert.ok(!here || expect === 'reply', 'open, though nobody will ever tell of it')
+        assert.equal(here && deliveredAtMs !== undefined, false, 'delivered, though nobody told')
+      }
+      for (const offset of run.writtenInSession) {
+        if (mail.ended.has(offset)) assert.equal(mail.ended.get(offset), 'in-doubt')
+      }
     }),
     { numRuns: Number(process.env.PIKE_RUNS ?? 500) },
   )

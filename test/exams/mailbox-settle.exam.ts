@@ -253,6 +253,22 @@ export function mailboxSettleExam(subject: EngineSubject): void {
     assert.equal(head.top, 0)
   })
 
+  test('what was kept of its uplinks is told without opening the channel, behind all that was settled', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const { mailbox } = rig.engine
+    assert.equal(await mailbox.uplinks(main), undefined)
+    await keep(rig, main)
+    mailbox.settle(main, { changes: [], uplinks: 'one' }, () => {})
+    mailbox.settle(main, { changes: [], events: [uplink('x', rig.clock.nowMs())] }, () => {})
+    assert.equal(await mailbox.uplinks(main), 'one')
+    await rig.crash()
+    assert.equal(await rig.engine.mailbox.uplinks(main), 'one')
+    // Behind one that waits for the channel's open commands.
+    const late = [{ offset: 1, step: { status: 'done', late: true, atMs: 0 } }] as const
+    rig.engine.mailbox.settle(main, { changes: [], late, uplinks: 'two' }, () => {})
+    assert.equal(await rig.engine.mailbox.uplinks(main), 'two')
+  })
+
   test('settled is called once, never within the call, in the order of the calls', async (t) => {
     const rig = await Rig.make(t, subject)
     const said: number[] = []

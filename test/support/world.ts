@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type {
+  Admitted,
   AppQuota,
   Attached,
   Broadcast,
@@ -13,11 +14,13 @@ import type {
   Downlink,
   EndedCommand,
   Hello,
+  Intake,
   KeptEvent,
   Limits,
   Link,
   Reason,
   Session,
+  Source,
   SubmitRequest,
   Uplink,
 } from '../../src/contract/index.ts'
@@ -34,6 +37,7 @@ export class MemoryLink implements Link {
   readonly protocol = 'memory'
   readonly peer = 'memory'
   readonly id: string
+  acknowledges = true
   readonly got: Downlink[] = []
   closed: { reason: Reason; retryAfterMs: number | undefined } | undefined
   probes = 0
@@ -75,6 +79,27 @@ export class MemoryLink implements Link {
 
   get names(): string[] {
     return this.got.map(({ command }) => command.name)
+  }
+}
+
+/** A source with no bytes: why it was closed lies in `closed`. */
+export class MemorySource implements Source {
+  readonly app: string
+  readonly device: string
+  readonly protocol: string
+  readonly peer = 'memory'
+  readonly stays: boolean
+  closed: { reason: Reason; retryAfterMs: number | undefined } | undefined
+
+  constructor({ app = 'default', device = 'locker', protocol = 'posts', stays = false } = {}) {
+    this.app = app
+    this.device = device
+    this.protocol = protocol
+    this.stays = stays
+  }
+
+  close(reason: Reason, retryAfterMs?: number): void {
+    this.closed ??= { reason, retryAfterMs }
   }
 }
 
@@ -169,8 +194,11 @@ export class World {
   }
 
   /** Attach and start; fails the test when refused. */
-  async attach(hello: Partial<Hello> = {}): Promise<{ link: MemoryLink; session: Session }> {
-    const { link, attached } = await this.tryAttach(hello)
+  async attach(
+    hello: Partial<Hello> = {},
+    acknowledges = true,
+  ): Promise<{ link: MemoryLink; session: Session }> {
+    const { link, attached } = await this.tryAttach(hello, acknowledges)
     assert.equal(attached.kind, 'session', attached.kind === 'refused' ? attached.reason : '')
     if (attached.kind !== 'session') throw new Error('unreachable')
     attached.session.start()
@@ -178,8 +206,12 @@ export class World {
     return { link, session: attached.session }
   }
 
-  async tryAttach(hello: Partial<Hello> = {}): Promise<{ link: MemoryLink; attached: Attached }> {
+  async tryAttach(
+    hello: Partial<Hello> = {},
+    acknowledges = true,
+  ): Promise<{ link: MemoryLink; attached: Attached }> {
     const link = new MemoryLink(`link-${++links}`)
+    link.acknowledges = acknowledges
     const attached = await this.hub.attach(link, {
       app: 'default',
       device: 'locker',
@@ -188,6 +220,24 @@ export class World {
     })
     if (attached.kind === 'session') link.session = attached.session
     return { link, attached }
+  }
+
+  /** Let a device speak; fails the test when refused. */
+  async admit(
+    about: ConstructorParameters<typeof MemorySource>[0] = {},
+  ): Promise<{ source: MemorySource; intake: Intake }> {
+    const { source, admitted } = await this.tryAdmit(about)
+    assert.equal(admitted.kind, 'intake', admitted.kind === 'refused' ? admitted.reason : '')
+    if (admitted.kind !== 'intake') throw new Error('unreachable')
+    await this.quiet()
+    return { source, intake: admitted.intake }
+  }
+
+  async tryAdmit(
+    about: ConstructorParameters<typeof MemorySource>[0] = {},
+  ): Promise<{ source: MemorySource; admitted: Admitted }> {
+    const source = new MemorySource(about)
+    return { source, admitted: await this.hub.admit(source) }
   }
 
   /** Submit one command and let it settle; its id. */

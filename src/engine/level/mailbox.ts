@@ -233,6 +233,16 @@ export class LevelMailbox implements Mailbox {
     return this.#channels.nextDueMs(this.#clock.nowMs())
   }
 
+  uplinks(channelId: ChannelId): string | undefined | Promise<string | undefined> {
+    if (!this.#status.ready) return Promise.reject(this.#status.unavailable())
+    const channel = this.#channels.get(channelId)
+    if (channel === undefined) return undefined
+    if (!this.#channels.isLoading(channel) && this.#channels.isDurable(channel)) {
+      return channel.uplinks
+    }
+    return this.#uplinksOf(channel)
+  }
+
   depth(channelId: ChannelId): Depth {
     const channel = this.#channels.get(channelId)
     return channel === undefined
@@ -252,6 +262,16 @@ export class LevelMailbox implements Mailbox {
     if (!this.#status.ready) throw this.#status.unavailable()
     if (this.#database.pending > 0) await this.#database.kept()
     return this.#apps.get(app)?.counts() ?? { accepted: 0, open: 0, ended: {} }
+  }
+
+  /** Behind what was settled before, some of which may still wait for its open commands. */
+  async #uplinksOf(channel: Channel): Promise<string | undefined> {
+    if (this.#channels.isLoading(channel)) {
+      await new Promise<void>((resolve) => this.#channels.withLive(channel, () => resolve()))
+    }
+    const { uplinks } = channel
+    if (!(await this.#database.kept())) throw this.#status.unavailable()
+    return uplinks
   }
 
   #open(

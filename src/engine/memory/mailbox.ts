@@ -221,6 +221,10 @@ export class MemoryMailbox implements Mailbox {
     return this.#nextDueMs
   }
 
+  uplinks(channel: ChannelId): string | undefined | Promise<string | undefined> {
+    return this.#commits.look(() => this.#disk.boxes.get(channel)?.uplinks)
+  }
+
   depth(channel: ChannelId): Depth | Promise<Depth> {
     return this.#commits.look(() => depthOf(this.#disk.boxes.get(channel)))
   }

@@ -1,4 +1,5 @@
 import type {
+  Admitted,
   Attached,
   Core,
   Credential,
@@ -10,6 +11,7 @@ import type {
   Link,
   Offset,
   Session,
+  Shelf,
   Uplink,
   Verifier,
 } from '../../../src/contract/index.ts'
@@ -205,6 +207,15 @@ export class FakeCore implements Core {
     this.prepare?.(session)
     this.sessions.push(session)
     return { kind: 'session', session }
+  }
+
+  /** Pike has no need of it: its devices speak where they receive. */
+  async admit(): Promise<Admitted> {
+    return { kind: 'refused', reason: 'unsupported' }
+  }
+
+  get shelf(): Shelf {
+    throw new Error('Pike keeps nothing on a shelf')
   }
 
   /** The newest session. */

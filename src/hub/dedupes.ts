@@ -1,0 +1,91 @@
+import { Dedupe } from '../channel/index.ts'
+import type { ChannelId, Mailbox } from '../contract/index.ts'
+
+/** What is known of the uplinks of one channel, by all who bring some at this moment. */
+export class SharedDedupe {
+  readonly channel: ChannelId
+  /** Set once it is loaded. */
+  dedupe: Dedupe | undefined
+  /** While it is being loaded; rejects where the store cannot be read. */
+  loading: Promise<void> | undefined
+  /** The store has lost what this says: whatever it judged is not kept. */
+  isVoid = false
+  users = 0
+
+  constructor(channel: ChannelId) {
+    this.channel = channel
+  }
+}
+
+/**
+ * The dedupes in use, one a channel.
+ *
+ *     attachment ─────╮
+ *     intake, stamped ─┼─▶ hold ─▶ one Dedupe ─▶ judged and kept in the same step
+ *     intake, stamped ─╯            ▲
+ *                                   ╰─ the mailbox, behind all that was settled before
+ *
+ * Two of them for one channel would each keep a state that knows nothing of the other's uplinks.
+ * Nobody needs one: it is let go, and what it knows is in the mailbox, which is where the next begins.
+ */
+export class Dedupes {
+  readonly #mailbox: Mailbox
+  readonly #shared = new Map<ChannelId, SharedDedupe>()
+
+  constructor(mailbox: Mailbox) {
+    this.#mailbox = mailbox
+  }
+
+  get size(): number {
+    return this.#shared.size
+  }
+
+  /** To be let go of, once each. Whoever finds it `loading` must wait for that. */
+  hold(channel: ChannelId): SharedDedupe {
+    let shared = this.#shared.get(channel)
+    if (shared === undefined) {
+      shared = new SharedDedupe(channel)
+      this.#shared.set(channel, shared)
+      this.#load(shared)
+    }
+    shared.users++
+    return shared
+  }
+
+  letGo(shared: SharedDedupe): void {
+    shared.users--
+    if (shared.users === 0 && this.#shared.get(shared.channel) === shared) {
+      this.#shared.delete(shared.channel)
+    }
+  }
+
+  /** What it has judged was not kept: the next one begins at what is. */
+  void(shared: SharedDedupe): void {
+    shared.isVoid = true
+    if (this.#shared.get(shared.channel) === shared) this.#shared.delete(shared.channel)
+  }
+
+  /** The store has lost something; nobody knows of which. */
+  voidAll(): void {
+    for (const shared of this.#shared.values()) shared.isVoid = true
+    this.#shared.clear()
+  }
+
+  #load(shared: SharedDedupe): void {
+    const kept = this.#mailbox.uplinks(shared.channel)
+    if (!(kept instanceof Promise)) {
+      shared.dedupe = new Dedupe(kept)
+      return
+    }
+    shared.loading = kept.then(
+      (text) => {
+        shared.dedupe = new Dedupe(text)
+        shared.loading = undefined
+      },
+      (error: unknown) => {
+        this.void(shared)
+        throw error
+      },
+    )
+  }
+}

@@ -1,0 +1,32 @@
+import { replied } from '../channel/index.ts'
+import type { EndedCommand, Found, NewEvent, Settlement, StampedReply } from '../contract/index.ts'
+import { channelParts, scheduledEpoch } from '../contract/index.ts'
+
+/** A command that has a place, so that a device may have it. One that waits for its time has none. */
+export const isPlaced = (found: Found | undefined): found is Found =>
+  found !== undefined && (found.kind === 'ended' || found.command.epoch !== scheduledEpoch)
+
+/**
+ * What keeping a reply to a command changes. Of one that is open: its end, the reply event and, by the
+ * caller, the stamp are one batch (rule 16). Of one that has ended: nothing, but it is told (rule 8).
+ */
+export function replySettlement(reply: StampedReply, found: Found, atMs: number): Settlement {
+  const { status, reason, payload, contentType, stamp } = reply
+  const answer = { status, reason, payload, contentType }
+  const { id, offset } = found.command
+  const about = { ...channelParts(found.command.channel), atMs, command: id }
+  if (found.kind === 'ended') {
+    const event: NewEvent = { kind: 'command.late', ...about, proof: 'reply', reply: answer }
+    const late = [{ offset, step: { status, reason, late: true, atMs } }] as const
+    return { changes: [], late, events: [event] }
+  }
+  const event: NewEvent = { kind: 'reply', ...about, reply: answer, stamp }
+  return { changes: [replied(found.command, answer, atMs)], events: [event] }
+}
+
+/** Has a reply to it been kept before? */
+export const answered = (found: Found): boolean =>
+  found.kind === 'ended' && (found.command.reply !== undefined || lateReply(found.command))
+
+const lateReply = ({ timeline }: EndedCommand): boolean =>
+  timeline.some(({ late, status }) => late === true && status !== 'delivered')

@@ -1,0 +1,178 @@
+import type {
+  Admitted,
+  ChannelId,
+  Clock,
+  DeviceKey,
+  DeviceRecord,
+  Engine,
+  Limits,
+  Mailbox,
+  Reason,
+  Source,
+} from '../contract/index.ts'
+import { deviceKey, StoreUnavailable } from '../contract/index.ts'
+import { type Attachment, type HubCounts, unavailableRetryMs } from './attachment.ts'
+import type { Deadlines } from './deadlines.ts'
+import type { Dedupes } from './dedupes.ts'
+import { Intake, type IntakeHost } from './intake.ts'
+import type { Presences } from './presences.ts'
+import type { Quotas } from './quotas.ts'
+import type { Sla } from './sla.ts'
+
+/** What sources need of the hub. */
+export interface SourcesHost {
+  readonly engine: Engine
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly mailbox: Mailbox
+  readonly deadlines: Deadlines
+  readonly quotas: Quotas
+  readonly dedupes: Dedupes
+  readonly service: Sla
+  readonly counts: HubCounts
+  readonly running: boolean
+  log(event: string, fields: Record<string, unknown>): void
+  attached(channel: ChannelId): Attachment | undefined
+  kept(): void
+}
+
+/**
+ * Who may speak without claiming a channel, and what ends that.
+ *
+ *     admit ─▶ may it? ─▶ intake ─┬─ stays: its device is online, and it counts as a session
+ *                                 ╰─ does not: a sign of life, no more
+ */
+export class Sources implements IntakeHost {
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly mailbox: Mailbox
+  readonly deadlines: Deadlines
+  readonly quotas: Quotas
+  readonly dedupes: Dedupes
+  readonly counts: HubCounts
+  readonly #host: SourcesHost
+  readonly #presences: Presences
+  readonly #arrived: (device: DeviceKey) => void
+  readonly #intakes = new Map<DeviceKey, Set<Intake>>()
+  #size = 0
+  /** How often sources of some device were closed. */
+  #closings = 0
+
+  /** @param arrived a source that stays came; how often it may is bounded. */
+  constructor(host: SourcesHost, presences: Presences, arrived: (device: DeviceKey) => void) {
+    this.#host = host
+    this.#presences = presences
+    this.#arrived = arrived
+    this.clock = host.clock
+    this.limits = host.limits
+    this.mailbox = host.mailbox
+    this.deadlines = host.deadlines
+    this.quotas = host.quotas
+    this.dedupes = host.dedupes
+    this.counts = host.counts
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  async admit(source: Source): Promise<Admitted> {
+    try {
+      const record = await this.#look(source)
+      return this.#refusal(source, record) ?? this.#enter(source, record!)
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) {
+        const { app, device } = source
+        this.log('admit.failed', { app, device, error: String(error) })
+      }
+      return unavailable
+    }
+  }
+
+  closeDevice(device: DeviceKey, reason: Reason): void {
+    this.#closings++
+    for (const intake of [...(this.#intakes.get(device) ?? [])]) intake.close(reason)
+  }
+
+  closeAll(reason: Reason, retryAfterMs?: number): void {
+    for (const ofDevice of [...this.#intakes.values()]) {
+      for (const intake of [...ofDevice]) intake.close(reason, retryAfterMs)
+    }
+  }
+
+  // What intakes need and tell.
+
+  log(event: string, fields: Record<string, unknown>): void {
+    this.#host.log(event, fields)
+  }
+
+  attached(channel: ChannelId): Attachment | undefined {
+    return this.#host.attached(channel)
+  }
+
+  kept(): void {
+    this.#host.kept()
+  }
+
+  async device({ app, device }: Source): Promise<DeviceRecord | undefined> {
+    return this.#host.engine.names.device(app, device)
+  }
+
+  heard(device: DeviceKey, nowMs: number): void {
+    this.#presences.heard(device, nowMs)
+  }
+
+  left(intake: Intake, why: string): void {
+    const ofDevice = this.#intakes.get(intake.device)
+    if (ofDevice?.delete(intake) === true) this.#size--
+    if (ofDevice?.size === 0) this.#intakes.delete(intake.device)
+    if (!intake.source.stays) return
+    this.quotas.detached(intake.app)
+    this.#presences.left(intake, why, this.clock.nowMs())
+  }
+
+  /** Until nobody was closed while it was looked up: it may be this one, removed by now. */
+  async #look({ app, device }: Source): Promise<DeviceRecord | undefined> {
+    for (;;) {
+      const closings = this.#closings
+      const looked = this.#host.engine.names.device(app, device)
+      if (!(looked instanceof Promise)) return looked
+      const record = await looked
+      if (closings === this.#closings) return record
+    }
+  }
+
+  #refusal(source: Source, record: DeviceRecord | undefined): Admitted | undefined {
+    if (!this.#host.running) return { kind: 'refused', reason: 'going-away' }
+    if (this.#host.engine.state !== 'ready') return unavailable
+    if (record === undefined || record.disabled) return { kind: 'refused', reason: 'unauthorized' }
+    if (source.stays && !this.quotas.admits(source.app, false, this.clock.nowMs())) {
+      return { kind: 'refused', reason: 'overloaded' }
+    }
+    return undefined
+  }
+
+  #enter(source: Source, record: DeviceRecord): Admitted {
+    const { app, protocol, stays } = source
+    const tally = this.#host.service.tally(app, protocol, record.attributes.class)
+    const intake = new Intake(this, source, record, tally)
+    const key = deviceKey(app, source.device)
+    const ofDevice = this.#intakes.get(key)
+    if (ofDevice === undefined) this.#intakes.set(key, new Set([intake]))
+    else ofDevice.add(intake)
+    this.#size++
+    const nowMs = this.clock.nowMs()
+    if (stays) {
+      this.quotas.attached(app)
+      this.#arrived(key)
+      this.#presences.came(intake, nowMs)
+    } else this.#presences.heard(key, nowMs)
+    return { kind: 'intake', intake }
+  }
+}
+
+const unavailable: Admitted = {
+  kind: 'refused',
+  reason: 'unavailable',
+  retryAfterMs: unavailableRetryMs,
+}
