@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { compile, outDir, root, sizeOf, source, warnings, wire } from './c/build.ts'
+import { compile, outDir, root, run, sizeOf, source, warnings, wire } from './c/build.ts'
 
 /*
  * devices/c/pike.h against the vectors: a client with no capability, so no names by number, and only
@@ -173,9 +173,15 @@ test('HELLO is written as the vectors have it', () => {
 })
 
 test('a hundred thousand frames of a server gone wrong: nothing is read that did not come, nothing done late or twice', () => {
-  const seed = 20_261
-  const [, line] = wire('keys - d AAAAAAAAAAAAAAAAAAAAAAAA', `fuzz ${seed} 6000`)
+  const [line] = run('fuzz', ['20261', '6000'])
   const [, count, opened, handed] = /^fuzzed (\d+) opened (\d+) handed (\d+)$/.exec(line!) ?? []
   assert.equal(count, '6000', line)
   assert.ok(Number(opened) > 6_000 && Number(handed) > 3_000, `reached too little: ${line}`)
+})
+
+test('lives with cuts, power cuts and failing stores: commands acted on once, none acknowledged that was not, uplinks kept once', () => {
+  const [line] = run('model', ['20261', '3000'])
+  const [, lives, cuts, lates] = /^lived (\d+) cuts (\d+) late (\d+)/.exec(line!) ?? []
+  assert.equal(lives, '3000', line)
+  assert.ok(Number(cuts) > 3_000 && Number(lates) > 500, `reached too little: ${line}`)
 })

@@ -39,15 +39,14 @@ export function sizeOf(object: string): { code: number; memory: number } {
   return { code: text!, memory: data! + bss! }
 }
 
-const wireSource = path.join(root, 'test/devices/c/wire.c')
-
-/** Runs pike.h on lines (see wire.c): what came out, line by line. */
-export function wire(...lines: readonly string[]): string[] {
-  const program = path.join(outDir(), 'wire')
+/** One of the programs beside this file, built once under the sanitizers: what it printed, line by line. */
+export function run(name: string, args: readonly string[] = [], input = ''): string[] {
+  const program = path.join(outDir(), name)
+  const file = path.join(root, 'test/devices/c', `${name}.c`)
   if (!existsSync(program))
-    compile('wire', ['-std=c99', '-Wall', '-Wextra', '-Werror', ...sanitized, wireSource])
-  const ran = spawnSync(program, {
-    input: `${lines.join('\n')}\n`,
+    compile(name, ['-std=c99', '-Wall', '-Wextra', '-Werror', ...sanitized, file])
+  const ran = spawnSync(program, args, {
+    input,
     encoding: 'utf8',
     timeout: 60_000,
     maxBuffer: 1 << 26,
@@ -55,3 +54,7 @@ export function wire(...lines: readonly string[]): string[] {
   assert.equal(ran.status, 0, `${ran.stderr}\n${ran.stdout.slice(-2_000)}`)
   return ran.stdout.split('\n').slice(0, -1)
 }
+
+/** Runs pike.h on lines: see wire.c. */
+export const wire = (...lines: readonly string[]): string[] =>
+  run('wire', [], `${lines.join('\n')}\n`)

@@ -11,28 +11,8 @@
  *     rx hex | lose | tick ms | step             > tx hex, command …, kept n, state …
  *     event name hex flags | reply epoch offset status reason hex flags | ack epoch offset | stop
  *     full 0|1 | broken 0|1                      the socket takes nothing; the storage refuses
- *     fuzz seed count                            > fuzzed count opened n handed n
  */
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "sha256.h"
-#define PIKE_IMPLEMENTATION
-#include "pike.h"
-
-static struct pike pike;
-static struct pike_config config;
-static struct pike_keys keys;
-static uint8_t rx[1088], tx[512], image[1024], stored[1024];
-static size_t stored_length;
-static uint8_t incoming[200000];
-static size_t in_length, in_at;
-static bool connected, refusing, lost, full, broken, quiet;
-static uint64_t now_ms;
-static uint8_t next_random;
-static char app[200], device[200], secret[200];
-
-/* ---- hex ---- */
+#include "fake.h"
 
 static void put_hex(const char *before, const uint8_t *octets, size_t length)
 {
@@ -41,122 +21,20 @@ static void put_hex(const char *before, const uint8_t *octets, size_t length)
   if (length == 0) printf("-");
 }
 
-static size_t get_hex(const char *text, uint8_t *octets)
+static void do_sent(const uint8_t *octets, size_t length)
 {
-  size_t length = 0;
-  unsigned octet;
-  if (strcmp(text, "-") == 0) return 0;
-  for (; sscanf(text, "%2x", &octet) == 1; text += 2) octets[length++] = (uint8_t)octet;
-  return length;
+  put_hex("tx ", octets, length);
+  printf("\n");
 }
 
-/* ---- what the client is given ---- */
-
-static int do_connect(void *c, const char *endpoint)
+static void do_said(const char *what, const char *more)
 {
-  (void)c;
-  if (endpoint != NULL && !quiet) printf("to %s\n", endpoint);
-  if (refusing) return -1;
-  connected = true;
-  lost = false;
-  in_length = in_at = 0;
-  return 1;
+  printf("%s%s\n", what, more);
 }
-
-static int32_t do_send(void *c, const uint8_t *octets, size_t length)
-{
-  (void)c;
-  if (lost) return -1;
-  if (full) return 0;
-  if (!quiet) {
-    put_hex("tx ", octets, length);
-    printf("\n");
-  }
-  return (int32_t)length;
-}
-
-static int32_t do_recv(void *c, uint8_t *octets, size_t length)
-{
-  size_t left = in_length - in_at;
-  (void)c;
-  if (left == 0) return lost ? -1 : 0;
-  if (left < length) length = left;
-  memcpy(octets, incoming + in_at, length);
-  in_at += length;
-  return (int32_t)length;
-}
-
-static void do_close(void *c, bool reset)
-{
-  (void)c;
-  if (connected && !quiet) printf("%s\n", reset ? "reset" : "close");
-  connected = false;
-}
-
-static uint64_t do_now(void *c)
-{
-  (void)c;
-  return now_ms;
-}
-
-static void do_random(void *c, uint8_t *octets, size_t length)
-{
-  (void)c;
-  for (size_t i = 0; i < length; i++) octets[i] = next_random++;
-}
-
-static void do_hmac(void *c, const uint8_t *key, size_t key_length, const uint8_t *octets,
-                    size_t length, uint8_t out[32])
-{
-  (void)c;
-  hmac_sha256(key, key_length, octets, length, out);
-}
-
-static void do_sha(void *c, const uint8_t *octets, size_t length, uint8_t out[32])
-{
-  (void)c;
-  sha256(octets, length, out);
-}
-
-static size_t do_load(void *c, uint8_t *octets, size_t capacity)
-{
-  (void)c;
-  if (stored_length > capacity) return 0;
-  memcpy(octets, stored, stored_length);
-  return stored_length;
-}
-
-static bool do_store(void *c, const uint8_t *octets, size_t length)
-{
-  (void)c;
-  if (broken) return false;
-  memcpy(stored, octets, length);
-  stored_length = length;
-  return true;
-}
-
-/* ---- fuzz: what was handed on, and must not be again ---- */
-
-#define SEEN_MAX 256
-static struct pike_id seen[SEEN_MAX], hand;
-static unsigned seen_count;
-static const char *wrong;
-static unsigned long opened, handed;
 
 static void do_command(void *c, const struct pike_command *m)
 {
   (void)c;
-  if (quiet) {
-    volatile uint8_t sum = 0;
-    for (unsigned i = 0; i < seen_count; i++)
-      if (seen[i].epoch == m->id.epoch && seen[i].offset == m->id.offset) wrong = "acted on twice";
-    if (now_ms >= m->deadline_ms) wrong = "handed on late";
-    if (hand.epoch != 0) wrong = "handed on while another is in hand";
-    for (size_t i = 0; i < m->payload_length; i++) sum = (uint8_t)(sum + m->payload[i]);
-    hand = m->id;
-    handed++;
-    return;
-  }
   printf("command %lu %llu deadline %llu %.*s %s%s%s%s", (unsigned long)m->id.epoch,
          (unsigned long long)m->id.offset, (unsigned long long)m->deadline_ms,
          (int)m->name_length, m->name, m->bytes ? "b" : "j", m->reply_expected ? "e" : "",
@@ -168,7 +46,7 @@ static void do_command(void *c, const struct pike_command *m)
 static void do_kept(void *c, uint64_t up_to)
 {
   (void)c;
-  if (!quiet) printf("kept %llu\n", (unsigned long long)up_to);
+  printf("kept %llu\n", (unsigned long long)up_to);
 }
 
 static void do_state(void *c, enum pike_state state, int code, const char *text, size_t length)
@@ -176,68 +54,8 @@ static void do_state(void *c, enum pike_state state, int code, const char *text,
   static const char *const names[] = {"waiting", "connecting", "greeting", "proving",
                                       "open",    "closing",    "stopped"};
   (void)c;
-  if (state == PIKE_OPEN) opened++;
-  if (!quiet)
-    printf("state %s %d %llu %.*s\n", names[state], code,
-           (unsigned long long)(pike.wake_ms > now_ms ? pike.wake_ms - now_ms : 0), (int)length, text);
-}
-
-static void power(void)
-{
-  config.app = app;
-  config.device = device;
-  config.channel = NULL;
-  config.keys = &keys;
-  config.rx = rx;
-  config.rx_size = sizeof rx;
-  config.tx = tx;
-  config.tx_size = sizeof tx;
-  config.image = image;
-  config.image_size = sizeof image;
-  config.connect = do_connect;
-  config.send = do_send;
-  config.recv = do_recv;
-  config.close = do_close;
-  config.now_ms = do_now;
-  config.random = do_random;
-  config.hmac_sha256 = do_hmac;
-  config.sha256 = do_sha;
-  config.load = do_load;
-  config.store = do_store;
-  config.on_command = do_command;
-  config.on_kept = do_kept;
-  config.on_state = do_state;
-  memset(image, 0xee, sizeof image);
-  connected = lost = false;
-  in_length = in_at = 0;
-  hand.epoch = 0;
-  if (pike_init(&pike, &config) != PIKE_OK) printf("init failed\n");
-}
-
-static void feed(const uint8_t *octets, size_t length)
-{
-  if (in_at == in_length) in_at = in_length = 0;
-  if (in_length + length > sizeof incoming) return;
-  memcpy(incoming + in_length, octets, length);
-  in_length += length;
-}
-
-static void welcome(const unsigned long long n[9])
-{
-  uint8_t octets[200];
-  struct pike__out out = {octets + 2, sizeof octets - 2, false};
-  static const unsigned order[9] = {0, 1, 2, 3, 4, 5, 9, 6, 9};
-  pike__put_number(&out, 0);
-  pike__put_number(&out, 32);
-  pike__put(&out, pike.proof, 32);
-  for (unsigned i = 0; i < 9; i++) pike__put_number(&out, order[i] == 9 ? (i == 6 ? 1 : 0) : n[order[i]]);
-  pike__put_number(&out, now_ms);
-  pike__put_text(&out, "test-1");
-  pike__put_number(&out, n[7]);
-  pike__put_number(&out, n[8]);
-  octets[0] = PIKE__WELCOME << 4;
-  octets[1] = (uint8_t)(out.at - octets - 2);
-  feed(octets, (size_t)(out.at - octets));
+  printf("state %s %d %llu %.*s\n", names[state], code,
+         (unsigned long long)(pike.wake_ms > now_ms ? pike.wake_ms - now_ms : 0), (int)length, text);
 }
 
 static void show_decoded(const uint8_t *octets, size_t length, size_t frame_max)
@@ -269,102 +87,6 @@ static void show_decoded(const uint8_t *octets, size_t length, size_t frame_max)
   free(copy);
 }
 
-/* ---- fuzz ---- */
-
-static uint64_t chance;
-static uint32_t below(uint32_t bound)
-{
-  chance ^= chance << 13;
-  chance ^= chance >> 7;
-  chance ^= chance << 17;
-  return (uint32_t)(chance >> 32) % bound;
-}
-
-static size_t some_frame(uint8_t *at)
-{
-  static const char *const texts[] = {"4000", "5000", "5002ac02", "900102", "9000",
-                                      "b0258001b0ea010e612e6578616d706c653a37343530020e622e6578616d706c653a3734353001",
-                                      "c003000000", "c80400410000", "d003aabbcc", "200d00101112131415161718191a1b",
-                                      "1005effdb6f50d", "7003010461"};
-  uint8_t body[300];
-  struct pike__out out = {body, sizeof body, false};
-  if (below(3) != 0) { /* a command, more or less next */
-    pike__put_number(&out, pike.received + below(4));
-    pike__put_number(&out, now_ms - pike.zero_ms + below(2000));
-    pike__put_number(&out, 4 * 4);
-    pike__put(&out, "open", 4);
-    for (unsigned n = below(200); n > 0; n--) pike__put_octet(&out, below(256));
-    at[0] = (uint8_t)(PIKE__COMMAND << 4 | below(8));
-    {
-      struct pike__out head = {at + 1, 4, false};
-      pike__put_number(&head, (size_t)(out.at - body));
-      memcpy(head.at, body, (size_t)(out.at - body));
-      return (size_t)(head.at - at) + (size_t)(out.at - body);
-    }
-  }
-  if (below(4) == 0) { /* another numbering, of three */
-    at[0] = PIKE__EPOCH << 4;
-    at[1] = 1;
-    at[2] = (uint8_t)(1 + below(3));
-    return 3;
-  }
-  return get_hex(texts[below(sizeof texts / sizeof texts[0])], at);
-}
-
-static void settle(bool done)
-{
-  if (hand.epoch == 0) return;
-  if ((done ? pike_reply(&pike, hand, PIKE_DONE, NULL, "{}", 2, 0) : pike_ack(&pike, hand)) != PIKE_OK)
-    return;
-  if (seen_count < SEEN_MAX) seen[seen_count++] = hand;
-  hand.epoch = 0;
-}
-
-static void fuzz(unsigned long long seed, unsigned long count)
-{
-  static const char challenge[] = "200d00101112131415161718191a1b";
-  uint8_t octets[1000];
-  quiet = true;
-  for (unsigned long i = 0; i < count && wrong == NULL; i++) {
-    chance = seed + i * 0x9e3779b97f4a7c15u + 1;
-    seen_count = 0;
-    stored_length = 0;
-    broken = full = refusing = false;
-    now_ms = 1000;
-    power();
-    for (unsigned steps = 20 + below(60); steps > 0 && wrong == NULL; steps--) {
-      unsigned long long n[9] = {below(3), 1 + below(3), below(6), below(4), 240, 65536, 64, below(2000), 0};
-      size_t length = 0;
-      now_ms += below(8) == 0 ? below(70000) : below(50);
-      (void)pike_step(&pike);
-      if (pike.state == PIKE_GREETING && below(8) != 0) length = get_hex(challenge, octets);
-      else if (pike.state == PIKE_PROVING && below(8) != 0) welcome(n);
-      else if (pike.state > PIKE_CONNECTING) {
-        for (unsigned frames = 1 + below(3); frames > 0; frames--) length += some_frame(octets + length);
-        if (below(4) == 0) octets[below((uint32_t)length)] ^= (uint8_t)(1u << below(8));
-        if (below(8) == 0) length = below((uint32_t)length + 1);
-        if (below(30) == 0)
-          for (size_t k = 0; k < length; k++) octets[k] = (uint8_t)below(256);
-      }
-      feed(octets, length);
-      full = below(6) == 0;
-      broken = below(10) == 0;
-      if (below(3) == 0) settle(below(2) == 0);
-      if (below(6) == 0) (void)pike_event(&pike, "e", octets, below(300), below(4), NULL);
-      if (below(40) == 0) lost = true;
-      (void)pike_step(&pike);
-      if (pike.state == PIKE_STOPPED) pike_start(&pike);
-      if (below(60) == 0) power();
-      if (pike.tx_length > sizeof tx || pike.rx_length > sizeof rx ||
-          PIKE_IMAGE_HEAD + pike.kept.used > sizeof image)
-        wrong = "more than a buffer holds";
-    }
-    if (wrong != NULL) printf("seed %llu case %lu: %s\n", seed, i, wrong);
-  }
-  printf("fuzzed %lu opened %lu handed %lu\n", count, opened, handed);
-  quiet = false;
-}
-
 int main(void)
 {
   static char line[140000], word[14][100000];
@@ -380,15 +102,14 @@ int main(void)
     if (IS("keys", 3) || IS("root", 3)) {
       snprintf(app, sizeof app, "%.199s", strcmp(word[1], "-") == 0 ? "" : word[1]);
       snprintf(device, sizeof device, "%.199s", word[2]);
-      snprintf(secret, sizeof secret, "%.199s", word[3]);
-      config.app = app;
+            config.app = app;
       config.device = device;
       config.hmac_sha256 = do_hmac;
       config.sha256 = do_sha;
       if (word[0][0] == 'r') {
         (void)get_hex(word[3], octets);
         pike_keys_from_root(&keys, &config, octets);
-      } else if (pike_derive_keys(&keys, &config, secret) != PIKE_OK) {
+      } else if (pike_derive_keys(&keys, &config, word[3]) != PIKE_OK) {
         printf("weak\n");
         continue;
       }
@@ -462,11 +183,9 @@ int main(void)
       printf("ack %d\n", pike_ack(&pike, id));
     } else if (IS("stop", 0)) {
       pike_stop(&pike);
-    } else if (IS("fuzz", 2)) {
-      fuzz(n[1], (unsigned long)n[2]);
     } else {
       printf("what? %s", line);
     }
   }
-  return wrong == NULL ? 0 : 1;
+  return 0;
 }
