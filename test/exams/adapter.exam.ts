@@ -6,6 +6,7 @@ import {
   type ExamDevice,
   type ExamReply,
   secretOf,
+  type Ways,
 } from '../support/adapter-subject.ts'
 
 const namesOf = (device: ExamDevice): string[] => device.received.map(({ name }) => name)
@@ -17,6 +18,11 @@ const namesOf = (device: ExamDevice): string[] => device.received.map(({ name })
 export function adapterExam(subject: AdapterSubject): void {
   const exam = (what: string, run: (rig: AdapterRig) => Promise<void>): void => {
     test(`${subject.name}: ${what}`, async (t) => run(await AdapterRig.make(t, subject)))
+  }
+
+  /** A story of something that not every protocol has. */
+  const way = (needs: keyof Ways, what: string, run: (rig: AdapterRig) => Promise<void>): void => {
+    if (subject.can[needs] === true) exam(what, run)
   }
 
   exam('a device that proves itself is attached and online', async (rig) => {
@@ -325,6 +331,156 @@ export function adapterExam(subject: AdapterSubject): void {
     await rig.until('it is closed', () => !device.attached)
     assert.equal(await device.connect(), 'refused')
   })
+
+  exam('a reply to a scheduled command ends that one', async (rig) => {
+    const device = await rig.device()
+    device.act = async ({ replyExpected }) => (replyExpected ? { status: 'done' } : undefined)
+    await device.connect()
+    const before = [await rig.submit({ name: 'one' }), await rig.submit({ name: 'two' })]
+    for (const id of before) assert.equal((await rig.ended(id)).status, 'delivered')
+    const notBeforeMs = rig.clock.nowMs() + 5_000
+    const id = await rig.submit({ name: 'later', expect: 'reply', notBeforeMs })
+    await rig.pass(5_500)
+    assert.equal((await rig.ended(id)).status, 'done')
+    assert.deepEqual(namesOf(device), ['one', 'two', 'later'])
+  })
+
+  way('posts', 'an event is taken though the device receives nothing', async (rig) => {
+    const receiver = await rig.device()
+    await receiver.connect()
+    const speaker = rig.door.device({ device: 'locker', secret: secretOf('locker') })
+    const said = watch(speaker.post!('door-opened', { door: 7 }))
+    await rig.until('it is answered', () => said.done)
+    assert.equal(await said.promise, 'kept')
+    assert.equal(receiver.attached, true, 'who speaks takes nobody its channel')
+    assert.equal((await rig.ended(await rig.submit())).status, 'delivered')
+    assert.equal(receiver.received.length, 1)
+    await rig.crash()
+    const [event] = await rig.events('event')
+    assert.ok(event?.kind === 'event' && event.name === 'door-opened', 'the event is kept')
+    assert.deepEqual(JSON.parse(Buffer.from(event.payload).toString()), { door: 7 })
+  })
+
+  way('posts', 'who does not prove itself posts nothing', async (rig) => {
+    await rig.register()
+    for (const device of ['locker', 'nobody']) {
+      const stranger = rig.door.device({ device, secret: secretOf('somebody-else') })
+      const said = watch(stranger.post!('door-opened', 7))
+      await rig.until('it is answered', () => said.done)
+      assert.equal(await said.promise, 'refused')
+    }
+    assert.equal((await rig.events('event')).length, 0)
+  })
+
+  way(
+    'stamps',
+    'a repeated stamp is kept once, one out of order is new, one too old is stale',
+    async (rig) => {
+      const device = await rig.device()
+      const say = async (sequence: number) => {
+        const said = watch(device.post!(`e${sequence}`, sequence, { epoch: 7, sequence }))
+        await rig.until('it is answered', () => said.done)
+        return said.promise
+      }
+      const answers: string[] = []
+      for (const sequence of [100, 100, 99, 30]) answers.push(await say(sequence))
+      await rig.crash()
+      device.move(rig.door)
+      answers.push(await say(100), await say(99), await say(101))
+      assert.deepEqual(answers, ['kept', 'kept', 'kept', 'stale', 'kept', 'kept', 'kept'])
+      const names = (await rig.events('event')).map((event) => event.kind === 'event' && event.name)
+      assert.deepEqual(names, ['e100', 'e99', 'e101'])
+    },
+  )
+
+  way(
+    'repliesById',
+    'a reply by id from a session it was not delivered to ends the command',
+    async (rig) => {
+      const device = await rig.device()
+      await rig.register('other')
+      device.act = () => new Promise(() => {})
+      await device.connect()
+      const id = await rig.submit({ expect: 'reply' })
+      await rig.until('it has it', () => device.received.length === 1)
+      await device.drop()
+      const reply = async (who: ExamDevice) => {
+        const said = watch(who.reply!(id, { status: 'done', payload: { door: 7 } }))
+        await rig.until('it is answered', () => said.done)
+        return said.promise
+      }
+      const other = rig.door.device({ device: 'other', secret: secretOf('other') })
+      assert.equal(await reply(other), 'unknown', "another's command is none")
+      assert.equal(await reply(device), 'kept')
+      const ended = await rig.ended(id)
+      assert.equal(ended.status, 'done')
+      assert.deepEqual(JSON.parse(Buffer.from(ended.reply!.payload).toString()), { door: 7 })
+      assert.equal((await rig.events('reply')).length, 1)
+    },
+  )
+
+  way('sleeps', 'a device that sleeps is asleep until it said, then offline', async (rig) => {
+    const device = await rig.device()
+    await device.connect()
+    await device.sleep!(120_000)
+    const state = () => rig.hub.presence('default', 'locker').state
+    await rig.until('it is asleep', () => state() === 'asleep')
+    const id = await rig.submit()
+    assert.equal((await rig.hub.explain('default', id))?.code, 'waiting.asleep')
+    await rig.pass(60_000)
+    assert.equal(state(), 'asleep')
+    await rig.pass(61_000)
+    assert.equal(state(), 'offline')
+    await device.connect()
+    assert.equal((await rig.ended(id)).status, 'delivered')
+    assert.equal(state(), 'online')
+  })
+
+  way(
+    'receivesUnacknowledged',
+    'who acknowledges nothing gets a command once, and it ends in doubt or by its reply',
+    async (rig) => {
+      const device = await rig.device()
+      device.act = async ({ replyExpected }) => (replyExpected ? { status: 'done' } : undefined)
+      await device.connect({ acknowledges: false })
+      const ids: string[] = []
+      for (let i = 0; i < 20; i++) ids.push(await rig.submit({ name: `c${i}` }))
+      const asked = await rig.submit({ name: 'asked', expect: 'reply' })
+      for (const id of ids) {
+        const { status, reason } = await rig.ended(id)
+        assert.equal(`${status} ${reason}`, 'in-doubt no-acknowledgement')
+      }
+      assert.equal((await rig.ended(asked)).status, 'done')
+      await device.drop()
+      await rig.pass(61_000)
+      await device.connect({ acknowledges: false })
+      await rig.calm()
+      assert.deepEqual(namesOf(device), [...ids.map((_, i) => `c${i}`), 'asked'])
+    },
+  )
+
+  way(
+    'acknowledgesOne',
+    'a command acknowledged before an older one does not come again; the older does',
+    async (rig) => {
+      const device = await rig.device()
+      await device.connect()
+      device.hold!()
+      const older = await rig.submit({ name: 'older' })
+      const newer = await rig.submit({ name: 'newer' })
+      await rig.until('it has both', () => device.received.length === 2)
+      device.acknowledge!(newer)
+      assert.equal((await rig.ended(newer)).status, 'delivered')
+      assert.equal((await rig.status(older))?.kind, 'open')
+      await device.drop()
+      await rig.pass(61_000)
+      await device.connect()
+      await rig.until('the older comes again', () => device.received.length === 3)
+      device.acknowledge!(older)
+      assert.equal((await rig.ended(older)).status, 'delivered')
+      assert.deepEqual(namesOf(device), ['older', 'newer', 'older'])
+    },
+  )
 
   exam('a store that fails closes its devices, and they come back when it does', async (rig) => {
     const { breakage } = subject.engine

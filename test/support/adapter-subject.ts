@@ -6,6 +6,7 @@ import type {
   EndedCommand,
   Engine,
   KeptEvent,
+  Stamp,
   SubmitRequest,
 } from '../../src/contract/index.ts'
 import { Hub } from '../../src/hub/hub.ts'
@@ -18,8 +19,28 @@ export interface AdapterSubject {
   readonly name: string
   /** What lies beneath: every protocol sits its exam on a real store. */
   readonly engine: EngineSubject
+  /** What its protocol has; a story of what it has not is not asked of it. */
+  readonly can: Ways
   start(core: Core, clock: ManualClock): Promise<Door>
 }
+
+/** What a protocol may have besides connecting, receiving and reporting; each with its methods. */
+export interface Ways {
+  /** A device speaks though it receives nothing: `post`. */
+  readonly posts?: true
+  /** It says of what it posts how it numbered it, in any order: `post` with a stamp. */
+  readonly stamps?: true
+  /** It replies by id, whatever session the command came by: `reply`. */
+  readonly repliesById?: true
+  /** It says when it comes back: `sleep`. */
+  readonly sleeps?: true
+  /** It may receive by a way that acknowledges nothing: `connect({ acknowledges: false })`. */
+  readonly receivesUnacknowledged?: true
+  /** It acknowledges one command and not those before it: `hold`, `acknowledge`. */
+  readonly acknowledgesOne?: true
+}
+
+export type Said = 'kept' | 'stale' | 'unknown' | 'refused'
 
 /** A started adapter, as devices find it. */
 export interface Door {
@@ -53,7 +74,7 @@ export type ExamReply = {
 /** A device's end: connects when told, hands what comes to `act`, keeps its own position. */
 export interface ExamDevice {
   /** Resolves with how it went. A device that was connected before keeps what it knew. */
-  connect(): Promise<'attached' | 'refused'>
+  connect(how?: { readonly acknowledges: boolean }): Promise<'attached' | 'refused'>
   /** Everything handed to its application, in order, over all connections. */
   readonly received: ExamCommand[]
   /**
@@ -76,6 +97,18 @@ export interface ExamDevice {
   /** Stop reading what comes, and read again. */
   stall(): void
   unstall(): void
+
+  // What only some protocols have, see `Ways`. A device that is not connected can do the first two.
+
+  /** Reports without receiving; resolves with the server's answer. */
+  post?(name: string, payload: unknown, stamp?: Stamp): Promise<Said>
+  /** Replies by id; resolves with the server's answer. */
+  reply?(id: string, reply: ExamReply, stamp?: Stamp): Promise<Said>
+  /** Goes, and says that it comes back in this time. */
+  sleep?(forMs: number): Promise<void>
+  /** From now on nothing is acknowledged but by `acknowledge`; what comes is received all the same. */
+  hold?(): void
+  acknowledge?(id: string): void
 }
 
 export const secretOf = (device: string): string => `${device}-secret-of-more-than-128-bits`

@@ -1,4 +1,11 @@
-import type { Attached, Core, Downlink, Session } from '../../../src/contract/index.ts'
+import type {
+  Attached,
+  Core,
+  Downlink,
+  Intake,
+  Session,
+  Stamp,
+} from '../../../src/contract/index.ts'
 import { checkSecret, kdfFor } from '../../../src/secrets/secrets.ts'
 import type {
   AdapterSubject,
@@ -7,9 +14,10 @@ import type {
   ExamDevice,
   ExamReply,
   Identity,
+  Said,
 } from '../../support/adapter-subject.ts'
 import type { EngineSubject } from '../../support/engine-subject.ts'
-import { MemoryLink } from '../../support/world.ts'
+import { MemoryLink, MemorySource } from '../../support/world.ts'
 
 /**
  * An adapter without bytes. The day it fails the exam, the core has learned a protocol.
@@ -17,6 +25,14 @@ import { MemoryLink } from '../../support/world.ts'
 export const memoryAdapterSubject = (engine: EngineSubject): AdapterSubject => ({
   name: 'memory',
   engine,
+  can: {
+    posts: true,
+    stamps: true,
+    repliesById: true,
+    sleeps: true,
+    receivesUnacknowledged: true,
+    acknowledgesOne: true,
+  },
   async start(core) {
     return new MemoryDoor(core)
   },
@@ -80,6 +96,7 @@ interface Attachment {
   readonly link: DeviceLink
   readonly session: Session
   readonly inbox: Downlink[]
+  readonly delivered: Map<string, number>
   acting: boolean
   held: Downlink[]
 }
@@ -95,6 +112,8 @@ class MemoryDevice implements ExamDevice {
   #attachments: Attachment[] = []
   #muted = false
   #stalled = false
+  #holding = false
+  #acknowledges = true
 
   constructor(door: MemoryDoor, identity: Identity) {
     this.#door = door
@@ -109,24 +128,22 @@ class MemoryDevice implements ExamDevice {
     this.#door = door as MemoryDoor
   }
 
-  async connect(): Promise<'attached' | 'refused'> {
+  async connect({ acknowledges = true } = {}): Promise<'attached' | 'refused'> {
     this.cut()
     this.#muted = false
+    this.#acknowledges = acknowledges
+    if (!(await this.#proves())) return 'refused'
     const { core } = this.#door
-    const { app = 'default', device, secret } = this.#identity
-    const verifier = await core.verifier(app, device, kdfFor(secret), 'memory')
-    const fits = await checkSecret(verifier.credentials, app, device, secret)
-    if (!verifier.admits || fits === undefined) {
-      core.wrongSecret(app, device, 'memory')
-      return 'refused'
-    }
+    const { app = 'default', device } = this.#identity
     for (const channel of ['main', 'urgent']) {
       const link = new DeviceLink(this)
+      link.acknowledges = acknowledges
       const attached: Attached = await core.attach(link, {
         app,
         device,
         channel,
-        resumeFrom: this.#positions.get(channel),
+        // Who acknowledges by hand or not at all does not know where it stands.
+        resumeFrom: acknowledges && !this.#holding ? this.#positions.get(channel) : undefined,
         uplinkEpoch: 1,
       })
       if (attached.kind === 'refused') {
@@ -134,7 +151,8 @@ class MemoryDevice implements ExamDevice {
         return 'refused'
       }
       const { session } = attached
-      const one: Attachment = { channel, link, session, inbox: [], acting: false, held: [] }
+      const lists = { inbox: [], held: [], delivered: new Map<string, number>() }
+      const one: Attachment = { channel, link, session, ...lists, acting: false }
       this.#attachments.push(one)
       if (channel === 'main') this.#resend(session)
       session.start()
@@ -174,6 +192,60 @@ class MemoryDevice implements ExamDevice {
       const session = this.#attachments.find(({ channel }) => channel === 'main')?.session
       if (session !== undefined && !this.#muted) this.#send(session, this.#outbox.at(-1)!)
     })
+  }
+
+  post(name: string, payload: unknown, stamp?: Stamp): Promise<Said> {
+    const data = Buffer.from(JSON.stringify(payload))
+    const uplink = { name, payload: data, contentType: 'application/json', stamp }
+    return this.#speak((intake, said) =>
+      intake.receive('main', [uplink], (outcome) =>
+        said(outcome === 'kept' || outcome === 'stale' ? outcome : 'refused'),
+      ),
+    )
+  }
+
+  reply(id: string, { status, reason, payload }: ExamReply, stamp?: Stamp): Promise<Said> {
+    const data = Buffer.from(JSON.stringify(payload ?? null))
+    const reply = { status, reason, payload: data, contentType: 'application/json', stamp }
+    return this.#speak((intake, said) =>
+      intake.reply(id, reply, (outcome) => said(outcome === 'unavailable' ? 'refused' : outcome)),
+    )
+  }
+
+  async sleep(forMs: number): Promise<void> {
+    const backAtMs = this.#door.core.clock.nowMs() + forMs
+    for (const { session } of this.#attachments.splice(0)) session.detach(true, backAtMs)
+  }
+
+  hold(): void {
+    this.#holding = true
+  }
+
+  acknowledge(id: string): void {
+    for (const { session, delivered } of this.#attachments) {
+      const offset = delivered.get(id)
+      if (offset !== undefined) session.acknowledge(offset)
+    }
+  }
+
+  async #proves(): Promise<boolean> {
+    const { core } = this.#door
+    const { app = 'default', device, secret } = this.#identity
+    const verifier = await core.verifier(app, device, kdfFor(secret), 'memory')
+    const fits = await checkSecret(verifier.credentials, app, device, secret)
+    if (verifier.admits && fits !== undefined) return true
+    core.wrongSecret(app, device, 'memory')
+    return false
+  }
+
+  async #speak(say: (intake: Intake, said: (answer: Said) => void) => void): Promise<Said> {
+    if (!(await this.#proves())) return 'refused'
+    const admitted = await this.#door.core.admit(new MemorySource(this.#identity))
+    if (admitted.kind === 'refused') return 'refused'
+    const { intake } = admitted
+    const said = await new Promise<Said>((resolve) => say(intake, resolve))
+    intake.leave(true)
+    return said
   }
 
   async drop(): Promise<void> {
@@ -240,10 +312,16 @@ class MemoryDevice implements ExamDevice {
         replyExpected: expect === 'reply',
       }
       this.received.push(command)
+      if (this.#holding) {
+        one.delivered.set(id, offset)
+        continue
+      }
       const reply = await this.act(command)
       if (!this.#attachments.includes(one)) return
       this.#positions.set(one.channel, { epoch, offset })
-      if (reply === undefined) one.session.acknowledge(offset)
+      if (!this.#acknowledges) {
+        if (reply !== undefined) void this.reply(id, reply)
+      } else if (reply === undefined) one.session.acknowledge(offset)
       else {
         const { status, reason } = reply
         const body = Buffer.from(JSON.stringify(reply.payload ?? null))

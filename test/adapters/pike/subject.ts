@@ -17,6 +17,7 @@ import type { ManualClock } from '../../support/manual-clock.ts'
 export const pikeSubject = (engine: EngineSubject): AdapterSubject => ({
   name: 'pike',
   engine,
+  can: {},
   async start(core, clock) {
     const adapter = pikeAdapter({ host: '127.0.0.1', port: 0 })
     const [listener] = await adapter.start(core)
