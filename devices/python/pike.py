@@ -15,7 +15,7 @@ from collections import namedtuple
 
 DONE, FAILED, REJECTED = 0, 1, 2
 EPOCH, AUTH, WELCOME, PING, PONG, COMMAND, EVENT, REPLY, ACK, GOAWAY, CLOSE, HELLO = 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 15
-OUTBOX_MAX, FRAME_MAX, ANSWER_S = 1000, 65536, 10
+OUTBOX_MAX, FRAME_MAX, ANSWER_S, HAND_MAX = 1000, 65536, 10, 16
 Command = namedtuple('Command', 'epoch offset deadline name payload bytes expected now repeated')
 
 class Lost(Exception): pass                             # and the reason
@@ -57,6 +57,7 @@ class Pike:
             else mac(mac(salt, key), b'pike/1 root\x01')
         self.client, self.server = mac(root, b'client key'), mac(root, b'server key')
         self.lock, self.hands, self.open, self.failures, self.sent, self.ack = threading.RLock(), threading.Lock(), False, 0, 0, 0
+        self.link, self.inhand = None, {}
         self.kept = dict(epoch=self.anew(), sequence=0, outbox=[], position=None, settled=None, late=0, acted=[])
         if state and os.path.exists(state):
             with open(state) as file: self.kept = json.load(file)
@@ -87,13 +88,15 @@ class Pike:
     def flush(self):                                    # as far as the window goes; then the acknowledgement
         with self.lock:
             if not self.open or self.spread is not None: return
-            for sequence, type, flags, epoch, offset, rest in self.kept['outbox'][self.sent:self.window]:
-                other = epoch not in (0, self.welcomed)
-                self.send(frame(type, flags | 2 * other, number(sequence) + number(epoch) * other + bytes.fromhex(rest)))
-                self.sent, self.uplinked = self.sent + 1, clock()
-            unsent = self.kept['outbox'][self.sent:]
-            if self.ack and not (unsent and self.kept['late'] >= unsent[0][0]):      # nothing overtakes a refusal as late
-                self.send(frame(ACK, 0, number(self.ack))); self.ack = 0
+            try:
+                for sequence, type, flags, epoch, offset, rest in self.kept['outbox'][self.sent:self.window]:
+                    other = epoch not in (0, self.welcomed)
+                    self.send(frame(type, flags | 2 * other, number(sequence) + number(epoch) * other + bytes.fromhex(rest)))
+                    self.sent, self.uplinked = self.sent + 1, clock()
+                unsent = self.kept['outbox'][self.sent:]
+                if self.ack and not (unsent and self.kept['late'] >= unsent[0][0]):  # nothing overtakes a refusal as late
+                    self.send(frame(ACK, 0, number(self.ack))); self.ack = 0
+            except Lost: self.shut()                    # it is in the outbox: `run` comes back with it
 
     def drop(self, upto):
         with self.lock:
@@ -114,22 +117,20 @@ class Pike:
         if not kept['late']: kept['position'] = kept['settled']      # HELLO stays before a late one until ACK
         self.failures = 0
 
-    def handle(self, c, act, link):                     # in a thread of its own
-        try:
-            with self.hands:
-                try: result = None if self.acted(c) else act(c) if clock() < c.deadline else (REJECTED, 'late', b'')
-                except Exception as error: self.log('act', error); result = (FAILED, 'crashed', b'')
-                with self.lock:
-                    again = self.acted(c)
-                    if not again: self.settle(c, self.kept['sequence'] + 1 if result and result[1] == 'late' else 0)
-                    if result:
-                        status, reason, payload = result
-                        return self.uplink(REPLY, bool(reason), c.epoch, c.offset, number(c.offset) + number(status) + (text(reason) if reason else b'') + payload)
-                    if not again: self.store()
-                    if any(one[3:5] == [c.epoch, c.offset] for one in self.kept['outbox']): return     # its answer goes, or went
-                    if link is self.link: self.ack = c.offset            # else the next HELLO says it
-                    self.flush()
-        except Lost: self.shut()
+    def handle(self, c, act):                           # in a thread of its own
+        with self.hands:
+            try: result = None if self.acted(c) else act(c) if clock() < c.deadline else (REJECTED, 'late', b'')
+            except Exception as error: self.log('act', error); result = (FAILED, 'crashed', b'')
+            with self.lock:
+                link, again = self.inhand.pop((c.epoch, c.offset)), self.acted(c)
+                if not again: self.settle(c, self.kept['sequence'] + 1 if result and result[1] == 'late' else 0)
+                if result:
+                    status, reason, payload = result
+                    self.uplink(REPLY, bool(reason), c.epoch, c.offset, number(c.offset) + number(status) + (text(reason) if reason else b'') + payload)
+                elif not again: self.store()
+                if any(one[3:5] == [c.epoch, c.offset] for one in self.kept['outbox']): return     # its answer goes, or went
+                if link is self.link: self.ack = c.offset            # else the next HELLO says it
+                self.flush()
 
     # ---- the connection: sections 3, 9, 10 and 11
 
@@ -219,7 +220,10 @@ class Pike:
             (head, f, _), type = got, got[0] >> 4
             if head == PING << 4: self.send(frame(PONG))
             elif head == PONG << 4: self.keepalive = f.number() if f.left else self.keepalive
-            elif head == ACK << 4: self.drop(f.number()); self.flush()
+            elif head == ACK << 4:
+                upto, unsent = f.number(), self.kept['outbox'][self.sent:]
+                if unsent and upto >= unsent[0][0]: raise Lost('ACK of what was not sent')
+                self.drop(upto); self.flush()
             elif head == EPOCH << 4: self.epoch, self.received = f.number(), 0
             elif head == GOAWAY << 4:
                 f.number(); self.spread = min(f.number(), 3600_000) / 1000
@@ -233,7 +237,11 @@ class Pike:
                 if ref & 1 or not 1 <= ref // 4 <= 128 or offset <= self.received: raise Lost('malformed: a command')
                 self.received = offset
                 c = Command(self.epoch, offset, self.zero + deadline / 1000, f.text(ref // 4), f.left, bool(ref & 2), *(bool(head & bit) for bit in (1, 2, 4)))
-                threading.Thread(target=self.handle, args=(c, act, self.link), daemon=True).start()
+                with self.lock:
+                    fresh = (c.epoch, c.offset) not in self.inhand           # else it is sent again while we act on it
+                    self.inhand[c.epoch, c.offset] = self.link
+                    if len(self.inhand) > HAND_MAX: raise Lost('commands beyond the window')
+                if fresh: threading.Thread(target=self.handle, args=(c, act), daemon=True).start()
             else: raise Lost('protocol error')
 
     def run(self, act):
@@ -244,7 +252,7 @@ class Pike:
             try: self.connect(); self.live(act)
             except Closed as end: code, after, why = end.args
             except (Lost, UnicodeDecodeError, ValueError) as end: why = str(end)
-            if hasattr(self, 'link'): self.shut(); self.link.close()
+            if self.link: self.shut(); self.link.close()
             self.log('lost', code, why)
             if code >= 192: return code, why
             a = b = 1
