@@ -20,6 +20,7 @@ const homes: readonly (readonly [home: string, may: readonly string[]])[] = [
   ['src/node', ['src/contract', 'src/hub']],
   ['src/backend', ['src/contract', 'src/secrets', 'src/api']],
   ['adapters/pike', ['src/contract', 'src/secrets']],
+  ['adapters/mqtt', ['src/contract', 'src/secrets']],
   ['devices', ['src/contract', 'src/secrets', 'adapters/pike/codec.ts', 'adapters/pike/frames.ts']],
   ['cli', ['src', 'adapters', 'devices']],
 ]
