@@ -273,6 +273,12 @@ static void pike__put_number(struct pike__out *out, uint64_t n)
   pike__put_octet(out, (unsigned)n);
 }
 
+static void pike__put_head(struct pike__out *out, unsigned octet, size_t body)
+{
+  pike__put_octet(out, octet);
+  pike__put_number(out, body);
+}
+
 static void pike__put_text(struct pike__out *out, const char *text)
 {
   size_t length = strlen(text);
@@ -367,16 +373,21 @@ static const char *pike__text(struct pike__in *in, size_t *length)
   return (const char *)at;
 }
 
-static void pike__extensions(struct pike__in *in, bool *unsupported)
+static void pike__extensions(struct pike__in *in, int *code)
 {
   unsigned count = 0;
   while (in->left > 0 && !in->bad) {
     uint64_t tag = pike__any(in);
     (void)pike__octets(in, pike__any(in));
     if (++count > 32) in->bad = true;
-    if (tag % 2 == 1) *unsupported = true;
+    if (tag % 2 == 1) *code = PIKE__UNSUPPORTED;
   }
 }
+
+enum { /* WELCOME's numbers behind its proof, in their order */
+  PIKE__RESUMED, PIKE__IN_EPOCH, PIKE__OFFSET, PIKE__KEPT, PIKE__KEEPALIVE_S, PIKE__FRAME_MAX,
+  PIKE__WINDOW, PIKE__UPLINK_WINDOW, PIKE__NAMES, PIKE__TIME_MS, PIKE__WELCOME_NUMBERS
+};
 
 /* One frame from the server. Pointers lead into the octets it was read from. */
 struct pike__frame {
@@ -390,30 +401,22 @@ struct pike__frame {
   bool bytes;
   const uint8_t *rest; /* payload, nonce, proof, endpoints */
   size_t rest_length;
-  uint64_t capabilities, kept, keepalive_s, frame_max, uplink_window, base_ms, max_ms;
+  uint64_t capabilities, welcome[PIKE__WELCOME_NUMBERS], base_ms, max_ms;
 };
 
-static void pike__read_welcome(struct pike__in *in, struct pike__frame *f, bool *unsupported)
+static void pike__read_welcome(struct pike__in *in, struct pike__frame *f, int *code)
 {
+  unsigned i = 0;
   f->capabilities = pike__number(in, UINT32_MAX);
   f->rest_length = (size_t)pike__number(in, 32);
   f->rest = pike__octets(in, f->rest_length);
   if (f->rest_length != 0 && f->rest_length != 32) in->bad = true;
-  (void)pike__number(in, 2); /* how it went; position and ids tell us all we need */
-  f->number = pike__number(in, UINT32_MAX);
-  if (f->number == 0) in->bad = true;
-  f->offset = pike__any(in);
-  f->kept = pike__any(in);
-  f->keepalive_s = pike__any(in);
-  f->frame_max = pike__any(in);
-  (void)pike__any(in); /* the window we asked for: 1 */
-  f->uplink_window = pike__any(in);
-  (void)pike__any(in); /* names it remembers */
-  (void)pike__any(in); /* its time of day */
+  for (; i < PIKE__WELCOME_NUMBERS; i++) f->welcome[i] = pike__any(in);
+  if (f->welcome[PIKE__RESUMED] > 2 || f->welcome[PIKE__IN_EPOCH] - 1 >= UINT32_MAX) in->bad = true;
   f->text = pike__text(in, &f->text_length);
   f->base_ms = pike__any(in);
   f->max_ms = pike__any(in);
-  pike__extensions(in, unsupported);
+  pike__extensions(in, code);
 }
 
 static int pike__read_command(struct pike__in *in, struct pike__frame *f)
@@ -473,7 +476,6 @@ static int32_t pike__decode(const uint8_t *octets, size_t length, size_t frame_m
   struct pike__in in;
   uint64_t said = 0;
   size_t head = 1;
-  bool unsupported = false;
   int code;
 
   if (length == 0) return 0;
@@ -515,12 +517,12 @@ static int32_t pike__decode(const uint8_t *octets, size_t length, size_t frame_m
     f->rest = pike__octets(&in, 12);
     break;
   case PIKE__WELCOME:
-    pike__read_welcome(&in, f, &unsupported);
+    pike__read_welcome(&in, f, &code);
     break;
   case PIKE__PONG:
     if (in.left > 0) {
-      f->number = pike__any(&in);
-      if (f->number == 0) in.bad = true;
+      f->number = pike__number(&in, 1500);
+      if (f->number < 5) in.bad = true;
     }
     break;
   case PIKE__COMMAND:
@@ -541,24 +543,17 @@ static int32_t pike__decode(const uint8_t *octets, size_t length, size_t frame_m
     break;
   }
   if (in.bad || in.left > 0) return -PIKE__MALFORMED;
-  if (code != 0) return -code;
-  return unsupported ? -PIKE__UNSUPPORTED : (int32_t)(head + said);
+  return code != 0 ? -code : (int32_t)(head + said);
 }
 
 /* ---- keys and proofs: section 4 ----------------------------------------------------------- */
 
+/* 32 of hex are 128 bits, 22 of base64 too; who has 22 of hex alone has the base64 they are as well. */
 static bool pike__is_weak(const char *secret)
 {
-  bool hex = true, base64 = true;
-  size_t length = 0;
-  for (; secret[length] != 0; length++) {
-    char c = secret[length];
-    bool digit = c >= '0' && c <= '9';
-    bool low = c >= 'a' && c <= 'z', high = c >= 'A' && c <= 'Z';
-    if (!digit && !(c >= 'a' && c <= 'f') && !(c >= 'A' && c <= 'F')) hex = false;
-    if (!digit && !low && !high && strchr("_+/=-", c) == NULL) base64 = false;
-  }
-  return !((hex && length >= 32) || (base64 && length >= 22));
+  size_t length = strlen(secret);
+  return length < 22 ||
+         strspn(secret, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_+/=-") < length;
 }
 
 void pike_keys_from_root(struct pike_keys *keys, const struct pike_config *c,
@@ -587,6 +582,17 @@ int pike_derive_keys(struct pike_keys *keys, const struct pike_config *c, const 
   pike_keys_from_root(keys, c, root);
   memset(root, 0, sizeof root);
   return PIKE_OK;
+}
+
+/* An hour: for waits, and for numbers that have no bound of their own. */
+static uint32_t pike__at_most(uint64_t n)
+{
+  return n > PIKE__HOUR_MS ? PIKE__HOUR_MS : (uint32_t)n;
+}
+
+static uint64_t pike__now(const struct pike *p)
+{
+  return p->config->now_ms(p->config->context);
 }
 
 /* ---- what is remembered -------------------------------------------------------------------
@@ -749,36 +755,33 @@ static void pike__drop(struct pike *p, uint64_t up_to)
 int pike_event(struct pike *p, const char *name, const void *payload, size_t length,
                unsigned flags, uint64_t *sequence)
 {
-  size_t name_length = strlen(name);
+  size_t name_length = strlen(name), ref = name_length * 4 + ((flags & PIKE_BYTES) != 0 ? 2 : 0);
+  size_t body = pike__number_size(ref) + name_length + length;
+  bool unreliable = (flags & PIKE_UNRELIABLE) != 0;
   uint64_t given = 0;
   struct pike_durable before = p->kept;
   struct pike__out out;
   int result;
   if (name_length == 0 || name_length > 128) return PIKE_BAD_ARGUMENT;
   if (length > 49152) return PIKE_TOO_LARGE;
-  if ((flags & PIKE_UNRELIABLE) != 0) {
-    size_t ref = name_length * 4 + ((flags & PIKE_BYTES) != 0 ? 2 : 0);
-    size_t body = pike__number_size(ref) + name_length + length;
-    size_t frame = 1 + pike__number_size(body) + body;
+  if (unreliable) {
     if (p->state != PIKE_OPEN || p->goaway) return PIKE_NOT_OPEN;
-    if (frame > p->config->tx_size || frame > p->frame_max) return PIKE_TOO_LARGE;
+    if (body + 4 > p->config->tx_size || body + 4 > p->frame_max) return PIKE_TOO_LARGE;
     out = pike__room(p);
-    pike__put_octet(&out, PIKE__EVENT << 4 | 1);
-    pike__put_number(&out, body);
-    pike__put_number(&out, ref);
-    pike__put(&out, name, name_length);
-    pike__put(&out, payload, length);
+    pike__put_head(&out, PIKE__EVENT << 4 | 1, body);
+  } else {
+    out = pike__entry(p, PIKE_REPLY_ROOM);
+  }
+  pike__put_number(&out, ref);
+  pike__put(&out, name, name_length);
+  pike__put(&out, payload, length);
+  if (unreliable) {
     if (out.full) return PIKE_FULL;
     p->tx_length = p->config->tx_size - out.left;
     return PIKE_OK;
   }
-  out = pike__entry(p, PIKE_REPLY_ROOM);
-  pike__put_number(&out, name_length * 4 + ((flags & PIKE_BYTES) != 0 ? 2 : 0));
-  pike__put(&out, name, name_length);
-  pike__put(&out, payload, length);
   result = pike__append(p, &out, PIKE__EVENT << 4, 0, &given);
-  if (result != PIKE_OK) return result;
-  result = pike__store(p, &before, p->count - 1);
+  if (result == PIKE_OK) result = pike__store(p, &before, p->count - 1);
   if (result == PIKE_OK && sequence != NULL) *sequence = given;
   return result;
 }
@@ -823,7 +826,7 @@ static void pike__put_down(struct pike *p, struct pike_id id)
 
 bool pike_late(const struct pike *p, uint64_t deadline_ms)
 {
-  return p->config->now_ms(p->config->context) >= deadline_ms;
+  return pike__now(p) >= deadline_ms;
 }
 
 int pike_reply(struct pike *p, struct pike_id id, enum pike_status status, const char *reason,
@@ -955,7 +958,7 @@ static void pike__leave(struct pike *p, bool reset, int code, uint64_t after_s, 
   uint64_t now, wait;
   if (p->state < PIKE_OPEN) p->endpoint[0] = 0; /* it did not work: back to the own list */
   p->config->close(p->config->context, reset);
-  now = p->config->now_ms(p->config->context);
+  now = pike__now(p);
   if (after_s > PIKE__AWAY_MAX_S) after_s = PIKE__AWAY_MAX_S;
   if (after_s == 0 && (code == PIKE__CONFLICT || code == PIKE__RATE_LIMITED)) after_s = 60;
   if (p->goaway) wait = pike__below(p, (uint64_t)p->spread_ms + 1);
@@ -963,7 +966,7 @@ static void pike__leave(struct pike *p, bool reset, int code, uint64_t after_s, 
   else if (code >= 64 && code < 128 && after_s > 0) wait = after_s * 1000 + pike__below(p, 1000);
   else if (p->failures == 0 && !(code >= 64 && code < 128)) wait = pike__below(p, 1000);
   else wait = pike__backoff(p);
-  if (p->failures < 1000) p->failures++;
+  p->failures++;
   p->wake_ms = now + wait;
   p->state = p->closing_for_good || (code >= 192 && !p->config->unattended) ? PIKE_STOPPED
                                                                             : PIKE_WAITING;
@@ -984,8 +987,7 @@ static void pike__refuse(struct pike *p, int code, const char *why)
   if (code >= 192 && p->failures == 0) p->failures = 1;
   out = pike__room(p);
   if (p->state != PIKE_OPEN && p->tx_length > 0) out.full = true; /* half of a HELLO is out */
-  pike__put_octet(&out, PIKE__CLOSE << 4);
-  pike__put_number(&out, 2 + length + pike__number_size((uint64_t)code)); /* why: under 128 */
+  pike__put_head(&out, PIKE__CLOSE << 4, 2 + length + (code > 127 ? 2 : 1)); /* why: under 128 */
   pike__put_number(&out, (uint64_t)code);
   pike__put_number(&out, 0);
   pike__put_text(&out, why);
@@ -995,7 +997,7 @@ static void pike__refuse(struct pike *p, int code, const char *why)
   }
   p->tx_length = p->config->tx_size - out.left;
   p->rx_length = p->rx_held = 0;
-  p->since_ms = p->config->now_ms(p->config->context);
+  p->since_ms = pike__now(p);
   p->state = PIKE_CLOSING;
   if (code != PIKE__NORMAL) pike__tell(p, code, why, length);
 }
@@ -1051,7 +1053,7 @@ static void pike__greet(struct pike *p)
   p->hello_length =
       pike__hello(c->tx, c->tx_size, c, c->stretched ? 4 : 0, nonce, &p->kept, 1, 0);
   p->tx_length = p->hello_length;
-  p->since_ms = c->now_ms(c->context);
+  p->since_ms = pike__now(p);
   p->state = PIKE_GREETING;
 }
 
@@ -1062,11 +1064,11 @@ static void pike__prove(struct pike *p, const struct pike__frame *f, const uint8
   uint8_t signature[32];
   unsigned i;
   if (f->number != (c->stretched ? 1u : 0u)) {
-    pike__refuse(p, PIKE__PROTOCOL_ERROR, "not the kdf that was asked for");
+    pike__refuse(p, PIKE__PROTOCOL_ERROR, "wrong kdf");
     return;
   }
   if (p->tx_sent < p->tx_length) {
-    pike__refuse(p, PIKE__PROTOCOL_ERROR, "a challenge before all of HELLO");
+    pike__refuse(p, PIKE__PROTOCOL_ERROR, "not at this point");
     return;
   }
   /* tx still holds HELLO: with the challenge behind it, it is the transcript. */
@@ -1080,13 +1082,8 @@ static void pike__prove(struct pike *p, const struct pike__frame *f, const uint8
   p->tx_sent = 0;
   p->tx_length = 34;
   /* Deadlines count from here: earlier than WELCOME was made, so nothing is done late. */
-  p->zero_ms = c->now_ms(c->context);
+  p->zero_ms = pike__now(p);
   p->state = PIKE_PROVING;
-}
-
-static uint32_t pike__ms(uint64_t ms)
-{
-  return ms > PIKE__HOUR_MS ? PIKE__HOUR_MS : (uint32_t)ms;
 }
 
 static void pike__welcomed(struct pike *p, const struct pike__frame *f)
@@ -1097,37 +1094,38 @@ static void pike__welcomed(struct pike *p, const struct pike__frame *f)
   if (differs == 0)
     for (i = 0; i < 32; i++) differs |= (uint8_t)(f->rest[i] ^ p->proof[i]);
   if (differs != 0) { /* before anything else in it is believed */
-    pike__lost(p, "the server has no proof");
+    pike__lost(p, "no proof");
     return;
   }
-  if (f->capabilities != 0 || f->keepalive_s < 5 || f->keepalive_s > 1500) {
-    pike__refuse(p, PIKE__PROTOCOL_ERROR, "WELCOME grants what it may not");
+  if (f->capabilities != 0 || f->welcome[PIKE__KEEPALIVE_S] - 5 > 1495 || /* 5 to 1,500 */
+      f->welcome[PIKE__FRAME_MAX] < 256) {
+    pike__refuse(p, PIKE__PROTOCOL_ERROR, "WELCOME out of range");
     return;
   }
-  p->epoch = p->welcome_epoch = (uint32_t)f->number;
-  p->received = f->offset;
+  p->epoch = p->welcome_epoch = (uint32_t)f->welcome[PIKE__IN_EPOCH];
+  p->received = f->welcome[PIKE__OFFSET];
   p->ack = 0;
   p->sent = p->sent_at = 0;
   p->pong_due = p->pinged = p->goaway = p->current_here = false;
-  p->uplink_window = f->uplink_window > 1024 ? 1024 : (uint32_t)f->uplink_window;
-  p->frame_max = f->frame_max > 65536 || f->frame_max == 0 ? 65536 : (uint32_t)f->frame_max;
-  p->keepalive_ms = (uint32_t)f->keepalive_s * 1000;
-  p->reconnect_base_ms = pike__ms(f->base_ms);
-  p->reconnect_max_ms = pike__ms(f->max_ms);
-  p->since_ms = p->read_ms = p->written_ms = p->uplink_ms = p->config->now_ms(p->config->context);
+  p->uplink_window = pike__at_most(f->welcome[PIKE__UPLINK_WINDOW]);
+  p->frame_max = pike__at_most(f->welcome[PIKE__FRAME_MAX]);
+  p->keepalive_ms = (uint32_t)f->welcome[PIKE__KEEPALIVE_S] * 1000;
+  p->reconnect_base_ms = pike__at_most(f->base_ms);
+  p->reconnect_max_ms = pike__at_most(f->max_ms);
+  p->since_ms = p->read_ms = p->written_ms = p->uplink_ms = pike__now(p);
   p->state = PIKE_OPEN;
   /* Where delivery starts; ours is behind it, or was lost, or is not known there any more. */
   p->kept.position.epoch = p->epoch;
-  p->kept.position.offset = f->offset;
+  p->kept.position.offset = p->received;
   if (p->kept.late == 0) p->kept.settled = p->kept.position;
-  if (f->kept >= p->kept.first + p->count) { /* the image is older than our life */
+  if (f->welcome[PIKE__KEPT] >= p->kept.first + p->count) { /* the image is older than our life */
     pike__number_anew(p);
     before = p->kept;
     (void)pike__store(p, &before, p->count); /* if it fails: the same again after a restart */
     pike__refuse(p, PIKE__NORMAL, "");
     return;
   }
-  pike__drop(p, f->kept);
+  pike__drop(p, f->welcome[PIKE__KEPT]);
   pike__tell(p, -1, f->text, f->text_length);
 }
 
@@ -1136,7 +1134,7 @@ static void pike__on_goaway(struct pike *p, const struct pike__frame *f)
   struct pike__in in = {f->rest, f->rest_length, false};
   uint64_t total = 0;
   p->goaway = true;
-  p->spread_ms = pike__ms(f->after);
+  p->spread_ms = pike__at_most(f->after);
   p->endpoint[0] = 0;
   while (in.left > 0) { /* one, by weight, without a list: each replaces those before it by its share */
     size_t length;
@@ -1158,7 +1156,7 @@ static void pike__on_command(struct pike *p, const struct pike__frame *f, const 
   id.epoch = p->epoch;
   id.offset = f->offset;
   if (f->offset <= p->received || p->rx_held > 0) {
-    pike__refuse(p, PIKE__PROTOCOL_ERROR, "a command out of order, or beyond the window");
+    pike__refuse(p, PIKE__PROTOCOL_ERROR, "out of order");
     return;
   }
   p->received = f->offset;
@@ -1180,31 +1178,29 @@ static void pike__on_command(struct pike *p, const struct pike__frame *f, const 
 static void pike__on_frame(struct pike *p, const struct pike__frame *f, const uint8_t *frame,
                            size_t length)
 {
+  unsigned type = f->on_channel ? 0 : f->type; /* on a channel we never opened: not at this point */
   if (f->type > PIKE__CLOSE) return;
   if (f->type == PIKE__CLOSE && f->channel == 0) {
     pike__leave(p, false, (int)f->number, f->after, f->text, f->text_length);
-  } else if (f->on_channel) {
-    pike__refuse(p, PIKE__PROTOCOL_ERROR, "a channel that was never opened");
-  } else if (p->state == PIKE_GREETING && f->type == PIKE__AUTH) {
+  } else if (p->state == PIKE_GREETING && type == PIKE__AUTH) {
     pike__prove(p, f, frame, length);
-  } else if (p->state == PIKE_PROVING && f->type == PIKE__WELCOME) {
+  } else if (p->state == PIKE_PROVING && type == PIKE__WELCOME) {
     pike__welcomed(p, f);
-  } else if (p->state != PIKE_OPEN || f->type == PIKE__AUTH || f->type == PIKE__WELCOME) {
+  } else if (p->state != PIKE_OPEN || type == 0 || type == PIKE__AUTH || type == PIKE__WELCOME) {
     pike__refuse(p, PIKE__PROTOCOL_ERROR, "not at this point");
-  } else if (f->type == PIKE__PING) {
+  } else if (type == PIKE__PING) {
     p->pong_due = true;
-  } else if (f->type == PIKE__PONG) {
-    if (f->number > 0)
-      p->keepalive_ms = (uint32_t)(f->number < 5 ? 5 : f->number > 1500 ? 1500 : f->number) * 1000;
-  } else if (f->type == PIKE__EPOCH) {
+  } else if (type == PIKE__PONG) {
+    if (f->number > 0) p->keepalive_ms = (uint32_t)f->number * 1000;
+  } else if (type == PIKE__EPOCH) {
     if (p->epoch != (uint32_t)f->number) p->received = 0;
     p->epoch = (uint32_t)f->number;
-  } else if (f->type == PIKE__ACK) {
+  } else if (type == PIKE__ACK) {
     if (f->number >= p->kept.first + p->sent)
-      pike__refuse(p, PIKE__PROTOCOL_ERROR, "ACK of what was not sent");
+      pike__refuse(p, PIKE__PROTOCOL_ERROR, "out of order");
     else
       pike__drop(p, f->number);
-  } else if (f->type == PIKE__GOAWAY) {
+  } else if (type == PIKE__GOAWAY) {
     pike__on_goaway(p, f);
   } else {
     pike__on_command(p, f, frame, length);
@@ -1219,13 +1215,13 @@ static void pike__read(struct pike *p)
     size_t at = p->rx_held, room = c->rx_size - p->rx_length;
     int32_t came = room == 0 ? 0 : c->recv(c->context, c->rx + p->rx_length, room);
     if (came < 0) {
-      pike__lost(p, "the connection was lost");
+      pike__lost(p, "connection lost");
       return;
     }
     if (came == 0) return;
     p->rx_length += (size_t)came < room ? (size_t)came : room;
     p->pinged = false;
-    p->read_ms = c->now_ms(c->context);
+    p->read_ms = pike__now(p);
     if (p->state == PIKE_CLOSING) {
       p->rx_length = 0;
       continue;
@@ -1235,7 +1231,7 @@ static void pike__read(struct pike *p)
       int32_t length =
           pike__decode(c->rx + at, p->rx_length - at, c->rx_size - PIKE_RX_SPARE, &f);
       if (length < 0) {
-        pike__refuse(p, -length, "octets we may not accept");
+        pike__refuse(p, -length, "refused octets");
         return;
       }
       if (length == 0) break;
@@ -1252,8 +1248,7 @@ static void pike__read(struct pike *p)
 static bool pike__small(struct pike *p, unsigned type, uint64_t number, bool empty)
 {
   struct pike__out out = pike__room(p);
-  pike__put_octet(&out, type << 4);
-  pike__put_number(&out, empty ? 0 : pike__number_size(number));
+  pike__put_head(&out, type << 4, empty ? 0 : pike__number_size(number));
   if (!empty) pike__put_number(&out, number);
   if (!out.full) p->tx_length = p->config->tx_size - out.left;
   return !out.full;
@@ -1276,12 +1271,11 @@ static bool pike__uplink(struct pike *p)
          PIKE__ENTRY_HEAD;
   if (1 + pike__number_size(body) + body > p->frame_max || body + 4 > p->config->tx_size) {
     p->closing_for_good = true; /* it will never go: somebody has to change something */
-    pike__refuse(p, PIKE__NORMAL, "the server takes no frame as long as this uplink");
+    pike__refuse(p, PIKE__NORMAL, "uplink too long");
     return false;
   }
   out = pike__room(p);
-  pike__put_octet(&out, entry[6] | (epoch == 0 ? 0u : 2u));
-  pike__put_number(&out, body);
+  pike__put_head(&out, entry[6] | (epoch == 0 ? 0u : 2u), body);
   pike__put_number(&out, sequence);
   if (epoch != 0) pike__put_number(&out, epoch);
   pike__put(&out, entry + PIKE__ENTRY_HEAD, size - PIKE__ENTRY_HEAD);
@@ -1289,7 +1283,7 @@ static bool pike__uplink(struct pike *p)
   p->tx_length = p->config->tx_size - out.left;
   p->sent++;
   p->sent_at += size;
-  p->uplink_ms = p->config->now_ms(p->config->context);
+  p->uplink_ms = pike__now(p);
   return true;
 }
 
@@ -1309,13 +1303,13 @@ static void pike__write(struct pike *p)
     while (p->tx_sent < p->tx_length) {
       int32_t went = c->send(c->context, c->tx + p->tx_sent, p->tx_length - p->tx_sent);
       if (went < 0) {
-        pike__lost(p, "the connection was lost");
+        pike__lost(p, "connection lost");
         return;
       }
       if (went == 0) return;
       p->tx_sent += (size_t)went < p->tx_length - p->tx_sent ? (size_t)went
                                                              : p->tx_length - p->tx_sent;
-      p->written_ms = c->now_ms(c->context);
+      p->written_ms = pike__now(p);
     }
     if (p->state != PIKE_OPEN || (!more && !p->pong_due)) return;
   }
@@ -1323,7 +1317,7 @@ static void pike__write(struct pike *p)
 
 static bool pike__over(uint64_t now, uint64_t since, uint64_t span)
 {
-  return now >= since && now - since >= span;
+  return (int64_t)(now - since) >= (int64_t)span;
 }
 
 /* Section 10. */
@@ -1338,54 +1332,35 @@ static void pike__watch(struct pike *p, uint64_t now)
   } else if (p->tx_sent < p->tx_length) { /* it reads nothing: no PING would reach it */
     if (pike__over(now, p->written_ms, p->keepalive_ms + PIKE__ANSWER_MS) &&
         pike__over(now, p->read_ms, p->keepalive_ms + PIKE__ANSWER_MS))
-      pike__lost(p, "nothing could be sent");
+      pike__lost(p, "not read");
   } else if (!p->pinged && (silent || overdue) && pike__small(p, PIKE__PING, 0, true)) {
     p->pinged = true;
     p->pinged_ms = now;
   }
 }
 
-static void pike__sooner(uint64_t *wait, uint64_t now, uint64_t at)
+static uint32_t pike__wait(const struct pike *p, uint64_t now)
 {
-  uint64_t left = at > now ? at - now : 0;
-  if (left < *wait) *wait = left;
-}
-
-static uint32_t pike__wait(struct pike *p, uint64_t now)
-{
-  uint64_t wait = PIKE__HOUR_MS;
-  switch (p->state) {
-  case PIKE_WAITING:
-    pike__sooner(&wait, now, p->wake_ms);
-    break;
-  case PIKE_CONNECTING:
-    wait = 50;
-    break;
-  case PIKE_GREETING:
-  case PIKE_PROVING:
-    pike__sooner(&wait, now, p->since_ms + PIKE__WELCOME_MS);
-    break;
-  case PIKE_CLOSING:
-    pike__sooner(&wait, now, p->since_ms + PIKE__CLOSE_MS);
-    break;
-  case PIKE_OPEN:
-    pike__sooner(&wait, now, p->written_ms + p->keepalive_ms + (p->tx_length > p->tx_sent ? 10000 : 0));
-    if (p->pinged) pike__sooner(&wait, now, p->pinged_ms + PIKE__ANSWER_MS);
-    else if (p->sent > 0 && !p->goaway)
-      pike__sooner(&wait, now,
-                   (p->uplink_ms > p->read_ms ? p->uplink_ms : p->read_ms) + PIKE__ANSWER_MS);
-    if (p->current.epoch != 0 && p->current_late) pike__sooner(&wait, now, now + 1000);
-    break;
-  default:
-    break;
+  uint64_t at = now + PIKE__HOUR_MS, other;
+  if (p->state == PIKE_WAITING) at = p->wake_ms;
+  else if (p->state == PIKE_CONNECTING) at = now + 50;
+  else if (p->state == PIKE_CLOSING) at = p->since_ms + PIKE__CLOSE_MS;
+  else if (p->state < PIKE_OPEN) at = p->since_ms + PIKE__WELCOME_MS;
+  else if (p->state == PIKE_OPEN) {
+    at = p->written_ms + p->keepalive_ms + (p->tx_length > p->tx_sent ? PIKE__ANSWER_MS : 0);
+    other = p->uplink_ms > p->read_ms ? p->uplink_ms : p->read_ms;
+    if (p->pinged) other = p->pinged_ms;
+    if ((p->pinged || (p->sent > 0 && !p->goaway)) && other + PIKE__ANSWER_MS < at)
+      at = other + PIKE__ANSWER_MS;
+    if (p->current_late && at > now + 1000) at = now + 1000; /* its refusal waits for a place */
   }
-  return (uint32_t)(wait < 1 && p->tx_length > p->tx_sent ? 1 : wait);
+  return at > now ? pike__at_most(at - now) : 0;
 }
 
 uint32_t pike_step(struct pike *p)
 {
   const struct pike_config *c = p->config;
-  uint64_t now = c->now_ms(c->context);
+  uint64_t now = pike__now(p);
   if (p->state == PIKE_WAITING && now >= p->wake_ms) {
     p->state = PIKE_CONNECTING;
     p->since_ms = now;
@@ -1394,8 +1369,8 @@ uint32_t pike_step(struct pike *p)
     int connected = c->connect(c->context, p->endpoint[0] == 0 ? NULL : p->endpoint);
     p->goaway = false;
     if (connected > 0) pike__greet(p);
-    else if (connected < 0) pike__lost(p, "nobody there");
-    else if (pike__over(now, p->since_ms, PIKE__CONNECT_MS)) pike__lost(p, "nobody answers");
+    else if (connected < 0) pike__lost(p, "no answer");
+    else if (pike__over(now, p->since_ms, PIKE__CONNECT_MS)) pike__lost(p, "no answer");
   }
   if (p->state >= PIKE_GREETING && p->state <= PIKE_CLOSING) pike__read(p);
   if (p->state == PIKE_OPEN) {
@@ -1403,10 +1378,10 @@ uint32_t pike_step(struct pike *p)
     pike__release(p);
   }
   if (p->state >= PIKE_GREETING && p->state <= PIKE_CLOSING) pike__write(p);
-  now = c->now_ms(c->context);
+  now = pike__now(p);
   if ((p->state == PIKE_GREETING || p->state == PIKE_PROVING) &&
       pike__over(now, p->since_ms, PIKE__WELCOME_MS))
-    pike__lost(p, "no WELCOME in time");
+    pike__lost(p, "no WELCOME");
   if (p->state == PIKE_OPEN) {
     pike__watch(p, now);
     if (p->state == PIKE_OPEN) pike__write(p);
@@ -1425,23 +1400,20 @@ bool pike_sending(const struct pike *p)
 int pike_init(struct pike *p, const struct pike_config *c)
 {
   static const uint8_t nonce[12] = {0};
-  size_t device = strlen(c->device);
+  size_t hello;
   memset(p, 0, sizeof *p);
   p->config = c;
-  if (device == 0 || device > 128 || strlen(pike__or(c->app, "")) > 128 ||
-      strlen(pike__or(c->channel, "main")) > 128)
-    return PIKE_BAD_ARGUMENT;
   if (c->rx_size < 256 + PIKE_RX_SPARE || c->tx_size < 128 ||
       c->image_size < PIKE_IMAGE_HEAD + 2 * PIKE_REPLY_ROOM || c->keys == NULL)
     return PIKE_BAD_ARGUMENT;
   if (!pike__load(p)) {
-    memset(&p->kept, 0, sizeof p->kept);
-    p->count = 0;
+    memset(p, 0, sizeof *p);
+    p->config = c;
     pike__number_anew(p);
   }
   /* The longest HELLO there will be, and the challenge behind it (see pike__prove). */
-  device = pike__hello(c->tx, c->tx_size, c, 4, nonce, &p->kept, 1, 0);
-  if (device == 0 || device + 16 + 15 > c->tx_size) return PIKE_BAD_ARGUMENT;
+  hello = pike__hello(c->tx, c->tx_size, c, 4, nonce, &p->kept, 1, 0);
+  if (hello == 0 || hello + 16 + 15 > c->tx_size) return PIKE_BAD_ARGUMENT;
   p->state = PIKE_WAITING;
   return PIKE_OK;
 }
@@ -1461,7 +1433,7 @@ void pike_start(struct pike *p)
   p->failures = 0;
   p->goaway = false;
   p->state = PIKE_WAITING;
-  p->wake_ms = p->config->now_ms(p->config->context);
+  p->wake_ms = pike__now(p);
 }
 
 #endif /* PIKE_IMPLEMENTED */

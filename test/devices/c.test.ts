@@ -93,8 +93,9 @@ test('pike.h builds without a warning, and keeps to 12 KB of code and 4 KB of me
     file,
     '#define PIKE_IMPLEMENTATION\n#include "pike.h"\nstruct pike pike;\nuint8_t rx[1088], tx[512], image[1024];\n',
   )
-  const flags = ['-Os', '-fno-asynchronous-unwind-tables', '-c', file]
-  const { code, memory } = sizeOf(compile('alone.o', [...warnings, ...flags]))
+  // Firmware unwinds nothing; with those tables it is 12 KB to within a few octets, by gcc's version.
+  const flags = ['-Os', '-fno-asynchronous-unwind-tables']
+  const { code, memory } = sizeOf(compile('alone.o', [...warnings, ...flags, '-c', file]))
   assert.ok(code <= 12 * 1024, `${code} octets of code`)
   assert.ok(memory < 4 * 1024, `${memory} octets of memory`)
   compile('locker', [...warnings, '-Os', path.join(source, 'locker.c')])

@@ -75,10 +75,11 @@ static void show_decoded(const uint8_t *octets, size_t length, size_t frame_max)
            "after %llu kept %llu keepalive %llu frameMax %llu uplinkWindow %llu base %llu max %llu "
            "capabilities %llu bytes %d",
            result, f.type, f.flags, f.on_channel ? (long)f.channel : -1L,
-           (unsigned long long)f.number, (unsigned long long)f.offset,
-           (unsigned long long)f.deadline, (unsigned long long)f.after, (unsigned long long)f.kept,
-           (unsigned long long)f.keepalive_s, (unsigned long long)f.frame_max,
-           (unsigned long long)f.uplink_window, (unsigned long long)f.base_ms,
+           (unsigned long long)(f.type == PIKE__WELCOME ? f.welcome[PIKE__IN_EPOCH] : f.number),
+           (unsigned long long)(f.type == PIKE__WELCOME ? f.welcome[PIKE__OFFSET] : f.offset),
+           (unsigned long long)f.deadline, (unsigned long long)f.after, (unsigned long long)f.welcome[PIKE__KEPT],
+           (unsigned long long)f.welcome[PIKE__KEEPALIVE_S], (unsigned long long)f.welcome[PIKE__FRAME_MAX],
+           (unsigned long long)f.welcome[PIKE__UPLINK_WINDOW], (unsigned long long)f.base_ms,
            (unsigned long long)f.max_ms, (unsigned long long)f.capabilities, f.bytes);
     put_hex(" text ", (const uint8_t *)f.text, f.text_length);
     put_hex(" rest ", f.rest, f.rest_length);
