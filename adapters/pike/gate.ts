@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Core, LinkId, Reason } from '../../src/contract/index.ts'
-import { Sweep } from './sweep.ts'
+import { Sweep } from '../../src/listen/sweep.ts'
 
 /** What runs against the handshake's time. */
 export interface Overdue {

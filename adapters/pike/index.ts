@@ -2,11 +2,12 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import type { Adapter, Core, Listener } from '../../src/contract/index.ts'
+import { Sweep } from '../../src/listen/sweep.ts'
+import { secureOptions, tlsHandshakeTimeoutMs } from '../../src/listen/tls.ts'
 import { FrameEncoder } from './codec.ts'
 import { Connection, Flusher, type House, hangUp } from './connection.ts'
 import { Gate } from './gate.ts'
 import { codeOf } from './reasons.ts'
-import { Sweep } from './sweep.ts'
 
 export interface PikeOptions {
   readonly host: string
@@ -20,24 +21,10 @@ export interface PikeOptions {
   }
 }
 
-const tlsHandshakeTimeoutMs = 10_000
 /** After our goodbye, for theirs. */
 const lingerMs = 5_000
 const overloadedRetryS = 5
 const spreadMinMs = 1_000
-
-/** Authenticated encryption only; Node's default allows more. */
-const ciphers = [
-  'TLS_AES_128_GCM_SHA256',
-  'TLS_CHACHA20_POLY1305_SHA256',
-  'TLS_AES_256_GCM_SHA384',
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-RSA-AES128-GCM-SHA256',
-  'ECDHE-ECDSA-CHACHA20-POLY1305',
-  'ECDHE-RSA-CHACHA20-POLY1305',
-  'ECDHE-ECDSA-AES256-GCM-SHA384',
-  'ECDHE-RSA-AES256-GCM-SHA384',
-].join(':')
 
 /** Pike over TCP and TLS. The protocol is in `docs/pike-protocol.md`. */
 export const pikeAdapter = (options: PikeOptions): Adapter => new PikeAdapter(options)
@@ -73,13 +60,7 @@ class PikeAdapter implements Adapter {
         listeners.push(await this.#listen('pike', host, port, (socket) => this.#accept(socket)))
       }
       if (tls !== undefined && tls.port !== 'off') {
-        const context = createSecureContext({
-          cert: tls.cert,
-          key: tls.key,
-          ciphers,
-          minVersion: 'TLSv1.2',
-          honorCipherOrder: true,
-        })
+        const context = createSecureContext(secureOptions(tls))
         const accept = (socket: Socket): void => this.#accept(socket, context)
         listeners.push(await this.#listen('pike-tls', host, tls.port, accept))
       }

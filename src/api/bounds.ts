@@ -1,10 +1,12 @@
+import { jsonMaxDepth } from '../listen/json.ts'
+
 /**
  * Bounds that only northbound HTTP has; those it shares are in `src/contract/limits.ts`.
  * Each says what happens there.
  */
 export const apiBounds = {
   /** Nesting of a JSON body. Deeper: `400` before anything parses it. */
-  jsonMaxDepth: 64,
+  jsonMaxDepth,
   /** Tags of one device. More: `400`. */
   tagsMax: 64,
   /** A device's attributes as JSON. Larger: `400`. */

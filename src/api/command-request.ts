@@ -8,9 +8,9 @@ import type {
   TagName,
 } from '../contract/index.ts'
 import { mainChannel } from '../contract/index.ts'
-import type { SentBody } from './body.ts'
+import type { SentBody } from '../listen/json.ts'
+import { readPayload } from '../listen/payload.ts'
 import type { BroadcastPost, CommandPost } from './command-schemas.ts'
-import { readPayload } from './payload.ts'
 import { fieldRefusal, type Refusal } from './problems.ts'
 
 /** A command as it was asked for, to whomever: times as points or spans in ms. */

@@ -16,7 +16,7 @@ import type {
   Names,
   Webhooks,
 } from '../contract/index.ts'
-import type { Arrivals } from './arrivals.ts'
+import type { Arrivals } from '../listen/arrivals.ts'
 import type { Auth } from './auth.ts'
 import type { apiBounds } from './bounds.ts'
 import type { Feed } from './feed.ts'

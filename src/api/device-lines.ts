@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer'
-import { scanJson } from './body.ts'
+import { scanJson } from '../listen/json.ts'
+import { isBlank, LineCutter, tooLong } from '../listen/lines.ts'
 import { apiBounds } from './bounds.ts'
 import type { Chunks } from './chunks.ts'
-import { isBlank, LineCutter, tooLong } from './lines.ts'
 import type { Refusal } from './problems.ts'
 
 /** One line of NDJSON or row of CSV: what it says, not yet checked, or why nothing can be made of it. */

@@ -1,5 +1,5 @@
 import type { KeptEvent } from '../contract/index.ts'
-import { payloadMember } from './payload.ts'
+import { payloadMember } from '../listen/payload.ts'
 import { replyMembers, stepView, time } from './views.ts'
 
 /** An event as JSON text on one line. */

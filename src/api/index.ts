@@ -1,13 +1,13 @@
+import { Arrivals } from '../listen/arrivals.ts'
+import { Connections } from '../listen/connections.ts'
 import { aliasRoutes } from './aliases.ts'
 import { appRoutes } from './apps.ts'
-import { Arrivals } from './arrivals.ts'
 import { Auth } from './auth.ts'
 import { backupRoutes } from './backup.ts'
 import { apiBounds } from './bounds.ts'
 import { broadcastRoutes } from './broadcasts.ts'
 import { Callbacks } from './callbacks.ts'
 import { commandRoutes } from './commands.ts'
-import { Connections } from './connections.ts'
 import type { ApiContext, ApiDeps, ApiTimes, App } from './context.ts'
 import { DeviceRecords } from './device-records.ts'
 import { deviceRoutes } from './devices.ts'
@@ -19,6 +19,7 @@ import { Holds } from './holds.ts'
 import { keyRoutes } from './keys.ts'
 import { manyRoutes } from './many.ts'
 import { describeApi } from './openapi.ts'
+import { problemJson } from './problems.ts'
 import { registerRoutes } from './register.ts'
 import { sendRoutes } from './send.ts'
 import { createServer } from './server.ts'
@@ -52,10 +53,10 @@ export async function createApi(deps: ApiDeps): Promise<App> {
   const auth = new Auth(deps.names, holds, deps.clock)
   const times: ApiTimes = { ...apiBounds, ...deps.times }
   const socketTimeoutMs = deps.limits.waitMaxMs + apiBounds.silentTimeoutMs
-  const connections = new Connections()
-  const arrivals = new Arrivals(deps.clock, { ...times, socketTimeoutMs }, (socket) =>
-    connections.tooSlow(socket),
-  )
+  const connections = new Connections(problemJson)
+  const { bodiesMaxBytes } = apiBounds
+  const bounds = { ...times, socketTimeoutMs, bodiesMaxBytes }
+  const arrivals = new Arrivals(deps.clock, bounds, (socket) => connections.tooSlow(socket))
   const context: ApiContext = { ...deps, auth, holds, feed, arrivals }
   const callbacks = new Callbacks(deps.names, deps.webhooks, deps.clock)
   const app = createServer(deps, { holds, arrivals, connections, times })

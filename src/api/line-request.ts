@@ -1,5 +1,5 @@
 import type { BroadcastRequest, KeyRecord, Limits, SubmitRequest } from '../contract/index.ts'
-import { readJson } from './body.ts'
+import { readJson } from '../listen/json.ts'
 import { broadcastRequest, readCommand, submitRequest } from './command-request.ts'
 import { CommandLine } from './command-schemas.ts'
 import { requestHash } from './headers.ts'

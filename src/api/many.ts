@@ -1,9 +1,9 @@
+import { linesMediaType } from '../listen/lines.ts'
 import { apiBounds } from './bounds.ts'
 import type { Callbacks } from './callbacks.ts'
 import { CommandLine, LineAnswer } from './command-schemas.ts'
 import type { ApiContext, App } from './context.ts'
 import { LineCall } from './line-call.ts'
-import { linesMediaType } from './lines.ts'
 import { badField, refuse } from './problems.ts'
 import { Shares } from './shares.ts'
 

@@ -1,4 +1,13 @@
 import type { FastifyReply } from 'fastify'
+import {
+  type FieldError,
+  type Problem,
+  problemMediaType,
+  problemView,
+  type Said,
+} from '../listen/problem.ts'
+
+export { type FieldError, problemMediaType, type Said } from '../listen/problem.ts'
 
 /**
  * Every way in which a call may be refused, by the last part of its `type` URI.
@@ -251,26 +260,9 @@ export const problems = {
     advice:
       'Nothing is promised. An operator must make room; then it goes on by itself. Try again with the same Idempotency-Key.',
   },
-} as const satisfies Record<string, { status: number; title: string; advice: string }>
+} as const satisfies Record<string, Problem>
 
 export type ProblemName = keyof typeof problems
-
-/** Where a field at fault stands: `path` is a JSON pointer into that part. */
-export interface FieldError {
-  readonly in: 'body' | 'query' | 'path' | 'header'
-  readonly path: string
-  readonly message: string
-}
-
-/**
- * What a problem says beside its type, title and status; `detail` is the advice where there is
- * nothing more exact. Times are RFC 3339.
- */
-export interface Said {
-  readonly detail?: string
-  readonly errors?: readonly FieldError[]
-  readonly [member: string]: unknown
-}
 
 /** A refusal as a value, for what is answered in more than one way. */
 export interface Refusal {
@@ -280,15 +272,8 @@ export interface Refusal {
   readonly retryAfterMs?: number | undefined
 }
 
-export const problemMediaType = 'application/problem+json'
-
-export const problemMembers = (name: ProblemName, said?: Said) => ({
-  type: `/problems/${name}`,
-  title: problems[name].title,
-  status: problems[name].status,
-  detail: problems[name].advice,
-  ...said,
-})
+export const problemMembers = (name: ProblemName, said?: Said) =>
+  problemView(name, problems[name], said)
 
 export const problemJson = (name: ProblemName, said?: Said): string =>
   JSON.stringify(problemMembers(name, said))

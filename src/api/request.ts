@@ -1,5 +1,5 @@
 import type { KeyRecord } from '../contract/index.ts'
-import type { SentBody } from './body.ts'
+import type { SentBody } from '../listen/json.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

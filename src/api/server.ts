@@ -1,11 +1,11 @@
 import fastify, { type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify'
 import { StoreUnavailable } from '../contract/index.ts'
-import type { Arrivals } from './arrivals.ts'
+import type { Arrivals } from '../listen/arrivals.ts'
+import type { Connections } from '../listen/connections.ts'
+import { framingFault } from '../listen/framing.ts'
 import { parseBody } from './body.ts'
 import { apiBounds } from './bounds.ts'
-import type { Connections } from './connections.ts'
 import type { ApiDeps, ApiTimes, App } from './context.ts'
-import { framingFault } from './framing.ts'
 import type { Holds } from './holds.ts'
 import { mediaTypeSaid } from './media-types.ts'
 import { Methods } from './methods.ts'
@@ -68,7 +68,7 @@ export function createServer(
     }
   }
   app.addHook('onRequest', (request, reply, done) => {
-    const fault = framingFault(request.raw)
+    const fault = framingFault(request.raw, apiBounds.headersMaxCount)
     if (fault === undefined) done()
     else refuseWith(reply.header('connection', 'close'), fault)
   })

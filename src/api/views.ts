@@ -12,8 +12,8 @@ import type {
   Step,
 } from '../contract/index.ts'
 import { channelParts, scheduledEpoch } from '../contract/index.ts'
+import { payloadMember } from '../listen/payload.ts'
 import type { Device } from './device-schemas.ts'
-import { payloadMember } from './payload.ts'
 
 /*
  * How things look from outside. What carries a payload is made as JSON text, so that the payload's

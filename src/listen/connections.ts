@@ -1,6 +1,9 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { type ProblemName, problemJson, problemMediaType, problems } from './problems.ts'
+import { problemMediaType, type Said } from './problem.ts'
+
+/** What can be wrong with a connection, by the name of its problem. */
+export type WireFault = 'request-timeout' | 'headers-too-large' | 'bad-request'
 
 interface Call {
   readonly request: IncomingMessage
@@ -13,8 +16,14 @@ interface Call {
  * connection, or for a part of one: then nothing is said, and the connection ends.
  */
 export class Connections {
+  readonly #json: (fault: WireFault, said?: Said) => string
   readonly #last = new WeakMap<Socket, Call>()
   readonly #ending = new WeakSet<Socket>()
+
+  /** @param json a problem, as JSON text. */
+  constructor(json: (fault: WireFault, said?: Said) => string) {
+    this.#json = json
+  }
 
   watch(server: Server): void {
     server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
@@ -22,7 +31,7 @@ export class Connections {
     })
     // "Expect: something": nobody has read the body, and nobody will.
     server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
-      const body = problemJson('bad-request', { detail: 'unknown expectation', status: 417 })
+      const body = this.#json('bad-request', { detail: 'unknown expectation', status: 417 })
       const length = Buffer.byteLength(body)
       response.writeHead(417, {
         'content-type': problemMediaType,
@@ -42,7 +51,7 @@ export class Connections {
       socket.destroySoon()
       return
     }
-    const name: ProblemName =
+    const name: WireFault =
       error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? 'request-timeout'
         : error.code === 'HPE_HEADER_OVERFLOW'
@@ -50,11 +59,11 @@ export class Connections {
           : 'bad-request'
     const last = this.#last.get(socket)
     if (last === undefined || (last.request.complete && last.response.writableFinished))
-      say(socket, name)
+      this.#say(socket, name)
     else if (!last.request.complete) this.#bodyFailed(socket, last.response, name)
     else {
       // What failed came behind a call that is still to be answered: first come, first served.
-      last.response.once('finish', () => say(socket, name))
+      last.response.once('finish', () => this.#say(socket, name))
     }
   }
 
@@ -67,24 +76,24 @@ export class Connections {
   }
 
   /** Said once, and only where nobody else's answer is due first. */
-  #bodyFailed(socket: Socket, response: ServerResponse, name: ProblemName): void {
-    if (response.socket === socket && !response.headersSent) say(socket, name)
+  #bodyFailed(socket: Socket, response: ServerResponse, name: WireFault): void {
+    if (response.socket === socket && !response.headersSent) this.#say(socket, name)
     else socket.destroySoon()
+  }
+
+  #say(socket: Socket, name: WireFault): void {
+    if (socket.writable) {
+      const body = this.#json(name)
+      socket.write(
+        `HTTP/1.1 ${phrases[name]}\r\ncontent-type: ${problemMediaType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+      )
+    }
+    socket.destroySoon()
   }
 }
 
-function say(socket: Socket, name: ProblemName): void {
-  if (socket.writable) socket.write(answerText(name))
-  socket.destroySoon()
-}
-
-const answerText = (name: ProblemName): string => {
-  const body = problemJson(name)
-  return `HTTP/1.1 ${problems[name].status} ${reasonPhrases[name]}\r\ncontent-type: ${problemMediaType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`
-}
-
-const reasonPhrases: Readonly<Record<string, string>> = {
-  'request-timeout': 'Request Timeout',
-  'headers-too-large': 'Request Header Fields Too Large',
-  'bad-request': 'Bad Request',
+const phrases: Readonly<Record<WireFault, string>> = {
+  'request-timeout': '408 Request Timeout',
+  'headers-too-large': '431 Request Header Fields Too Large',
+  'bad-request': '400 Bad Request',
 }

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../../src/contract/index.ts'
+import type { Clock, Timer } from '../contract/index.ts'
 
 /**
  * Things that must be over within the same time, and one timer for them all. They stand in order of

@@ -1,6 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { type SentBody, scanJson } from './body.ts'
-import { apiBounds } from './bounds.ts'
+import { jsonMaxDepth, type SentBody, scanJson } from './json.ts'
 
 export const jsonMediaType = 'application/json'
 
@@ -58,7 +57,7 @@ const claimsJson = (contentType: string): boolean =>
   contentType === jsonMediaType || /^application\/json\s*(?:;|$)/i.test(contentType)
 
 function jsonText(bytes: Buffer): string | undefined {
-  if (scanJson(bytes, noMember, apiBounds.jsonMaxDepth) === undefined) return undefined
+  if (scanJson(bytes, noMember, jsonMaxDepth) === undefined) return undefined
   if (!isUtf8(bytes)) return undefined
   const text = bytes.toString('utf8')
   try {

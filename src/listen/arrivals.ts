@@ -1,10 +1,11 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { AppId, Clock, Timer } from '../contract/index.ts'
-import { apiBounds } from './bounds.ts'
 
-/** How long bodies may take. */
-export interface ArrivalTimes {
+/** How long bodies may take, and how much memory. */
+export interface ArrivalBounds {
+  /** Bodies on their way into memory, together; of one app half. */
+  readonly bodiesMaxBytes: number
   /** A whole body. */
   readonly requestTimeoutMs: number
   /** A body that lasts, without a byte of it. */
@@ -44,16 +45,16 @@ export interface Lasting {
  */
 export class Arrivals {
   readonly #clock: Clock
-  readonly #times: ArrivalTimes
+  readonly #bounds: ArrivalBounds
   readonly #tooSlow: (socket: Socket) => void
   readonly #under = new Map<IncomingMessage, Arrival>()
   readonly #bytesOf = new Map<AppId, number>()
   #bytes = 0
   #timer: Timer | undefined
 
-  constructor(clock: Clock, times: ArrivalTimes, tooSlow: (socket: Socket) => void) {
+  constructor(clock: Clock, bounds: ArrivalBounds, tooSlow: (socket: Socket) => void) {
     this.#clock = clock
-    this.#times = times
+    this.#bounds = bounds
     this.#tooSlow = tooSlow
   }
 
@@ -92,8 +93,8 @@ export class Arrivals {
     const said = Number(request.headers['content-length'] ?? maxBytes)
     const bytes = Math.min(said, maxBytes)
     const ofApp = (this.#bytesOf.get(app) ?? 0) + bytes
-    if (ofApp > apiBounds.bodiesMaxBytes / 2) return false
-    if (this.#bytes + bytes > apiBounds.bodiesMaxBytes) return false
+    const { bodiesMaxBytes } = this.#bounds
+    if (ofApp > bodiesMaxBytes / 2 || this.#bytes + bytes > bodiesMaxBytes) return false
     arrival.app = app
     arrival.bytes = bytes
     this.#bytes += bytes
@@ -128,7 +129,7 @@ export class Arrivals {
     this.#give(arrival)
     const { socket } = request
     if (typeof arrival.lasting === 'object' && !socket.destroyed)
-      socket.setTimeout(this.#times.socketTimeoutMs)
+      socket.setTimeout(this.#bounds.socketTimeoutMs)
   }
 
   close(): void {
@@ -147,13 +148,13 @@ export class Arrivals {
   }
 
   #checkLater(): Timer {
-    const { timeoutsCheckMs } = this.#times
+    const { timeoutsCheckMs } = this.#bounds
     return this.#clock.at(this.#clock.nowMs() + timeoutsCheckMs, 'slow bodies', () => this.#check())
   }
 
   #check(): void {
     const nowMs = this.#clock.nowMs()
-    const { requestTimeoutMs, lineIdleTimeoutMs } = this.#times
+    const { requestTimeoutMs, lineIdleTimeoutMs } = this.#bounds
     for (const [request, arrival] of this.#under) {
       const { lasting } = arrival
       const { socket } = request
