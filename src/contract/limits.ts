@@ -34,6 +34,19 @@ export const limits = {
   handshakeMaxBytes: 1024,
   /** One Pike frame. Above: `too-large`. */
   frameMaxBytes: 64 * 1024,
+  /** Time from the first byte of an MQTT connection to its CONNACK. Above: closed. */
+  mqttConnectTimeoutMs: 10_000,
+  /** One CONNECT, and what may come with it before its answer. Above: closed. */
+  mqttConnectMaxBytes: 8 * 1024,
+  /** One MQTT packet, decided from its fixed header. Above: closed. */
+  mqttPacketMaxBytes: 64 * 1024,
+  /** Client id of MQTT. Above: refused, identifier rejected. */
+  mqttClientIdMaxBytes: 128,
+  /** One MQTT topic. Above: closed. */
+  mqttTopicMaxBytes: 512,
+  mqttTopicMaxLevels: 32,
+  /** Filters one MQTT client is subscribed to, or names in one packet. Above: refused. */
+  mqttSubscriptionsMax: 16,
   /** Connections of all device listeners. Above: refused with `overloaded`. */
   connectionsMax: 100_000,
   /** Time to live when a command names none. */

@@ -1,0 +1,92 @@
+import type {
+  ChannelName,
+  Downlink,
+  KeptCommand,
+  Link,
+  LinkId,
+  Reason,
+  Session,
+} from '../../src/contract/index.ts'
+import type { Template } from './template.ts'
+
+/** What a channel asks of its client. */
+export interface ChannelHost {
+  readonly protocol: string
+  readonly peer: string
+  carries(channel: MqttChannel, command: KeptCommand): boolean
+  deliver(channel: MqttChannel, downlink: Downlink): 'open' | 'full'
+  /** The core ends the link; in MQTT that is the end of the connection. */
+  close(reason: Reason, retryAfterMs?: number): void
+}
+
+/**
+ * One channel a client subscribed to: a link for the core, a session for the client.
+ *
+ * Only keep-alive decides whether a silent client is dead, and the client's own is known here: so
+ * the core is told that the silence is not the device's, and `MqttClient` ends what is overdue
+ * (rule 21, MQTT 3.1.1 [MQTT-3.1.2-24]).
+ */
+export class MqttChannel implements Link {
+  readonly id: LinkId
+  readonly name: ChannelName
+  readonly qos: 0 | 1
+  readonly template: Template
+  /** How many filters ask for it. */
+  filters = 1
+  full = false
+  session: Session | undefined
+  /** Set when the core closed the link before its session was here. */
+  refused: { readonly reason: Reason; readonly retryAfterMs: number | undefined } | undefined
+  readonly #host: ChannelHost
+
+  constructor(host: ChannelHost, id: LinkId, name: ChannelName, qos: 0 | 1, template: Template) {
+    this.#host = host
+    this.id = id
+    this.name = name
+    this.qos = qos
+    this.template = template
+  }
+
+  get protocol(): string {
+    return this.#host.protocol
+  }
+
+  get peer(): string {
+    return this.#host.peer
+  }
+
+  /** Rule 23. */
+  get acknowledges(): boolean {
+    return this.qos > 0
+  }
+
+  /** @returns the session it had. */
+  end(): Session | undefined {
+    const { session } = this
+    this.session = undefined
+    return session
+  }
+
+  // What the core does.
+
+  carries(command: KeptCommand): boolean {
+    return this.#host.carries(this, command)
+  }
+
+  deliver(downlink: Downlink): 'open' | 'full' {
+    return this.#host.deliver(this, downlink)
+  }
+
+  probe(): boolean {
+    return false
+  }
+
+  reads(): boolean {
+    return false
+  }
+
+  close(reason: Reason, retryAfterMs?: number): void {
+    if (this.session === undefined) this.refused ??= { reason, retryAfterMs }
+    else this.#host.close(reason, retryAfterMs)
+  }
+}

@@ -1,0 +1,132 @@
+import type { Clock, CommandId, KeptCommand, Offset } from '../../src/contract/index.ts'
+import type { MqttChannel } from './channel.ts'
+import type { Wire } from './wire.ts'
+
+interface Out {
+  readonly channel: MqttChannel
+  readonly offset: Offset
+}
+
+interface Waiting {
+  readonly channel: MqttChannel
+  readonly topic: string
+  readonly command: KeptCommand
+  readonly repeated: boolean
+}
+
+interface Unanswered {
+  readonly id: CommandId
+  /** Nobody waits for its reply any more. */
+  readonly untilMs: number
+}
+
+/** Commands without an id that may wait for a reply; the oldest go. */
+const unansweredMax = 64
+const messageIdMax = 65_535
+
+/**
+ * Commands on their way to a client: which packet id is which offset.
+ *
+ *     deliver ─▶ waiting, while the client takes no more ─▶ out, by packet id ─▶ PUBACK
+ */
+export class Downlinks {
+  readonly #wire: Wire
+  readonly #clock: Clock
+  #out: Map<number, Out> | undefined
+  #waiting: Waiting[] | undefined
+  #unanswered: Unanswered[] | undefined
+  #lastId = 0
+
+  constructor(wire: Wire, clock: Clock) {
+    this.#wire = wire
+    this.#clock = clock
+  }
+
+  send(channel: MqttChannel, topic: string, command: KeptCommand, repeated: boolean): void {
+    if (channel.qos === 0) {
+      this.#remember(channel, command)
+      this.#wire.publish({ topic, qos: 0, messageId: 0, dup: false, command })
+      return
+    }
+    // What one channel may have out is the core's window; what all may, the client's.
+    if ((this.#out?.size ?? 0) >= this.#wire.receiveMaximum) {
+      this.#waiting ??= []
+      this.#waiting.push({ channel, topic, command, repeated })
+      return
+    }
+    this.#write(channel, topic, command, repeated)
+  }
+
+  /** @returns false: no such packet id is out. */
+  acknowledge(messageId: number): boolean {
+    const out = this.#out?.get(messageId)
+    if (out === undefined) return false
+    this.#out!.delete(messageId)
+    if (this.#out!.size === 0) this.#out = undefined
+    out.channel.session?.acknowledge(out.offset)
+    this.#writeMore()
+    return true
+  }
+
+  /** The client does not get this channel any more; its packet ids stay taken until their PUBACK. */
+  drop(channel: MqttChannel): void {
+    this.#waiting = this.#waiting?.filter((one) => one.channel !== channel)
+  }
+
+  end(): void {
+    this.#out = undefined
+    this.#waiting = undefined
+    this.#unanswered = undefined
+  }
+
+  /** Rule 26: to what a reply without a command's id belongs. */
+  oldestUnanswered(): CommandId | undefined {
+    const nowMs = this.#clock.nowMs()
+    const line = this.#unanswered
+    while (line !== undefined && line.length > 0 && line[0]!.untilMs <= nowMs) line.shift()
+    return line?.[0]?.id
+  }
+
+  answered(id: CommandId): void {
+    const line = this.#unanswered
+    if (line === undefined) return
+    const at = line.findIndex((one) => one.id === id)
+    if (at >= 0) line.splice(at, 1)
+    if (line.length === 0) this.#unanswered = undefined
+  }
+
+  #write(channel: MqttChannel, topic: string, command: KeptCommand, repeated: boolean): void {
+    const messageId = this.#freeId()
+    this.#out ??= new Map()
+    this.#out.set(messageId, { channel, offset: command.offset })
+    this.#remember(channel, command)
+    this.#wire.publish({ topic, qos: 1, messageId, dup: repeated, command })
+  }
+
+  #writeMore(): void {
+    while (this.#waiting !== undefined && (this.#out?.size ?? 0) < this.#wire.receiveMaximum) {
+      const next = this.#waiting.shift()
+      if (this.#waiting.length === 0) this.#waiting = undefined
+      if (next === undefined) return
+      // Never first written after its deadline (rule 2).
+      if (!next.repeated && next.command.expiresAtMs <= this.#clock.nowMs()) continue
+      this.#write(next.channel, next.topic, next.command, next.repeated)
+    }
+  }
+
+  /** Channels have windows, so far fewer are out than there are. */
+  #freeId(): number {
+    do {
+      this.#lastId = this.#lastId >= messageIdMax ? 1 : this.#lastId + 1
+    } while (this.#out?.has(this.#lastId) === true)
+    return this.#lastId
+  }
+
+  #remember({ template }: MqttChannel, { id, expiresAtMs, replyTimeoutMs }: KeptCommand): void {
+    if (template.namesCommand) return
+    this.#unanswered ??= []
+    if (this.#unanswered.some((one) => one.id === id)) return
+    if (this.#unanswered.length >= unansweredMax) this.#unanswered.shift()
+    this.#unanswered.push({ id, untilMs: expiresAtMs + replyTimeoutMs })
+  }
+}

@@ -1,0 +1,206 @@
+import type { ChannelName, CommandId, DeviceId, KeptCommand } from '../../src/contract/index.ts'
+import { isIdentifier, mainChannel, urgentChannel } from '../../src/contract/index.ts'
+import {
+  compileTemplate,
+  type Identity,
+  levelText,
+  matchTemplate,
+  type Template,
+} from './template.ts'
+
+/** Which topics mean what; each may have several names. Checked by {@link topicsProblem}. */
+export interface TopicTemplates {
+  readonly events: readonly string[]
+  readonly commands: readonly string[]
+  readonly replies: readonly string[]
+}
+
+export const defaultTopics: TopicTemplates = {
+  events: ['events/{type}', 'channels/{channel}/events/{type}'],
+  commands: [
+    'commands/{id}/{name}',
+    'channels/{channel}/commands/{id}/{name}',
+    'detailed/commands/{id}/{delivery}/{expect}/{expires}/{name}',
+  ],
+  replies: ['replies/{id}', 'replies/{id}/{status}', 'replies/{id}/{status}/{reason}'],
+}
+
+const placeholders = {
+  events: ['app', 'device', 'channel', 'type'],
+  commands: ['app', 'device', 'channel', 'id', 'name', 'delivery', 'expect', 'expires'],
+  replies: ['app', 'device', 'channel', 'id', 'status', 'reason'],
+} as const
+
+/** What a device says by publishing to a topic. */
+export type Meaning =
+  | { readonly kind: 'event'; readonly channel: ChannelName; readonly name: string }
+  | {
+      readonly kind: 'reply'
+      /** undefined: the oldest unanswered (rule 26). */
+      readonly id: CommandId | undefined
+      readonly status: 'done' | 'failed' | 'rejected'
+      readonly reason: string | undefined
+    }
+
+/** What a device asks for by subscribing to a filter. */
+export interface Wanted {
+  readonly channels: readonly ChannelName[]
+  /** Where its commands are published. */
+  readonly template: Template
+}
+
+/** Subscribing to all commands is subscribing to these. */
+const everyChannel: readonly ChannelName[] = [mainChannel, urgentChannel]
+
+/** @returns what is wrong with templates from a configuration, in a sentence; undefined: nothing. */
+export function topicsProblem(templates: TopicTemplates): string | undefined {
+  for (const kind of ['events', 'commands', 'replies'] as const) {
+    if (templates[kind].length === 0) return `no topic is given for ${kind}`
+    for (const text of templates[kind]) {
+      const compiled = compileTemplate(text, placeholders[kind])
+      if (typeof compiled === 'string') return `the topic ${JSON.stringify(text)} ${compiled}`
+    }
+  }
+  return undefined
+}
+
+/**
+ * Topic to meaning and back, for all devices.
+ *
+ *     events/door-opened          event `door-opened` on `main`
+ *     replies/{id}/failed/jammed  the reply `failed`, reason `jammed`
+ *     commands/#                  the commands of `main` and `urgent`
+ */
+export class Topics {
+  readonly #events: readonly Template[]
+  readonly #commands: readonly Template[]
+  readonly #replies: readonly Template[]
+
+  /** @param templates that have no {@link topicsProblem}. */
+  constructor(templates: TopicTemplates = defaultTopics) {
+    const all = (kind: keyof TopicTemplates): Template[] =>
+      templates[kind].map((text) => {
+        const compiled = compileTemplate(text, placeholders[kind])
+        if (typeof compiled === 'string') throw new Error(`${text} ${compiled}`)
+        return compiled
+      })
+    this.#events = all('events')
+    this.#commands = all('commands')
+    this.#replies = all('replies')
+  }
+
+  /** @returns undefined: no topic of this device. */
+  meaning(who: Identity, topic: string): Meaning | undefined {
+    const levels = topic.split('/')
+    for (const template of this.#replies) {
+      const values = matchTemplate(template, who, levels)
+      if (values === undefined) continue
+      const status = values.status ?? 'done'
+      if (status !== 'done' && status !== 'failed' && status !== 'rejected') continue
+      return { kind: 'reply', id: values.id, status, reason: values.reason }
+    }
+    for (const template of this.#events) {
+      const values = matchTemplate(template, who, levels)
+      if (values === undefined) continue
+      const { channel = mainChannel, type = template.lastWord } = values
+      return { kind: 'event', channel, name: type }
+    }
+    return undefined
+  }
+
+  /** @returns undefined: not all commands of a channel of this device. */
+  wanted(who: Identity, filter: string): Wanted | undefined {
+    const levels = filter.split('/')
+    for (const template of this.#commands) {
+      const channels = covered(template, who, levels)
+      if (channels !== undefined) return { channels, template }
+    }
+    return undefined
+  }
+}
+
+/**
+ * The channels all of whose commands a filter matches. One that matches some of the commands only
+ * matches none: the others would wait for ever.
+ */
+function covered(
+  template: Template,
+  who: Identity,
+  filter: readonly string[],
+): readonly ChannelName[] | undefined {
+  let channels = everyChannel
+  for (const [index, level] of template.levels.entries()) {
+    const asked = filter[index]
+    if (asked === '#') return channels
+    if (asked === undefined) return undefined
+    if (asked === '+') continue
+    if (level.placeholder === 'channel') {
+      const channel = inner(asked, level.prefix, level.suffix)
+      if (channel === undefined || !isIdentifier(channel)) return undefined
+      channels = [channel]
+    } else if (asked !== levelText(level, who)) return undefined
+  }
+  // MQTT 3.1.1 §4.7.1.2: `a/#` matches `a` too.
+  const { length } = template.levels
+  if (filter.length === length) return channels
+  return filter.length === length + 1 && filter[length] === '#' ? channels : undefined
+}
+
+const inner = (text: string, prefix: string, suffix: string): string | undefined =>
+  text.length > prefix.length + suffix.length && text.startsWith(prefix) && text.endsWith(suffix)
+    ? text.slice(prefix.length, text.length - suffix.length)
+    : undefined
+
+/** Where a command is published. */
+export function commandTopic(
+  template: Template,
+  who: Identity,
+  command: KeptCommand,
+  channel: ChannelName,
+): string {
+  let topic = ''
+  for (const level of template.levels) {
+    if (level.index > 0) topic += '/'
+    topic += level.prefix + textOf(level.placeholder, who, command, channel) + level.suffix
+  }
+  return topic
+}
+
+function textOf(
+  placeholder: string | undefined,
+  who: { readonly app: string; readonly device: DeviceId },
+  command: KeptCommand,
+  channel: ChannelName,
+): string {
+  switch (placeholder) {
+    case undefined:
+      return ''
+    case 'app':
+      return who.app
+    case 'device':
+      return who.device
+    case 'channel':
+      return channel
+    case 'id':
+      return command.id
+    case 'name':
+      return escapeLevel(command.name)
+    case 'delivery':
+      return command.delivery
+    case 'expect':
+      return command.expect
+    default:
+      return String(Math.floor(command.expiresAtMs))
+  }
+}
+
+/** What may not stand in one level of a topic name is written `%XX`, and the percent sign with it. */
+export const escapeLevel = (name: string): string =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must go
+  /[%+#/\u0000-\u001f\u007f-\u009f]/.test(name)
+    ? name.replace(
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: as above
+        /[%+#/\u0000-\u001f\u007f-\u009f]/g,
+        (one) => `%${one.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
+      )
+    : name

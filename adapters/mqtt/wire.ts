@@ -1,0 +1,30 @@
+import type { KeptCommand, Reason } from '../../src/contract/index.ts'
+
+/** A command on its way to a client. */
+export interface Outgoing {
+  readonly topic: string
+  readonly qos: 0 | 1
+  /** 0 at QoS 0. */
+  readonly messageId: number
+  /** It may have been written before, on this connection or an older one. */
+  readonly dup: boolean
+  readonly command: KeptCommand
+}
+
+/** What a client of any version needs of its connection. */
+export interface Wire {
+  /** For logs and metrics: `mqtt`, `mqtt5`. */
+  readonly protocol: string
+  readonly peer: string
+  /** Publishes at QoS 1 it takes before it must acknowledge one. */
+  readonly receiveMaximum: number
+  /** False: larger than the client takes. */
+  carries(topic: string, command: KeptCommand): boolean
+  publish(message: Outgoing): void
+  /** So much waits for the client that no more should be sent. */
+  isFull(): boolean
+  /** Read no more, until told otherwise. */
+  hold(held: boolean): void
+  /** Say why in the version's own words where it has any, then end, or reset (rule 20). */
+  close(reason: Reason, retryAfterMs?: number): void
+}
