@@ -14,8 +14,9 @@ import type {
   Offset,
 } from '../contract/index.ts'
 import { channelId, channelParts, deviceOf } from '../contract/index.ts'
-import { type Attachment, type Figures, unavailableRetryMs } from './attachment.ts'
+import type { Attachment } from './attachment.ts'
 import type { Dedupes, SharedDedupe } from './dedupes.ts'
+import { type Figures, unavailableRetryMs } from './host.ts'
 import { hasChannel } from './placement.ts'
 import type { Quotas } from './quotas.ts'
 import type { Sla } from './sla.ts'

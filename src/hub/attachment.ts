@@ -3,12 +3,9 @@ import type {
   AppId,
   Change,
   Claim,
-  Clock,
   DeviceKey,
   DeviceReply,
-  Limits,
   Link,
-  Mailbox,
   Offset,
   OpenCommand,
   Reading,
@@ -17,50 +14,13 @@ import type {
   Uplink,
 } from '../contract/index.ts'
 import { channelParts, deviceOf } from '../contract/index.ts'
-import type { Deadlines, Sleeper } from './deadlines.ts'
+import type { Sleeper } from './deadlines.ts'
 import type { SharedDedupe } from './dedupes.ts'
+import { type Figures, type Host, unavailableRetryMs } from './host.ts'
 import type { Standing } from './presences.ts'
-import type { HoldsAnswers, Quotas } from './quotas.ts'
+import type { HoldsAnswers } from './quotas.ts'
 import { type Tally, tallyAcknowledged } from './sla.ts'
 import { Uplinks } from './uplinks.ts'
-
-/** While the store is away, devices are asked to come back after this. */
-export const unavailableRetryMs = 2_000
-
-/** What an attachment needs of the hub. */
-export interface Host {
-  readonly clock: Clock
-  readonly limits: Limits
-  readonly mailbox: Mailbox
-  readonly deadlines: Deadlines
-  readonly quotas: Quotas
-  /** Exactly once, when the attachment is over; `backAtMs`: when the device said that it comes back. */
-  detached(attachment: Attachment, why: Reason | 'lost', backAtMs?: number): void
-  /** The device went quiet, or spoke again. */
-  suspicion(attachment: Attachment): void
-  /** Commands were changed: the next deadline may be another. */
-  kept(): void
-  readonly counts: HubCounts
-}
-
-/** What an attachment brings along for service figures, and what it shares with others. */
-export interface Figures {
-  /** Held for it. */
-  readonly uplinks: SharedDedupe
-  readonly tally: Tally
-  /** When its link asked to be attached. */
-  readonly askedAtMs: number
-  /** When commands were written that its device came back standing past; undefined for none. */
-  readonly resumedPast: Map<Offset, number> | undefined
-}
-
-export interface HubCounts {
-  delivered: number
-  repeated: number
-  uplinks: number
-  duplicates: number
-  probes: number
-}
 
 /**
  * One channel attached to one link: the session an adapter holds, and the place where the pure

@@ -1,5 +1,6 @@
 import { Dedupe } from '../channel/index.ts'
 import type { ChannelId, Mailbox } from '../contract/index.ts'
+import type { InOrder } from './in-order.ts'
 
 /** What is known of the uplinks of one channel, by all who bring some at this moment. */
 export class SharedDedupe {
@@ -50,6 +51,36 @@ export class Dedupes {
     }
     shared.users++
     return shared
+  }
+
+  /**
+   * With the dedupe of a channel in hand, at once or in the order of the calls; `held` must let go
+   * of it. `failed`: the store cannot be read.
+   */
+  use(
+    channel: ChannelId,
+    order: InOrder,
+    held: (shared: SharedDedupe, dedupe: Dedupe) => void,
+    failed: () => void,
+  ): void {
+    const shared = this.hold(channel)
+    const go = (): void => {
+      if (!shared.isVoid && shared.dedupe !== undefined) {
+        held(shared, shared.dedupe)
+        return
+      }
+      this.letGo(shared)
+      failed()
+    }
+    if (shared.loading === undefined) go()
+    else order.until(shared.loading, go, go)
+  }
+
+  /** The batch of what it judged is answered. */
+  settled(shared: SharedDedupe | undefined, outcome: 'kept' | 'unavailable'): void {
+    if (shared === undefined) return
+    if (outcome !== 'kept') this.void(shared)
+    this.letGo(shared)
   }
 
   letGo(shared: SharedDedupe): void {

@@ -33,26 +33,22 @@ import type {
   Submitted,
   Verifier,
 } from '../contract/index.ts'
-import { channelParts, deviceKey, limits } from '../contract/index.ts'
+import { channelParts, limits } from '../contract/index.ts'
 import { AdapterShelf } from './adapter-shelf.ts'
 import { Arrivals, type House } from './arrivals.ts'
-import {
-  Attachment,
-  type Figures,
-  type Host,
-  type HubCounts,
-  unavailableRetryMs,
-} from './attachment.ts'
+import { Attachment } from './attachment.ts'
 import { Broadcaster } from './broadcaster.ts'
 import { Deadlines } from './deadlines.ts'
 import { Dedupes } from './dedupes.ts'
 import { Desk } from './desk.ts'
 import { explain } from './explain.ts'
+import { type Figures, type Host, type HubCounts, noCounts, unavailableRetryMs } from './host.ts'
 import { Overdue } from './overdue.ts'
 import { Patrol } from './patrol.ts'
 import { Placement } from './placement.ts'
 import { Presences } from './presences.ts'
 import { Quotas } from './quotas.ts'
+import { Removal } from './removal.ts'
 import { type Asked, Router } from './router.ts'
 import { Schedules } from './schedules.ts'
 import { Sla } from './sla.ts'
@@ -85,7 +81,7 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
   readonly dedupes: Dedupes
   readonly shelf: Shelf
   readonly service: Sla
-  readonly counts: HubCounts = { delivered: 0, repeated: 0, uplinks: 0, duplicates: 0, probes: 0 }
+  readonly counts: HubCounts = noCounts()
 
   readonly #log: (event: string, fields: Record<string, unknown>) => void
   readonly #live = new Map<ChannelId, Attachment>()
@@ -99,6 +95,7 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
   readonly #presences: Presences
   readonly #sources: Sources
   readonly #arrivals: Arrivals
+  readonly #removal: Removal
   readonly #verifiers: Verifiers
   readonly #holdUntilMs: number
   #unlisten: (() => void) | undefined
@@ -141,6 +138,15 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
     this.#presences = new Presences(events, this.limits, this.deadlines)
     this.#verifiers = new Verifiers(names, this.clock, this.limits)
     this.#sources = new Sources(this, this.#presences, (device) => this.#verifiers.arrived(device))
+    this.#removal = new Removal({
+      clock,
+      names,
+      desk: this.#desk,
+      arrivals: this.#arrivals,
+      sources: this.#sources,
+      presences: this.#presences,
+      isAttached: (channel) => this.#live.has(channel),
+    })
     this.#patrol = new Patrol(this.clock, this.limits.patrolMs, this.#live, (nowMs) => {
       this.#arrivals.sweep(nowMs)
       this.#arm()
@@ -289,19 +295,12 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
     return this.#desk.depth(app, device)
   }
 
-  async removeDevice(app: AppId, device: DeviceId): Promise<boolean> {
-    this.#closeDevice(app, device, 'device-removed')
-    await this.#endAll(app, device)
-    const removed = await this.engine.names.removeDevice(app, device)
-    // Whoever was in between: a session or a command that still saw the device.
-    this.#closeDevice(app, device, 'device-removed')
-    await this.#endAll(app, device)
-    this.#presences.forget(app, device)
-    return removed
+  removeDevice(app: AppId, device: DeviceId): Promise<boolean> {
+    return this.#removal.remove(app, device)
   }
 
   refuseDevice(app: AppId, device: DeviceId): void {
-    this.#closeDevice(app, device, 'device-removed')
+    this.#removal.close(app, device)
   }
 
   ready(): { readonly ok: boolean; readonly why?: string } {
@@ -319,6 +318,8 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
       commands_rewritten_total: this.counts.repeated,
       uplinks_arrived_total: this.counts.uplinks,
       uplinks_duplicate_total: this.counts.duplicates,
+      uplinks_stale_total: this.counts.stale,
+      uplinks_crowded_total: this.counts.crowded,
       probes_total: this.counts.probes,
       commands_scheduled_placed_total: this.#schedules.placed,
       broadcasts_running: this.#broadcaster.running,
@@ -333,21 +334,9 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
     return this.service.all()
   }
 
-  #closeDevice(app: AppId, device: DeviceId, reason: Reason): void {
-    const key = deviceKey(app, device)
-    this.#arrivals.forget(key)
-    this.#sources.closeDevice(key, reason)
-    for (const one of this.#presences.standing(key)) one.close(reason)
-    this.#presences.unwanted(key, reason, this.clock.nowMs())
-  }
-
   #closeAll(reason: Reason, retryAfterMs?: number): void {
     for (const attachment of [...this.#live.values()]) attachment.close(reason, retryAfterMs)
     this.#sources.closeAll(reason, retryAfterMs)
-  }
-
-  #endAll(app: AppId, device: DeviceId): Promise<void> {
-    return this.#desk.removeAll(app, device, (channel) => this.#live.has(channel))
   }
 
   #arm(): void {

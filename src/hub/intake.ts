@@ -4,13 +4,10 @@ import type {
   AppId,
   ChannelId,
   ChannelName,
-  Clock,
   CommandId,
   DeviceKey,
   DeviceRecord,
-  Found,
   Limits,
-  Mailbox,
   NewEvent,
   Intake as Port,
   Reason,
@@ -19,32 +16,22 @@ import type {
   Taken,
   Uplink,
 } from '../contract/index.ts'
-import { channelId, deviceKey, locateCommand, sentBeforeRestart } from '../contract/index.ts'
-import type { Attachment, HubCounts } from './attachment.ts'
-import type { Deadlines, Sleeper } from './deadlines.ts'
-import type { Dedupes, SharedDedupe } from './dedupes.ts'
-import { HeldAnswers } from './held-answers.ts'
+import { channelId, deviceKey } from '../contract/index.ts'
+import type { Deadlines } from './deadlines.ts'
+import type { SharedDedupe } from './dedupes.ts'
 import { InOrder } from './in-order.ts'
+import { count, IntakeReplies, type RepliesHost } from './intake-replies.ts'
 import { hasChannel } from './placement.ts'
 import type { Standing } from './presences.ts'
-import type { HoldsAnswers, Quotas } from './quotas.ts'
-import { answered, isPlaced, replySettlement } from './replies.ts'
+import type { Quotas } from './quotas.ts'
 import type { Tally } from './sla.ts'
+import { Unanswered } from './unanswered.ts'
 
 /** What an intake needs of the hub. */
-export interface IntakeHost {
-  readonly clock: Clock
+export interface IntakeHost extends RepliesHost {
   readonly limits: Limits
-  readonly mailbox: Mailbox
   readonly deadlines: Deadlines
   readonly quotas: Quotas
-  readonly dedupes: Dedupes
-  readonly counts: HubCounts
-  log(event: string, fields: Record<string, unknown>): void
-  /** What is attached to a channel at this moment. */
-  attached(channel: ChannelId): Attachment | undefined
-  /** Commands were changed: the next deadline may be another. */
-  kept(): void
   device(source: Source): Promise<DeviceRecord | undefined>
   /** A device gave a sign of life, by something that does not stay. */
   heard(device: DeviceKey, nowMs: number): void
@@ -66,23 +53,18 @@ const onceMaxBytes = 64
  *
  * What comes is taken in order: while one waits for the store, those behind it wait too.
  */
-export class Intake implements Port, Sleeper, HoldsAnswers, Standing {
+export class Intake implements Port, Standing {
   readonly device: DeviceKey
   readonly source: Source
-  heapIndex = -1
-  armedAtMs = 0
   heardAtMs: number
 
   readonly #host: IntakeHost
   readonly #tally: Tally
   readonly #order = new InOrder()
-  /** Answers its app has to wait for. */
-  readonly #late = new HeldAnswers()
+  readonly #unanswered: Unanswered
+  readonly #replies: IntakeReplies
   readonly #channels = new Map<ChannelName, ChannelId>()
-  readonly #more = new Set<() => void>()
   #record: DeviceRecord
-  /** Uplinks not answered yet. */
-  #pending = 0
   #over = false
 
   constructor(host: IntakeHost, source: Source, record: DeviceRecord, tally: Tally) {
@@ -92,6 +74,8 @@ export class Intake implements Port, Sleeper, HoldsAnswers, Standing {
     this.#record = record
     this.#tally = tally
     this.heardAtMs = host.clock.nowMs()
+    this.#unanswered = new Unanswered(host, source.app)
+    this.#replies = new IntakeReplies(host, source, tally, this.#order)
   }
 
   get app(): AppId {
@@ -107,35 +91,30 @@ export class Intake implements Port, Sleeper, HoldsAnswers, Standing {
     return false
   }
 
-  get deadlineMs(): number {
-    return this.#over ? Number.POSITIVE_INFINITY : (this.#late.nextAtMs ?? Number.POSITIVE_INFINITY)
-  }
-
   // What the device does.
 
   receive(channel: ChannelName, uplinks: readonly Uplink[], settled: Settle<Taken>): void {
-    const settle = this.#counted(uplinks.length, settled)
+    const settle = this.#unanswered.counted(uplinks.length, settled)
     this.#inOrder(() => this.#receive(channel, uplinks, settle))
   }
 
   reply(id: CommandId, reply: StampedReply, settled: Settle<Answered>): void {
-    const settle = this.#counted(1, settled)
-    this.#inOrder(() => this.#reply(id, reply, settle))
+    const settle = this.#unanswered.counted(1, settled)
+    this.#inOrder(() => this.#replies.take(id, reply, settle))
   }
 
   forget(channel: ChannelName, once: string, settled: Settle<'kept' | 'unavailable'>): void {
-    this.#inOrder(() => this.#forget(channel, (dedupe) => dedupe.forget(once), settled))
+    const settle = this.#unanswered.counted(1, settled)
+    this.#inOrder(() => this.#forget(channel, (dedupe) => dedupe.forget(once), settle))
   }
 
   forgetAll(channel: ChannelName, prefix: string, settled: Settle<'kept' | 'unavailable'>): void {
-    this.#inOrder(() => this.#forget(channel, (dedupe) => dedupe.forgetAll(prefix), settled))
+    const settle = this.#unanswered.counted(1, settled)
+    this.#inOrder(() => this.#forget(channel, (dedupe) => dedupe.forgetAll(prefix), settle))
   }
 
   wants(more: () => void): boolean {
-    const { uplinkMaxPending } = this.#host.limits
-    if (this.#pending <= uplinkMaxPending && this.#late.nextAtMs === undefined) return true
-    if (!this.#over) this.#more.add(more)
-    return false
+    return this.#unanswered.wants(more)
   }
 
   touch(): void {
@@ -157,48 +136,16 @@ export class Intake implements Port, Sleeper, HoldsAnswers, Standing {
     this.source.close(reason, retryAfterMs)
   }
 
-  wake(nowMs: number): void {
-    this.#late.release(nowMs)
-    if (this.#late.nextAtMs === undefined) this.#host.quotas.answered(this.app, this)
-    this.#askForMore()
-  }
-
-  retime(slower: number, nowMs: number): void {
-    this.#late.retime(slower, nowMs)
-    this.#host.deadlines.arm(this)
-  }
-
   #end(why: string): void {
     if (this.#over) return
     this.#over = true
-    this.#more.clear()
-    if (this.#late.end()) this.#host.quotas.answered(this.app, this)
-    this.#host.deadlines.remove(this)
+    this.#unanswered.end()
     this.#host.left(this, why)
   }
 
   #inOrder(step: () => void): void {
     if (this.#order.isWaiting) this.#order.later(step)
     else step()
-  }
-
-  /** Until it is answered it is pending. */
-  #counted<Outcome>(count: number, settled: Settle<Outcome>): Settle<Outcome> {
-    this.#pending += count
-    return (outcome) => {
-      this.#pending -= count
-      settled(outcome)
-      this.#askForMore()
-    }
-  }
-
-  /** Half of what it may have under way, so that it does not stop and go for each. */
-  #askForMore(): void {
-    if (this.#more.size === 0 || this.#late.nextAtMs !== undefined) return
-    if (this.#pending > this.#host.limits.uplinkMaxPending / 2) return
-    const all = [...this.#more]
-    this.#more.clear()
-    for (const more of all) more()
   }
 
   #channel(name: ChannelName): ChannelId | undefined {
@@ -224,8 +171,9 @@ export class Intake implements Port, Sleeper, HoldsAnswers, Standing {
       this.#keepEvents(channel, uplinks, undefined, 'kept', settled)
       return
     }
-    this.#holding(
+    this.#host.dedupes.use(
       channel,
+      this.#order,
       (shared, dedupe) => this.#judge(shared, dedupe, uplinks, settled),
       () => settled('unavailable'),
     )
@@ -245,26 +193,6 @@ export class Intake implements Port, Sleeper, HoldsAnswers, Standing {
       },
       () => settled('unavailable'),
     )
-  }
-
-  /** With the dedupe of a channel in hand, to be let go by `held`. */
-  #holding(
-    channel: ChannelId,
-    held: (shared: SharedDedupe, dedupe: Dedupe) => void,
-    failed: () => void,
-  ): void {
-    const { dedupes } = this.#host
-    const shared = dedupes.hold(channel)
-    const go = (): void => {
-      if (!shared.isVoid && shared.dedupe !== undefined) {
-        held(shared, shared.dedupe)
-        return
-      }
-      dedupes.letGo(shared)
-      failed()
-    }
-    if (shared.loading === undefined) go()
-    else this.#order.until(shared.loading, go, go)
   }
 
   #judge(
@@ -287,9 +215,11 @@ export class Intake implements Port, Sleeper, HoldsAnswers, Standing {
       let judgement: Judgement = 'fresh'
       if (once !== undefined && dedupe.isPending(once)) judgement = 'duplicate'
       else if (stamp !== undefined) judgement = dedupe.judge(stamp, false)
-      if (judgement === 'stale') outcome = 'stale'
-      if (judgement === 'duplicate') counts.duplicates++
-      if (judgement !== 'fresh') continue
+      if (judgement !== 'fresh') {
+        if (judgement === 'stale') outcome = 'stale'
+        count(counts, judgement)
+        continue
+      }
       if (once !== undefined) dedupe.remember(once)
       fresh.push(uplink)
     }
@@ -306,8 +236,7 @@ export class Intake implements Port, Sleeper, HoldsAnswers, Standing {
       names++
       const isShort = once.length <= onceMaxBytes && Buffer.byteLength(once) <= onceMaxBytes
       if (isShort && names <= this.#host.limits.onceMaxPending) continue
-      const { app, source, protocol } = this
-      this.#host.log('intake.once-refused', { app, device: source.device, protocol, names })
+      this.#host.counts.crowded++
       return false
     }
     return true
@@ -345,105 +274,14 @@ export class Intake implements Port, Sleeper, HoldsAnswers, Standing {
     tally.uplinks += counted
     // Even where nothing is new the answer waits its turn: the first copy may still be on its way.
     mailbox.settle(channel, { changes: [], events, uplinks: kept }, (settlement) => {
-      this.#letGo(shared, settlement)
+      this.#host.dedupes.settled(shared, settlement)
       if (settlement !== 'kept') {
         settled('unavailable')
         return
       }
       if (counted > 0) tally.uplinksKept(counted, clock.nowMs() - atMs)
-      if (holdMs === 0 || this.#over) settled(outcome)
-      else this.#answerLater(atMs + holdMs, () => settled(outcome))
-    })
-  }
-
-  #letGo(shared: SharedDedupe | undefined, settlement: 'kept' | 'unavailable'): void {
-    if (shared === undefined) return
-    if (settlement !== 'kept') this.#host.dedupes.void(shared)
-    this.#host.dedupes.letGo(shared)
-  }
-
-  /** Over its app's quota: kept like any other, but answered only when that is paid for. */
-  #answerLater(atMs: number, answer: () => void): void {
-    this.#late.hold(atMs, answer)
-    this.#host.quotas.holding(this.app, this, this.#host.clock.nowMs())
-    this.#host.deadlines.arm(this)
-  }
-
-  #reply(id: CommandId, reply: StampedReply, settled: Settle<Answered>): void {
-    const place = locateCommand(this.app, id)
-    if (place === undefined || place.device !== this.source.device) {
-      settled('unknown')
-      return
-    }
-    const found = this.#host.mailbox.find(place.channel, place.epoch, place.offset)
-    if (found instanceof Promise) {
-      this.#order.until(
-        found,
-        (one) => this.#replyTo(one, reply, settled),
-        () => settled('unavailable'),
-      )
-    } else this.#replyTo(found, reply, settled)
-  }
-
-  #replyTo(found: Found | undefined, reply: StampedReply, settled: Settle<Answered>): void {
-    if (!isPlaced(found)) {
-      settled('unknown')
-      return
-    }
-    this.#host.counts.uplinks++
-    const { stamp } = reply
-    if (stamp === undefined) {
-      this.#keepReply(found, reply, undefined, settled)
-      return
-    }
-    const { channel } = found.command
-    this.#holding(
-      channel,
-      (shared, dedupe) => {
-        const judgement = dedupe.judge(stamp, false)
-        if (judgement === 'fresh') {
-          this.#keepReply(found, reply, dedupe.encode(), settled, shared)
-          return
-        }
-        if (judgement === 'duplicate') this.#host.counts.duplicates++
-        const outcome = judgement === 'stale' ? 'stale' : 'kept'
-        this.#host.mailbox.settle(channel, { changes: [] }, (settlement) => {
-          this.#letGo(shared, settlement)
-          settled(settlement === 'kept' ? outcome : settlement)
-        })
-      },
-      () => settled('unavailable'),
-    )
-  }
-
-  #keepReply(
-    found: Found,
-    reply: StampedReply,
-    uplinks: string | undefined,
-    settled: Settle<Answered>,
-    shared?: SharedDedupe,
-  ): void {
-    const { clock, mailbox } = this.#host
-    const atMs = clock.nowMs()
-    const { channel, offset } = found.command
-    const counted = reply.stamp === undefined && answered(found) ? 0 : 1
-    const tally = this.#tally
-    tally.uplinks += counted
-    // Whoever is attached has no need to be told of it by the device any more.
-    const attachment = this.#host.attached(channel)
-    const isOut = attachment?.live.out(offset) !== undefined
-    if (found.kind === 'open') attachment?.replying(offset, atMs)
-    const settlement = { ...replySettlement(reply, found, atMs), uplinks }
-    mailbox.settle(channel, settlement, (outcome) => {
-      this.#letGo(shared, outcome)
-      settled(outcome)
-      if (outcome !== 'kept') return
-      tally.uplinksKept(counted, clock.nowMs() - atMs)
-      if (!isOut) tallyWritten(tally, found, atMs)
-      // Another may be attached by now.
-      const there = this.#host.attached(channel)
-      if (there === undefined) this.#host.kept()
-      else there.kept(settlement.changes, undefined)
+      if (holdMs === 0) settled(outcome)
+      else this.#unanswered.hold(atMs + holdMs, clock.nowMs(), () => settled(outcome))
     })
   }
 
@@ -461,12 +299,13 @@ export class Intake implements Port, Sleeper, HoldsAnswers, Standing {
       settled('kept') // nothing was ever taken of it
       return
     }
-    this.#holding(
+    this.#host.dedupes.use(
       channel,
+      this.#order,
       (shared, dedupe) => {
         const uplinks = forget(dedupe) ? dedupe.encode() : undefined
         this.#host.mailbox.settle(channel, { changes: [], uplinks }, (settlement) => {
-          this.#letGo(shared, settlement)
+          this.#host.dedupes.settled(shared, settlement)
           settled(settlement)
         })
       },
@@ -477,11 +316,3 @@ export class Intake implements Port, Sleeper, HoldsAnswers, Standing {
 
 /** Something besides its arrival tells it from others. */
 const isNamed = ({ stamp, once }: Uplink): boolean => stamp !== undefined || once !== undefined
-
-/** The reply says that the device has a command that no link waits for any more. */
-function tallyWritten(tally: Tally, found: Found, nowMs: number): void {
-  if (found.kind === 'ended') return
-  const { command } = found
-  if (command.deliveredAtMs !== undefined || command.sentAtMs === undefined) return
-  if (!sentBeforeRestart(command)) tally.downlinkAcknowledged(nowMs - command.sentAtMs)
-}

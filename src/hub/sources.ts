@@ -11,9 +11,10 @@ import type {
   Source,
 } from '../contract/index.ts'
 import { deviceKey, StoreUnavailable } from '../contract/index.ts'
-import { type Attachment, type HubCounts, unavailableRetryMs } from './attachment.ts'
+import type { Attachment } from './attachment.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { Dedupes } from './dedupes.ts'
+import { type HubCounts, unavailableRetryMs } from './host.ts'
 import { Intake, type IntakeHost } from './intake.ts'
 import type { Presences } from './presences.ts'
 import type { Quotas } from './quotas.ts'

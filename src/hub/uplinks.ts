@@ -9,8 +9,8 @@ import type {
   Uplink,
 } from '../contract/index.ts'
 import { channelParts } from '../contract/index.ts'
-import type { Host } from './attachment.ts'
 import { HeldAnswers } from './held-answers.ts'
+import type { Host } from './host.ts'
 import { InOrder } from './in-order.ts'
 import { answered, isPlaced, replySettlement } from './replies.ts'
 import type { Tally } from './sla.ts'

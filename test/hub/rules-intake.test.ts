@@ -317,6 +317,18 @@ test('rule 22: a source that stays makes its device online; one that does not is
   assert.deepEqual(states, ['online mqtt', 'offline memory'])
 })
 
+test('rule 22: a device with a connection that stays is not suspect for a link that is being probed', async () => {
+  const world = await withLocker()
+  await world.attach()
+  await world.command()
+  const { intake } = await world.admit({ stays: true })
+  await world.pass(15 * second)
+  assert.equal(world.hub.presence('default', 'locker').state, 'online')
+  intake.leave(false)
+  await world.pass(15 * second)
+  assert.notEqual(world.hub.presence('default', 'locker').state, 'online')
+})
+
 test('rule 22: devices that only post are remembered up to a bound', async () => {
   const world = await World.open({ limits: { connectionsMax: 2 } })
   for (const device of ['a', 'b', 'c']) {

@@ -1,0 +1,53 @@
+import type { Clock, Limits, Mailbox, Offset, Reason } from '../contract/index.ts'
+import type { Attachment } from './attachment.ts'
+import type { Deadlines } from './deadlines.ts'
+import type { SharedDedupe } from './dedupes.ts'
+import type { Quotas } from './quotas.ts'
+import type { Tally } from './sla.ts'
+
+/** While the store is away, devices are asked to come back after this. */
+export const unavailableRetryMs = 2_000
+
+/** What an attachment needs of the hub. */
+export interface Host {
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly mailbox: Mailbox
+  readonly deadlines: Deadlines
+  readonly quotas: Quotas
+  /** Exactly once, when the attachment is over; `backAtMs`: when the device said that it comes back. */
+  detached(attachment: Attachment, why: Reason | 'lost', backAtMs?: number): void
+  /** The device went quiet, or spoke again. */
+  suspicion(attachment: Attachment): void
+  /** Commands were changed: the next deadline may be another. */
+  kept(): void
+  readonly counts: HubCounts
+}
+
+/** What an attachment brings along for service figures, and what it shares with others. */
+export interface Figures {
+  /** Held for it. */
+  readonly uplinks: SharedDedupe
+  readonly tally: Tally
+  /** When its link asked to be attached. */
+  readonly askedAtMs: number
+  /** When commands were written that its device came back standing past; undefined for none. */
+  readonly resumedPast: Map<Offset, number> | undefined
+}
+
+export interface HubCounts {
+  delivered: number
+  repeated: number
+  uplinks: number
+  duplicates: number
+  /** Uplinks refused because their stamp lies too far back. */
+  stale: number
+  /** Calls with uplinks refused because too many names are known of their channel. */
+  crowded: number
+  probes: number
+}
+
+export const noCounts = (): HubCounts => ({
+  ...{ delivered: 0, repeated: 0, probes: 0 },
+  ...{ uplinks: 0, duplicates: 0, stale: 0, crowded: 0 },
+})
