@@ -174,14 +174,18 @@ export class CommandsLoad {
   #pace(everyMs: number): void {
     let dueMs = performance.now()
     const look = (): void => {
+      if (!this.#running) {
+        // What is not sent by now would be answered in the next run.
+        this.#made = this.#sent
+        return
+      }
       const nowMs = performance.now()
       for (; dueMs <= nowMs && this.#made < commandsMax; dueMs += everyMs) {
         this.#atMs[this.#made++] = dueMs
       }
       // In turn, so that none falls idle for so long that the server gives it up.
       while (this.#sent < this.#made && this.#idle.length > 0) this.#sendNext(this.#idle.shift()!)
-      if (this.#running) setImmediate(look)
-      else this.#made = this.#sent
+      setImmediate(look)
     }
     look()
   }
