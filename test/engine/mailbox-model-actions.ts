@@ -32,7 +32,7 @@ export type Action =
 
 export interface ChangeAction {
   readonly kind: 'change'
-  readonly how: 'ack' | 'ackUpTo' | 'reply' | 'cancel' | 'again' | 'untrue'
+  readonly how: 'ack' | 'ackUpTo' | 'unheard' | 'reply' | 'cancel' | 'again' | 'untrue'
   readonly channel: number
   readonly pick: number
   readonly wait: boolean
@@ -64,6 +64,7 @@ const change = fc.record({
     'ack' as const,
     'ack' as const,
     'ackUpTo' as const,
+    'unheard' as const,
     'reply' as const,
     'cancel' as const,
     'again' as const,

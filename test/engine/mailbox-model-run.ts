@@ -139,6 +139,8 @@ export class MailboxRun {
     const among = {
       ack: waiting,
       ackUpTo: waiting,
+      // Just written to a link that tells nothing (rule 23).
+      unheard: waiting.filter(({ expect }) => expect === 'ack'),
       reply: open.filter((command) => next.maybeSent(command)),
       cancel: open.filter((command) => !next.maybeSent(command)),
       untrue: open.filter((command) => next.maybeSent(command)),
@@ -155,6 +157,9 @@ export class MailboxRun {
       if (action.how === 'reply') return [end(command, offset, 'done', atMs, '', next)]
       if (action.how === 'cancel')
         return [end(command, offset, 'canceled', atMs, 'requested', next)]
+      if (action.how === 'unheard') {
+        return [end(command, offset, 'in-doubt', atMs, 'no-acknowledgement', next)]
+      }
       if (action.how === 'untrue') return [untrue(command, offset, atMs)]
       if (action.how === 'again') return [end(command, offset, 'failed', atMs, 'late', next)]
       return [acknowledge(command, offset, atMs, next)]

@@ -274,6 +274,28 @@ test('rule 17: a stamped reply is kept once, whoever brings it again; one too ol
   assert.equal((await world.events('command.late')).length, 0)
 })
 
+test('rule 16: a reply whose session ends while its command is looked up is not taken for a repeat on the next', async () => {
+  const world = await withLocker()
+  const { link, session } = await world.attach({ uplinkEpoch: 7 })
+  await world.command({ expect: 'reply', ttlMs: second })
+  const [out] = link.got
+  await world.pass(12 * second)
+  const { intake } = await world.admit()
+  const reply = replyTo(out!, 'done', { stamp: { epoch: 7, sequence: 1 } })
+  const settled = settling()
+  // Held by somebody else, so that what the session has judged would outlive it.
+  intake.receive('main', [uplink('a', 9, 1)], () => {})
+  session.reply(reply, settled)
+  session.detach(false)
+  const next = world.attach({ uplinkEpoch: 7 })
+  await world.quiet()
+  assert.deepEqual(settled.outcomes, ['unavailable'])
+  ;(await next).session.reply(reply, settled)
+  await world.quiet()
+  assert.deepEqual(settled.outcomes, ['unavailable', 'kept'])
+  assert.equal((await world.events('command.late')).length, 1)
+})
+
 test('rule 33: with no space for anything new an event is refused before it is judged; a reply is taken', async () => {
   const world = await withLocker()
   await world.attach()
