@@ -14,7 +14,7 @@ import { type ChannelHost, MqttChannel } from './channel.ts'
 import { Downlinks } from './downlinks.ts'
 import type { House } from './house.ts'
 import { OnceNames } from './once.ts'
-import { contentTypeOf, own } from './payload.ts'
+import { contentTypeOf, nothing, octets, own } from './payload.ts'
 import { commandTopic, type Meaning } from './topics.ts'
 import type { Wire } from './wire.ts'
 
@@ -42,7 +42,8 @@ export interface Incoming {
   /** Left out: by what the payload looks like. */
   readonly contentType?: string | undefined
   readonly stamp?: Stamp | undefined
-  /** Of a reply, beside its topic. */
+  /** Of a reply, where its topic does not say it. */
+  readonly status?: string | undefined
   readonly reason?: string | undefined
 }
 
@@ -198,6 +199,20 @@ export class MqttClient implements Source, ChannelHost {
     return this.#downlinks.acknowledge(messageId)
   }
 
+  /**
+   * The client refused the message of a command (PUBACK of MQTT 5): it is rejected.
+   * @returns false: no such packet id is out.
+   */
+  reject(messageId: number, reason: string): boolean {
+    const id = this.#downlinks.reject(messageId)
+    if (id === undefined) return false
+    const reply = { status: 'rejected', reason, payload: nothing, contentType: octets } as const
+    this.#intake?.reply(id, reply, (outcome) => {
+      if (outcome === 'unavailable') this.close('unavailable')
+    })
+    return true
+  }
+
   /** @param qos the most it wants; at most 1 is granted. */
   async subscribe(filter: string, qos: 0 | 1 | 2): Promise<Subscribed> {
     const before = this.#subscribing
@@ -315,7 +330,7 @@ export class MqttClient implements Source, ChannelHost {
     intake.reply(
       id,
       {
-        status: meaning.status,
+        status: statusOf(message.status) ?? meaning.status,
         ...(reason !== undefined && { reason }),
         payload: own(payload),
         contentType: contentType ?? contentTypeOf(payload),
@@ -438,6 +453,9 @@ export class MqttClient implements Source, ChannelHost {
 }
 
 const nothingToStart = (): void => {}
+
+const statusOf = (text: string | undefined): 'done' | 'failed' | 'rejected' | undefined =>
+  text === 'done' || text === 'failed' || text === 'rejected' ? text : undefined
 
 const uplinkOf = (name: string, message: Incoming, once: string | undefined): Uplink => ({
   name,

@@ -5,6 +5,7 @@ import type { Wire } from './wire.ts'
 interface Out {
   readonly channel: MqttChannel
   readonly offset: Offset
+  readonly id: CommandId
 }
 
 interface Waiting {
@@ -59,13 +60,20 @@ export class Downlinks {
 
   /** @returns false: no such packet id is out. */
   acknowledge(messageId: number): boolean {
-    const out = this.#out?.get(messageId)
+    const out = this.#take(messageId)
     if (out === undefined) return false
-    this.#out!.delete(messageId)
-    if (this.#out!.size === 0) this.#out = undefined
     out.channel.session?.acknowledge(out.offset)
     this.#writeMore()
     return true
+  }
+
+  /** @returns the command it refuses; undefined: no such packet id is out. */
+  reject(messageId: number): CommandId | undefined {
+    const out = this.#take(messageId)
+    if (out === undefined) return undefined
+    this.answered(out.id)
+    this.#writeMore()
+    return out.id
   }
 
   /** The client does not get this channel any more; its packet ids stay taken until their PUBACK. */
@@ -95,10 +103,18 @@ export class Downlinks {
     if (line.length === 0) this.#unanswered = undefined
   }
 
+  #take(messageId: number): Out | undefined {
+    const out = this.#out?.get(messageId)
+    if (out === undefined) return undefined
+    this.#out!.delete(messageId)
+    if (this.#out!.size === 0) this.#out = undefined
+    return out
+  }
+
   #write(channel: MqttChannel, topic: string, command: KeptCommand, repeated: boolean): void {
     const messageId = this.#freeId()
     this.#out ??= new Map()
-    this.#out.set(messageId, { channel, offset: command.offset })
+    this.#out.set(messageId, { channel, offset: command.offset, id: command.id })
     this.#remember(channel, command)
     this.#wire.publish({ topic, qos: 1, messageId, dup: repeated, command })
   }

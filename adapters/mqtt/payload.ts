@@ -2,10 +2,10 @@ import { isUtf8 } from 'node:buffer'
 
 const json = 'application/json'
 const text = 'text/plain; charset=utf-8'
-const octets = 'application/octet-stream'
+export const octets = 'application/octet-stream'
 /** A kept payload may hold this much memory beyond its own; else it is copied out of its chunk. */
 const strayMaxBytes = 4096
-const nothing = new Uint8Array(0)
+export const nothing = new Uint8Array(0)
 
 /** MQTT 3 does not say what a payload is, so it is what it looks like. */
 export function contentTypeOf(payload: Uint8Array): string {

@@ -75,6 +75,8 @@ export class Topics {
   readonly #events: readonly Template[]
   readonly #commands: readonly Template[]
   readonly #replies: readonly Template[]
+  /** The one that needs nothing but the command. */
+  readonly #response: Template | undefined
 
   /** @param templates that have no {@link topicsProblem}. */
   constructor(templates: TopicTemplates = defaultTopics) {
@@ -87,6 +89,18 @@ export class Topics {
     this.#events = all('events')
     this.#commands = all('commands')
     this.#replies = all('replies')
+    this.#response = this.#replies.find(({ levels }) =>
+      levels.every(
+        ({ placeholder: one }) => one !== 'status' && one !== 'reason' && one !== 'channel',
+      ),
+    )
+  }
+
+  /** Where a device answers this command, for MQTT 5's Response Topic. */
+  replyTopic(who: Identity, id: CommandId): string | undefined {
+    return this.#response?.levels
+      .map((level) => levelText(level, who) ?? level.prefix + id + level.suffix)
+      .join('/')
   }
 
   /** @returns undefined: no topic of this device. */

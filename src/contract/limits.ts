@@ -47,6 +47,8 @@ export const limits = {
   mqttTopicMaxLevels: 32,
   /** Filters one MQTT client is subscribed to, or names in one packet. Above: refused. */
   mqttSubscriptionsMax: 16,
+  /** Topics an MQTT 5 client may give a number; it is told. Above: closed, Topic Alias invalid. */
+  mqttTopicAliasesMax: 16,
   /** Connections of all device listeners. Above: refused with `overloaded`. */
   connectionsMax: 100_000,
   /** Time to live when a command names none. */

@@ -126,11 +126,11 @@ export function encodeAck(
   return made({ cmd, messageId: id, reasonCode: why, ...properties })
 }
 
-export const encodeSuback = (id: number, granted: number[], reason?: string): Buffer =>
-  made({ cmd: 'suback', messageId: id, granted, properties: said(reason) })
+export const encodeSuback = (id: number, granted: readonly number[], reason?: string): Buffer =>
+  made({ cmd: 'suback', messageId: id, granted: [...granted], properties: said(reason) })
 
-export const encodeUnsuback = (id: number, granted: number[], reason?: string): Buffer =>
-  made({ cmd: 'unsuback', messageId: id, granted, properties: said(reason) } as Outgoing)
+export const encodeUnsuback = (id: number, granted: readonly number[]): Buffer =>
+  made({ cmd: 'unsuback', messageId: id, granted: [...granted] })
 
 export const encodeDisconnect = (why: Code, reason?: string, serverReference?: string): Buffer =>
   made({

@@ -1,0 +1,112 @@
+import type { Reason } from '../../../src/contract/index.ts'
+import { reasons } from '../../../src/contract/index.ts'
+import { logIn } from '../auth.ts'
+import { type Incoming, MqttClient } from '../client.ts'
+import type { House } from '../house.ts'
+import { wordsFor } from '../reasons.ts'
+import type { Wire } from '../wire.ts'
+import type { Connack } from './encode.ts'
+import { type Code, type ConnectPacket, code, type Will } from './packets.ts'
+
+export type Opened =
+  | { readonly kind: 'client'; readonly client: MqttClient; readonly connack: Connack }
+  | { readonly kind: 'refused'; readonly code: Code; readonly text: string }
+
+const refused = (why: Code, text: string): Opened => ({ kind: 'refused', code: why, text })
+const refusedFor = (reason: Reason): Opened =>
+  refused(wordsFor[reason].connack5 as Code, reasons[reason].text)
+
+/**
+ * From CONNECT to a client, or to what CONNACK says instead.
+ *
+ *     CONNECT ─▶ what it asks for ─▶ who it is ─▶ enter ─▶ CONNACK: what it was granted
+ */
+export async function openClient(
+  house: House,
+  wire: Wire,
+  packet: ConnectPacket,
+  isOver: () => boolean,
+): Promise<Opened> {
+  const { properties, will } = packet
+  const { limits } = house.core
+  if (properties.authMethod !== undefined) {
+    return refused(code.badAuthenticationMethod, 'user name and password are all there is') // §4.12
+  }
+  if (will?.retain === true) return refused(code.retainNotSupported, 'nothing is retained here')
+  if (Buffer.byteLength(packet.clientId) > limits.mqttClientIdMaxBytes) {
+    return refused(
+      code.clientIdNotValid,
+      `a client id has at most ${limits.mqttClientIdMaxBytes} bytes`,
+    )
+  }
+  if (will !== undefined && will.payload.length > limits.payloadMaxBytes) {
+    return refusedFor('too-large')
+  }
+  house.counts.loginsTotal++
+  const login = await logIn(house, wire.peer, packet.username, packet.password)
+  if (login.kind === 'refused') {
+    house.counts.loginsFailedTotal++
+    return refusedFor(login.reason)
+  }
+  if (isOver()) return refusedFor('normal')
+  if (will !== undefined && house.topics.meaning(login, will.topic)?.kind !== 'event') {
+    house.counts.foreignTotal++
+    return refused(code.topicNameInvalid, 'a will is an event of the device')
+  }
+  const token = house.makeToken()
+  // A dot stands in no name of ours, so nobody else has it [MQTT-3.1.3-6].
+  const clientId = packet.clientId === '' ? `pike.${token}` : packet.clientId
+  const keepaliveS = keepaliveFor(packet.keepaliveS, house)
+  const client = new MqttClient(
+    house,
+    wire,
+    {
+      app: login.app,
+      device: login.device,
+      clientId,
+      isClean: packet.cleanStart,
+      keepaliveMs: keepaliveS * 1000,
+      will: will === undefined ? undefined : incoming(will),
+    },
+    token,
+  )
+  const not = await client.enter()
+  if (not !== undefined) return refusedFor(not.reason)
+  return { kind: 'client', client, connack: granted(packet, clientId, keepaliveS, house) }
+}
+
+/** 0 asks for none; but a device that nobody would miss for ever is none. */
+function keepaliveFor(askedS: number, { core }: House): number {
+  const { keepaliveMinMs, keepaliveMaxMs } = core.limits
+  const wantedMs = askedS === 0 ? keepaliveMaxMs : askedS * 1000
+  return Math.ceil(Math.min(keepaliveMaxMs, Math.max(keepaliveMinMs, wantedMs)) / 1000)
+}
+
+/** What it gets, where that is not what it asked for or what holds by itself (§3.2.2.3). */
+function granted(
+  { properties, clientId: asked, keepaliveS: askedS }: ConnectPacket,
+  clientId: string,
+  keepaliveS: number,
+  { core }: House,
+): Connack {
+  const { limits } = core
+  return {
+    receiveMaximum: limits.uplinkMaxPending,
+    maximumPacketSize: limits.mqttPacketMaxBytes,
+    topicAliasMaximum: limits.mqttTopicAliasesMax,
+    retainAvailable: false,
+    sharedSubscriptionAvailable: false,
+    ...((properties.sessionExpiryS ?? 0) > 0 && { sessionExpiryInterval: 0 }),
+    ...(asked === '' && { assignedClientIdentifier: clientId }),
+    ...(askedS !== keepaliveS && { serverKeepAlive: keepaliveS }),
+  }
+}
+
+const incoming = ({ topic, payload, qos, properties }: Will): Incoming => ({
+  topic,
+  payload: new Uint8Array(payload),
+  qos,
+  messageId: 0,
+  dup: false,
+  contentType: properties.contentType,
+})

@@ -1,0 +1,102 @@
+import type { Limits, Reason } from '../../../src/contract/index.ts'
+import { reasons } from '../../../src/contract/index.ts'
+import { endsConnection, type MqttClient } from '../client.ts'
+import { wordsFor } from '../reasons.ts'
+import { isFilter, isShared, matches } from './filters.ts'
+import { code, type SubscribePacket, type Subscription, type UnsubscribePacket } from './packets.ts'
+
+/** How a SUBSCRIBE went: a code for each filter, and what follows once they are told. */
+export interface Granted {
+  readonly codes: readonly number[]
+  readonly text: string | undefined
+  start(): void
+  /** It would not come again by itself, so the connection is ended for this. */
+  readonly ends: { readonly reason: Reason; readonly retryAfterMs: number | undefined } | undefined
+}
+
+interface One {
+  readonly code: number
+  readonly text?: string
+  readonly start?: () => void
+  readonly ends?: Granted['ends']
+}
+
+const none: readonly number[] = []
+
+/** What a client is subscribed to, in MQTT 5's words; what it gets for that is in `MqttClient`. */
+export class Subscriptions {
+  readonly #limits: Limits
+  /** Subscription identifiers, by filter (§3.8.2.1.2). */
+  #ids: Map<string, number> | undefined
+
+  constructor(limits: Limits) {
+    this.#limits = limits
+  }
+
+  async subscribe(packet: SubscribePacket, client: MqttClient): Promise<Granted> {
+    const codes: number[] = []
+    const starts: (() => void)[] = []
+    let text: string | undefined
+    let ends: Granted['ends']
+    for (const [index, subscription] of packet.subscriptions.entries()) {
+      const isTooMany = index >= this.#limits.mqttSubscriptionsMax
+      const one = isTooMany ? tooMany : await this.#subscribeOne(subscription, client)
+      codes.push(one.code)
+      text ??= one.text
+      ends ??= one.ends
+      if (one.start !== undefined) {
+        starts.push(one.start)
+        this.#name(subscription.filter, packet.properties.subscriptionId)
+      }
+    }
+    const start = (): void => {
+      for (const one of starts) one()
+    }
+    return { codes, text, ends, start }
+  }
+
+  async unsubscribe({ filters }: UnsubscribePacket, client: MqttClient): Promise<number[]> {
+    const codes: number[] = []
+    for (const filter of filters) {
+      const was = await client.unsubscribe(filter)
+      this.#ids?.delete(filter)
+      codes.push(was ? code.success : code.noSubscriptionExisted)
+    }
+    return codes
+  }
+
+  /** The identifiers a publish to this topic has to carry [MQTT-3.3.4-3]. */
+  idsFor(topic: string): readonly number[] {
+    if (this.#ids === undefined) return none
+    const found: number[] = []
+    for (const [filter, id] of this.#ids) if (matches(filter, topic)) found.push(id)
+    return found
+  }
+
+  #name(filter: string, id: number | undefined): void {
+    if (id === undefined) this.#ids?.delete(filter)
+    else {
+      this.#ids ??= new Map()
+      this.#ids.set(filter, id)
+    }
+  }
+
+  async #subscribeOne({ filter, qos }: Subscription, client: MqttClient): Promise<One> {
+    if (isShared(filter)) return shared
+    if (filter.length > this.#limits.mqttTopicMaxBytes || !isFilter(filter)) return noFilter
+    const subscribed = await client.subscribe(filter, qos)
+    if (subscribed.kind === 'granted') {
+      return { code: subscribed.qos, start: () => subscribed.start() }
+    }
+    const { reason, retryAfterMs } = subscribed
+    const told = { code: wordsFor[reason].suback5, text: reasons[reason].text }
+    return endsConnection(reason) ? { ...told, ends: { reason, retryAfterMs } } : told
+  }
+}
+
+const shared: One = {
+  code: code.sharedNotSupported,
+  text: 'a device shares its commands with nobody',
+}
+const noFilter: One = { code: code.topicFilterInvalid, text: 'this is no topic filter' }
+const tooMany: One = { code: code.quotaExceeded, text: 'more filters than one client may have' }
