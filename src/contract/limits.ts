@@ -146,6 +146,21 @@ export const limits = {
   /** Apps, and device classes, told apart in service figures. Further ones are `other`. */
   slaAppsMax: 20,
   slaClassesMax: 5,
+  /** Sessions of CoAP devices. More: `5.03` with Max-Age. */
+  coapSessionsMax: 100_000,
+  /** How long a CoAP session is kept after the last sign of life; then its device makes a new one. */
+  coapSessionKeptMs: 7 * 24 * 3_600_000,
+  /** CoAP logins judged at once. More: `5.03` with Max-Age. */
+  coapLoginsMax: 256,
+  /** Answers to CoAP requests remembered for their repeats. At the bound for less than 247 s, the oldest go. */
+  coapDedupeMax: 65_536,
+  /** A CoAP request that takes longer is acknowledged first and answered by a message of its own. */
+  coapPiggybackMs: 500,
+  /** CoAP bodies on their way in blocks, and their bytes. More: `5.03` with Max-Age. */
+  coapUploadsMax: 4_096,
+  coapUploadsMaxBytes: 16 * 1_048_576,
+  /** Time for the next block of a CoAP body; then it begins anew with `4.08`. */
+  coapUploadTimeoutMs: 93_000,
   /** The server looks at every channel with a session this often for what hints missed. */
   patrolMs: 40_000,
 } as const
