@@ -96,6 +96,9 @@ const titles: Readonly<Record<string, string>> = {
   api: 'HTTP API, for back ends',
   pike: 'Pike, for devices',
   'pike-tls': 'Pike over TLS, for devices',
+  mqtt: 'MQTT, for devices',
+  mqtts: 'MQTT over TLS, for devices',
+  'mqtt-ws': 'MQTT over WebSocket',
 }
 
 function welcome({ listeners, dataDir, firstKey }: Started): void {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
+import { defaultTopics, mqttAdapter, topicsProblem } from '../adapters/mqtt/index.ts'
 import { pikeAdapter } from '../adapters/pike/index.ts'
 import { createApi, eventJson } from '../src/api/index.ts'
 import type { Engine, Listener } from '../src/contract/index.ts'
@@ -21,6 +22,9 @@ export function partsFor(config: Config, log: Log): NodeParts {
     [config.apiPort, 'PIKE_API_PORT (--api-port)'],
     [config.tcpPort, 'PIKE_TCP_PORT (--tcp-port)'],
     [config.tlsPort, 'PIKE_TLS_PORT (--tls-port)'],
+    [config.mqttPort, 'PIKE_MQTT_PORT (--mqtt-port)'],
+    [config.mqttsPort, 'PIKE_MQTTS_PORT (--mqtts-port)'],
+    [config.mqttWsPort, 'PIKE_MQTT_WS_PORT (--mqtt-ws-port)'],
   ]
   return {
     dataDir: config.dataDir,
@@ -33,7 +37,14 @@ export function partsFor(config: Config, log: Log): NodeParts {
       pikeAdapter({
         host,
         port: config.tcpPort,
-        ...(tls === undefined ? {} : { tls }),
+        ...(tls === undefined ? {} : { tls: { ...tls, port: config.tlsPort } }),
+      }),
+      mqttAdapter({
+        host,
+        port: config.mqttPort,
+        webSocketPort: config.mqttWsPort,
+        topics: mqttTopics(config),
+        ...(tls === undefined ? {} : { tls: { ...tls, port: config.mqttsPort } }),
       }),
     ],
     makeWebhooks: ({ engine, clock }) =>
@@ -111,7 +122,7 @@ async function makeApi(config: Config, ports: ApiPorts, log: Log): Promise<ApiSe
 
 /** Read at the start, so that a wrong path is said at the start. */
 function tlsFiles(config: Config) {
-  if (config.tls === undefined || config.tlsPort === 'off') return undefined
+  if (config.tls === undefined) return undefined
   const { certFile, keyFile } = config.tls
   const cert = readPem('PIKE_TLS_CERT', certFile)
   const key = readPem('PIKE_TLS_KEY', keyFile)
@@ -122,7 +133,19 @@ function tlsFiles(config: Config) {
       `PIKE_TLS_CERT ${certFile} and PIKE_TLS_KEY ${keyFile} cannot be used together: ${(error as Error).message}; give a certificate and its own key, both as PEM, without a passphrase`,
     )
   }
-  return { port: config.tlsPort, cert, key }
+  return { cert, key }
+}
+
+/** Looked at now, so that a slip is said at the start. */
+function mqttTopics({ mqttTopics: { events, commands, replies } }: Config) {
+  const topics = {
+    events: events ?? defaultTopics.events,
+    commands: commands ?? defaultTopics.commands,
+    replies: replies ?? defaultTopics.replies,
+  }
+  const problem = topicsProblem(topics)
+  if (problem !== undefined) throw new Failure(`PIKE_MQTT_EVENTS, _COMMANDS, _REPLIES: ${problem}`)
+  return topics
 }
 
 function readPem(setting: string, file: string): Buffer {

@@ -21,6 +21,15 @@ export interface Config {
   readonly deviceHost: string
   readonly tcpPort: Port
   readonly tlsPort: Port
+  readonly mqttPort: Port
+  readonly mqttsPort: Port
+  readonly mqttWsPort: Port
+  /** Templates; undefined: the usual ones. */
+  readonly mqttTopics: {
+    readonly events: readonly string[] | undefined
+    readonly commands: readonly string[] | undefined
+    readonly replies: readonly string[] | undefined
+  }
   /** Both or none. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
   readonly engine: 'level' | 'memory'
@@ -120,6 +129,14 @@ function load(sources: Sources): Loaded {
       deviceHost: text('PIKE_DEVICE_HOST')!,
       tcpPort: port('PIKE_TCP_PORT'),
       tlsPort: port('PIKE_TLS_PORT'),
+      mqttPort: port('PIKE_MQTT_PORT'),
+      mqttsPort: port('PIKE_MQTTS_PORT'),
+      mqttWsPort: port('PIKE_MQTT_WS_PORT'),
+      mqttTopics: {
+        events: someOf(text('PIKE_MQTT_EVENTS')),
+        commands: someOf(text('PIKE_MQTT_COMMANDS')),
+        replies: someOf(text('PIKE_MQTT_REPLIES')),
+      },
       tls: certFile === undefined ? undefined : { certFile, keyFile: keyFile! },
       engine: text('PIKE_ENGINE') as Config['engine'],
       webhookAllow: listOf(text('PIKE_WEBHOOK_ALLOW')),
@@ -216,6 +233,12 @@ function check(setting: Setting, { text, origin }: Found): void {
 
 const listOf = (text = ''): readonly string[] =>
   text.split(',').flatMap((entry) => (entry.trim() === '' ? [] : [entry.trim()]))
+
+/** None at all is as good as nothing said. */
+const someOf = (text: string | undefined): readonly string[] | undefined => {
+  const all = listOf(text)
+  return all.length === 0 ? undefined : all
+}
 
 /** The file: a flat YAML mapping, its keys the flags without dashes; and a mapping of limits. */
 function readFile(file: string): ReadonlyMap<string, string> {

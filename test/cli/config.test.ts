@@ -13,12 +13,12 @@ test('pike config: values, origins, secrets masked, what is not in this version'
     ['9000', 'environment'],
   )
   assert.deepEqual([row('PIKE_TCP_PORT')?.value, row('PIKE_TCP_PORT')?.origin], ['off', 'flag'])
-  assert.equal(row('PIKE_MQTT_PORT')?.notInThisVersion, true)
+  assert.equal(row('PIKE_COAPS_PORT')?.notInThisVersion, true)
   assert.equal(row('PIKE_TLS_CERT')?.value, null)
 
   const text = await runPike(['config'], env)
   assert.match(text.stdout, /PIKE_API_PORT +9000 +environment/)
-  assert.match(text.stdout, /MQTT over TCP \[not in this version\]/)
+  assert.match(text.stdout, /CoAP over DTLS \[not in this version\]/)
   assert.match(text.stderr, /PIKE_API_PROT/)
   assert.ok(!(json.stdout + text.stdout + text.stderr).includes('correct-horse'))
 })

@@ -39,6 +39,10 @@ test('nothing given: the defaults of the documents', () => {
     deviceHost: '0.0.0.0',
     tcpPort: 7450,
     tlsPort: 7451,
+    mqttPort: 1883,
+    mqttsPort: 8883,
+    mqttWsPort: 8083,
+    mqttTopics: { events: undefined, commands: undefined, replies: undefined },
     tls: undefined,
     engine: 'level',
     webhookAllow: [],
@@ -116,11 +120,11 @@ test('secrets are masked, also in what is said about a bad one', () => {
 })
 
 test('settings of coming versions are accepted, checked and marked', () => {
-  const loaded = loadConfig({ flags: {}, env: { PIKE_MQTT_PORT: '1884' } })
+  const loaded = loadConfig({ flags: {}, env: { PIKE_COAPS_PORT: '1884' } })
   assert.ok(loaded.ok)
-  const mqtt = loaded.chosen.find((one) => one.name === 'PIKE_MQTT_PORT')
-  assert.deepEqual([mqtt?.value, mqtt?.later], ['1884', true])
-  problem({ env: { PIKE_MQTT_PORT: 'mqtt' } })
+  const coaps = loaded.chosen.find((one) => one.name === 'PIKE_COAPS_PORT')
+  assert.deepEqual([coaps?.value, coaps?.later], ['1884', true])
+  problem({ env: { PIKE_COAPS_PORT: 'coaps' } })
 })
 
 test('a name nobody knows in the environment is told, not fatal', () => {

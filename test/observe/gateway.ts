@@ -14,7 +14,16 @@ const secret = 'a-secret-of-27-characters-x'
 export async function metricsOfGateway(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'pike-observe-'))
   const flags = { 'data-dir': folder, 'api-port': '0', 'tcp-port': '0', 'tls-port': 'off' }
-  const loaded = loadConfig({ flags: { ...flags, 'api-key': key, 'log-level': 'silent' }, env: {} })
+  const others = {
+    'mqtt-port': 'off',
+    'mqtt-ws-port': 'off',
+    'coap-port': 'off',
+    'http-port': 'off',
+  }
+  const loaded = loadConfig({
+    flags: { ...flags, ...others, 'api-key': key, 'log-level': 'silent' },
+    env: {},
+  })
   if (!loaded.ok) throw new Error(loaded.problem)
   const { log } = createLog({ level: 'silent', human: false })
   const node = new Node(partsFor(loaded.config, log))

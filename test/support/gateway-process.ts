@@ -35,6 +35,8 @@ export interface GatewayProcess {
   /** `http://127.0.0.1:port` */
   readonly url: string
   readonly ports: { readonly api: number; readonly pike: number }
+  /** Of any listener, by its name in the ready line; 0: there is none. */
+  port(name: string): number
   /** Everything it wrote to standard error so far. */
   readonly stderr: string
   readonly exited: Promise<Exit>
@@ -107,6 +109,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
     apiKey,
     url,
     ports,
+    port,
     exited,
     get stderr() {
       return stderr

@@ -45,6 +45,14 @@ process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL')
 })
 
+/** Other protocols than Pike listen only where a test wants them to. */
+const otherPorts = Object.fromEntries(
+  ['MQTT', 'MQTTS', 'MQTT_WS', 'COAP', 'COAPS', 'HTTP', 'HTTPS'].map((name) => [
+    `PIKE_${name}_PORT`,
+    'off',
+  ]),
+)
+
 /** Starts `pike` with these arguments and nothing of our own environment's settings. */
 export function spawnPike(
   args: readonly string[],
@@ -55,7 +63,7 @@ export function spawnPike(
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
     ...options,
-    env: cleanEnv(env),
+    env: cleanEnv(args[0] === 'serve' ? { ...otherPorts, ...env } : env),
   })
   children.add(child)
   child.once('exit', () => children.delete(child))

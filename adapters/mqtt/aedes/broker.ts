@@ -1,0 +1,175 @@
+import { Aedes } from 'aedes'
+import type { Reason } from '../../../src/contract/index.ts'
+import type { Connection, Dialect } from '../connection.ts'
+import { wordsFor } from '../reasons.ts'
+import { AedesDialect, AedesStream } from './dialect.ts'
+import { NothingKept, NothingSent } from './nothing.ts'
+
+/** What its hooks are called with. aedes makes no promises about these in its types. */
+interface AedesClient {
+  readonly conn: object
+}
+interface AedesPublish {
+  readonly topic: string
+  readonly payload: Uint8Array | string
+  readonly qos: 0 | 1 | 2
+  readonly messageId?: number
+  readonly dup: boolean
+}
+interface AedesConnect {
+  clientId: string
+  clean: boolean
+  keepalive: number
+  will?: { topic: string; payload: Uint8Array; qos: 0 | 1 | 2 } | undefined
+}
+type Done = (error?: Error | null) => void
+
+/** A hundred levels are refused long before. */
+const heartbeatMs = 24 * 3_600_000
+
+const dialectOf = (client: object | null): AedesDialect | undefined => {
+  const conn = (client as AedesClient | null)?.conn
+  return conn instanceof AedesStream ? conn.dialect : undefined
+}
+
+/**
+ * aedes with nothing of its own: no store, no bus, no session table, no timers. It parses, keeps the
+ * order of the handshakes and writes the answers; its hooks ask the core.
+ *
+ *     authenticate ─▶ log in, enter        authorizePublish ─▶ QoS 0, 1: kept, then PUBACK
+ *     authorizeSubscribe ─▶ attach         published ─▶ QoS 2: kept, then PUBREC
+ */
+export class Broker {
+  readonly #aedes: Aedes
+
+  private constructor(aedes: Aedes) {
+    this.#aedes = aedes
+  }
+
+  static async start(maxInflight: number): Promise<Broker> {
+    const options = {
+      mq: new NothingSent(),
+      persistence: new NothingKept(async (client, messageId) => {
+        await dialectOf(client)?.release(messageId)
+      }),
+      // Ours run in the core's time.
+      connectTimeout: 2 ** 31 - 1,
+      drainTimeout: 0,
+      heartbeatInterval: heartbeatMs,
+      maxInflightInbound: maxInflight,
+      // Of those that have been looked at; our names for clients are longer than MQTT 3.1 allows.
+      maxClientsIdLength: 65_535,
+      queueLimit: 1_024,
+      preConnect,
+      authenticate,
+      authorizePublish,
+      authorizeSubscribe,
+      published,
+    }
+    const aedes = await Aedes.createBroker(options as never)
+    aedes.on('clientReady', (client) => dialectOf(client)?.ready())
+    aedes.on('subscribe', (_subscriptions, client) => dialectOf(client)?.subscribed())
+    aedes.on('unsubscribe', (filters, client) => dialectOf(client)?.unsubscribed(filters))
+    // What ends a client ends its stream, and is counted there.
+    aedes.on('clientError', () => {})
+    aedes.on('connectionError', () => {})
+    return new Broker(aedes)
+  }
+
+  dialect(connection: Connection, level: 3 | 4): Dialect {
+    return new AedesDialect(connection, level, (stream) => this.#aedes.handle(stream))
+  }
+
+  stop(): Promise<void> {
+    return new Promise((resolve) => this.#aedes.close(() => resolve()))
+  }
+}
+
+/** Keep-alive and will are ours, and no two connections are one client to aedes. */
+function preConnect(
+  client: object,
+  packet: AedesConnect,
+  done: (error: Error | null, go: boolean) => void,
+): void {
+  const dialect = dialectOf(client)
+  if (dialect === undefined) {
+    done(new Error('no stream of ours'), false)
+    return
+  }
+  const { clientId, clean, keepalive, will } = packet
+  dialect.connects({ clientId, clean, keepalive, will })
+  packet.clientId = dialect.token
+  packet.keepalive = 0
+  packet.will = undefined
+  packet.clean = true
+  done(null, true)
+}
+
+function authenticate(
+  client: object,
+  username: string | undefined,
+  password: Uint8Array | undefined,
+  done: (error: Error | null, go: boolean) => void,
+): void {
+  const answer = (code: number): void => {
+    if (code === 0) done(null, true)
+    else done(Object.assign(new Error('refused'), { returnCode: code }), false)
+  }
+  const { connack3 } = wordsFor.unavailable
+  const asked = dialectOf(client)?.authenticate(username, password)
+  if (asked === undefined) answer(connack3)
+  // The store is away.
+  else asked.then(answer, () => answer(connack3))
+}
+
+function take(client: object, packet: AedesPublish, done: Done): void {
+  const { topic, payload, qos, messageId = 0, dup } = packet
+  const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload
+  const settled = (ends: Reason | undefined): void => {
+    if (ends === undefined) done(null)
+    else done(new Error(ends))
+  }
+  dialectOf(client)?.incoming({ topic, payload: bytes, qos, messageId, dup }, settled)
+}
+
+/** aedes writes PUBACK right after this, so this is where an event is kept. */
+function authorizePublish(client: object | null, packet: AedesPublish, done: Done): void {
+  if (client === null || packet.qos === 2) done(null)
+  else if (packet.qos === 1) take(client, packet, done)
+  else {
+    // Nobody waits for an answer; what cannot be kept ends the connection all the same.
+    let ended: Reason | undefined
+    dialectOf(client)?.incoming(
+      {
+        topic: packet.topic,
+        payload: typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload,
+        qos: 0,
+        messageId: 0,
+        dup: false,
+      },
+      (ends) => {
+        ended = ends
+        if (ends !== undefined) dialectOf(client)?.close(ends)
+      },
+    )
+    if (ended === undefined) done(null)
+    else done(new Error(ended))
+  }
+}
+
+/** Called once for each publish at QoS 2 that arrives, before its PUBREC. */
+function published(packet: AedesPublish, client: object | null, done: Done): void {
+  if (client === null || packet.qos !== 2) done(null)
+  else take(client, packet, done)
+}
+
+function authorizeSubscribe(
+  client: object,
+  subscription: { readonly topic: string; readonly qos: 0 | 1 | 2 },
+  done: (error: Error | null, subscription: object | null) => void,
+): void {
+  const asked = dialectOf(client)?.subscribe(subscription.topic, subscription.qos)
+  const no = (): void => done(null, null)
+  if (asked === undefined) no()
+  else asked.then((granted) => done(null, granted ? subscription : null), no)
+}

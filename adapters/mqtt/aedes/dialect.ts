@@ -1,0 +1,367 @@
+import { Duplex } from 'node:stream'
+import type { KeptCommand, Reason } from '../../../src/contract/index.ts'
+import { reasons } from '../../../src/contract/index.ts'
+import { logIn } from '../auth.ts'
+import { type Incoming, MqttClient, type Published } from '../client.ts'
+import type { Connection, Dialect } from '../connection.ts'
+import { type GateProblem, packetType } from '../gate.ts'
+import { wordsFor } from '../reasons.ts'
+import type { Outgoing, Wire } from '../wire.ts'
+import { publishPacket } from './encode.ts'
+import { bodyStart, problemOf, problemOfConnect } from './strict.ts'
+
+/** What aedes says of a CONNECT. */
+export interface Connect {
+  readonly clientId: string
+  readonly clean: boolean
+  readonly keepalive: number
+  readonly will:
+    | { readonly topic: string; readonly payload: Uint8Array; readonly qos: 0 | 1 | 2 }
+    | undefined
+}
+
+/** CONNACK return codes. */
+const identifierRejected = 2
+/** Packets that came before CONNACK wait for it; MQTT 3.1.1 §3.1.4 allows them. */
+const earlyMaxPackets = 64
+const messageIdMax = 65_535
+const unavailableRetryMs = 2_000
+
+/**
+ * MQTT 3.1 and 3.1.1 on one connection: what passed the gate goes to aedes, what aedes writes goes
+ * out, and what is ours stays ours.
+ *
+ *     gate ─▶ strict ─┬─ PUBACK ──────────────▶ client.acknowledge
+ *                     ╰─ the rest ─▶ stream ─▶ aedes ─▶ its hooks ─▶ client
+ *     client ─▶ publish ─▶ stream ─▶ connection ◀─ PUBACK, SUBACK, … ◀─ aedes
+ */
+export class AedesDialect implements Dialect, Wire {
+  readonly protocol = 'mqtt'
+  readonly receiveMaximum = messageIdMax
+  readonly #connection: Connection
+  readonly #level: 3 | 4
+  readonly #stream: AedesStream
+  readonly token: string
+  #state: 'new' | 'connecting' | 'open' | 'closed' = 'new'
+  #client: MqttClient | undefined
+  #early: Buffer[] | undefined
+  #connect: Connect | undefined
+  #saidGoodbye = false
+  /** Granted, to be started once SUBACK is on its way. */
+  #starts: (() => void)[] = []
+
+  /** @param handle gives aedes the stream. */
+  constructor(connection: Connection, level: 3 | 4, handle: (stream: AedesStream) => void) {
+    this.#connection = connection
+    this.#level = level
+    this.token = connection.house.makeToken()
+    this.#stream = new AedesStream(this)
+    handle(this.#stream)
+  }
+
+  get peer(): string {
+    return this.#connection.peer
+  }
+
+  get client(): MqttClient | undefined {
+    return this.#client
+  }
+
+  // Dialect: what the connection brings.
+
+  packet(packet: Buffer): void {
+    const { limits } = this.#connection.house.core
+    if (this.#state === 'new') {
+      const problem = problemOfConnect(packet, this.#level, limits)
+      if (problem === 'identifier-rejected') this.refuseWith(identifierRejected)
+      else if (problem !== undefined) this.#malformed(problem)
+      else {
+        this.#state = 'connecting'
+        this.#early = []
+        this.#connection.hold(true)
+        this.#stream.push(packet)
+      }
+      return
+    }
+    if (this.#state === 'closed' || this.#saidGoodbye) return
+    this.#client?.touch()
+    const problem = problemOf(packet, limits)
+    if (problem !== undefined) {
+      this.#malformed(problem)
+      return
+    }
+    if (this.#early !== undefined) {
+      if (this.#early.length >= earlyMaxPackets) this.#malformed('protocol-error')
+      else this.#early.push(Buffer.from(packet))
+      return
+    }
+    this.#pass(packet)
+  }
+
+  unreadable(_problem: GateProblem): void {
+    this.#end()
+  }
+
+  drained(): void {
+    this.#client?.drained()
+  }
+
+  lost(): void {
+    // What came before is still read to its end.
+    this.#stream.push(null)
+  }
+
+  gone(): void {
+    this.#stream.destroy()
+    this.#left()
+  }
+
+  overdue(): void {
+    this.#connection.house.counts.loginsFailedTotal++
+    this.#reset()
+  }
+
+  goAway(): void {
+    if (this.#client === undefined) this.#reset()
+    else this.#client.close('going-away')
+  }
+
+  // Wire: what the client's side sends.
+
+  carries(topic: string, _command: KeptCommand): boolean {
+    return Buffer.byteLength(topic) <= messageIdMax
+  }
+
+  publish(message: Outgoing): void {
+    if (this.#state === 'open') this.#stream.write(publishPacket(message))
+  }
+
+  isFull(): boolean {
+    const { linkMaxBytes } = this.#connection.house.core.limits
+    return this.#connection.waitingBytes + this.#stream.writableLength >= linkMaxBytes
+  }
+
+  hold(held: boolean): void {
+    this.#connection.hold(held)
+  }
+
+  /** 3.x has no words for it: the connection just ends. */
+  close(reason: Reason): void {
+    if (reasons[reason].reset) this.#reset()
+    else this.#end()
+  }
+
+  // What aedes asks.
+
+  /** The CONNECT as aedes read it. */
+  connects(connect: Connect): void {
+    this.#connect = connect
+  }
+
+  /** @returns a CONNACK return code; 0: come in. */
+  async authenticate(
+    username: string | undefined,
+    password: Uint8Array | undefined,
+  ): Promise<number> {
+    const { house } = this.#connection
+    const connect = this.#connect
+    if (connect === undefined) return wordsFor['protocol-error'].connack3
+    const who = await logIn(house, this.peer, username, password)
+    if (who.kind === 'refused') return this.#refuse(who.reason)
+    const { clientId, clean, keepalive, will } = connect
+    const client = new MqttClient(
+      house,
+      this,
+      {
+        app: who.app,
+        device: who.device,
+        // Each client without a name is one of its own [MQTT-3.1.3-6].
+        clientId: clientId === '' ? `auto-${this.token}` : clientId,
+        isClean: clean,
+        keepaliveMs: keepalive * 1000,
+        will: will === undefined ? undefined : incomingWill(will),
+      },
+      this.token,
+    )
+    if (this.#state === 'closed') return this.#refuse('normal')
+    this.#client = client
+    const refused = await client.enter()
+    if (refused !== undefined) {
+      this.#client = undefined
+      if (reasons[refused.reason].retry === 'later') await house.pause()
+      return this.#refuse(refused.reason)
+    }
+    house.counts.loginsTotal++
+    return 0
+  }
+
+  /** CONNACK is written; what came before it is taken now. */
+  ready(): void {
+    if (this.#state !== 'connecting') return
+    this.#state = 'open'
+    this.#connection.welcomed()
+    const early = this.#early ?? []
+    this.#early = undefined
+    this.#connection.hold(false)
+    for (const packet of early) this.#pass(packet)
+  }
+
+  /** `settled` with undefined: acknowledge it. */
+  incoming(message: Incoming, settled: (ends: Reason | undefined) => void): void {
+    if (this.#client === undefined) {
+      settled('unavailable')
+      return
+    }
+    this.#client.publish(message, (outcome) => settled(endOf[outcome]))
+  }
+
+  async release(messageId: number): Promise<void> {
+    const outcome = await new Promise((resolve) => {
+      if (this.#client === undefined) resolve('unavailable')
+      else this.#client.release(messageId, resolve)
+    })
+    // Without a PUBCOMP the client asks again, on its next connection.
+    if (outcome !== 'kept') {
+      this.#client?.close('unavailable', unavailableRetryMs)
+      throw new Error('not kept')
+    }
+  }
+
+  async subscribe(filter: string, qos: 0 | 1 | 2): Promise<boolean> {
+    if (this.#client === undefined) return false
+    const subscribed = await this.#client.subscribe(filter, qos)
+    if (subscribed.kind === 'granted') {
+      this.#starts.push(subscribed.start)
+      return true
+    }
+    if (reasons[subscribed.reason].retry === 'never') return false
+    // SUBACK cannot say when to try again, and a client that is told no does not: so it comes again.
+    await this.#connection.house.pause()
+    this.#client?.close(subscribed.reason, subscribed.retryAfterMs)
+    return false
+  }
+
+  /** SUBACK is written. */
+  subscribed(): void {
+    const starts = this.#starts
+    this.#starts = []
+    for (const start of starts) start()
+  }
+
+  unsubscribed(filters: readonly string[]): void {
+    for (const filter of filters) void this.#client?.unsubscribe(filter)
+  }
+
+  /** aedes has room for more. */
+  wants(): void {
+    if (this.#state === 'open') this.#connection.hold(false)
+  }
+
+  writes(bytes: Buffer): void {
+    this.#connection.write(bytes)
+  }
+
+  /** aedes ended the stream. */
+  streamClosed(): void {
+    this.#connection.end()
+    this.#left()
+  }
+
+  /** CONNACK with a refusal, without aedes. */
+  refuseWith(code: number): void {
+    this.#connection.house.counts.loginsFailedTotal++
+    this.#connection.write(Buffer.from([packetType.connack << 4, 2, 0, code]))
+    this.#end()
+  }
+
+  #refuse(reason: Reason): number {
+    this.#connection.house.counts.loginsFailedTotal++
+    return wordsFor[reason].connack3
+  }
+
+  #pass(packet: Buffer): void {
+    const type = packet[0]! >> 4
+    if (type === packetType.puback) {
+      // One that is not out is a repeat: it does no harm.
+      this.#client?.acknowledge(packet.readUInt16BE(bodyStart(packet)))
+      return
+    }
+    if (type === packetType.disconnect) this.#saidGoodbye = true
+    if (!this.#stream.push(packet)) this.#connection.hold(true)
+  }
+
+  #malformed(_problem: GateProblem): void {
+    this.#connection.house.counts.malformedTotal++
+    this.#end()
+  }
+
+  #end(): void {
+    if (this.#state === 'closed') return
+    // Its acknowledgements leave first: what aedes wrote in this tick is still in the stream.
+    this.#stream.end(() => this.#stream.destroy())
+    this.#left()
+  }
+
+  #reset(): void {
+    this.#connection.reset()
+    this.#stream.destroy()
+    this.#left()
+  }
+
+  #left(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#early = undefined
+    this.#client?.end(this.#saidGoodbye)
+  }
+}
+
+/** What a publish that is not kept does to its connection: 3.x can say nothing else (§3.3.5). */
+const endOf: Readonly<Record<Published, Reason | undefined>> = {
+  kept: undefined,
+  stale: undefined,
+  // It would not become known by being sent again.
+  unknown: undefined,
+  'foreign-topic': 'unauthorized',
+  'bad-name': 'protocol-error',
+  'too-large': 'too-large',
+  'unknown-channel': 'unknown-channel',
+  unavailable: 'unavailable',
+}
+
+const incomingWill = (will: NonNullable<Connect['will']>): Incoming => ({
+  topic: will.topic,
+  payload: will.payload,
+  qos: will.qos,
+  messageId: 0,
+  dup: false,
+})
+
+/** The transport aedes believes to have. It gets whole packets that were looked at. */
+export class AedesStream extends Duplex {
+  readonly dialect: AedesDialect
+
+  constructor(dialect: AedesDialect) {
+    super({ allowHalfOpen: true, emitClose: true })
+    this.dialect = dialect
+  }
+
+  override _read(): void {
+    this.dialect.wants()
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.dialect.writes(chunk)
+    done()
+  }
+
+  override _writev(chunks: { readonly chunk: Buffer }[], done: () => void): void {
+    for (const { chunk } of chunks) this.dialect.writes(chunk)
+    done()
+  }
+
+  override _destroy(_error: Error | null, done: (error: null) => void): void {
+    this.dialect.streamClosed()
+    done(null)
+  }
+}

@@ -1,0 +1,167 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
+import type { Adapter, Core, Listener } from '../../src/contract/index.ts'
+import { Sweep } from '../../src/listen/sweep.ts'
+import { secureOptions, tlsHandshakeTimeoutMs } from '../../src/listen/tls.ts'
+import { Broker } from './aedes/broker.ts'
+import { Connection, type Dialect, hangUp, type Listening } from './connection.ts'
+import { House } from './house.ts'
+import { defaultTopics, Topics, type TopicTemplates } from './topics.ts'
+import { dialect5 } from './v5/dialect.ts'
+
+export { defaultTopics, type TopicTemplates, topicsProblem } from './topics.ts'
+
+export interface MqttOptions {
+  readonly host: string
+  /** 0: any free one. */
+  readonly port: number | 'off'
+  /** Plain; TLS in front of it is for a proxy. */
+  readonly webSocketPort?: number | 'off'
+  /** PEM texts. Without it there is no TLS listener. */
+  readonly tls?: {
+    readonly port: number | 'off'
+    readonly cert: string | Buffer
+    readonly key: string | Buffer
+  }
+  readonly topics?: TopicTemplates
+}
+
+/** After our goodbye, for theirs. */
+const lingerMs = 5_000
+
+/** MQTT over TCP, TLS and WebSocket. For firmware: `docs/mqtt.md`. */
+export const mqttAdapter = (options: MqttOptions): Adapter => new MqttAdapter(options)
+
+interface Started extends Listening {
+  readonly broker: Broker
+}
+
+class MqttAdapter implements Adapter {
+  readonly name = 'mqtt'
+  readonly #options: MqttOptions
+  #started: Started | undefined
+  #servers: Server[] = []
+
+  constructor(options: MqttOptions) {
+    this.#options = options
+  }
+
+  async start(core: Core): Promise<readonly Listener[]> {
+    const { port, tls, topics = defaultTopics } = this.#options
+    const { clock, limits } = core
+    const broker = await Broker.start(limits.onceMaxPending)
+    const reset = (connection: Connection): void => connection.reset()
+    const overdue = (connection: Connection): void => connection.overdue()
+    this.#started = {
+      broker,
+      house: new House(core, new Topics(topics)),
+      connections: new Set(),
+      dialectOf: (connection, level) => this.#dialect(broker, connection, level),
+      greeting: new Sweep(clock, tlsHandshakeTimeoutMs, 'mqtt-tls-handshakes', reset),
+      connecting: new Sweep(clock, limits.mqttConnectTimeoutMs, 'mqtt-connects', overdue),
+      lingering: new Sweep(clock, lingerMs, 'mqtt-lingering', reset),
+    }
+    const listeners: Listener[] = []
+    try {
+      if (port !== 'off') {
+        const accept = (socket: Socket): void => this.#accept(socket)
+        listeners.push(await this.#listen('mqtt', port, createServer({ noDelay: true }, accept)))
+      }
+      if (tls !== undefined && tls.port !== 'off') {
+        const context = createSecureContext(secureOptions(tls))
+        const accept = (socket: Socket): void => this.#accept(socket, context)
+        const server = createServer({ noDelay: true }, accept)
+        listeners.push(await this.#listen('mqtts', tls.port, server))
+      }
+    } catch (error) {
+      await this.stop(0)
+      throw error
+    }
+    return listeners
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    const started = this.#started
+    if (started === undefined) return
+    this.#started = undefined
+    const { house, connections, broker } = started
+    const closed = this.#servers.map((server) => {
+      const closing = once(server, 'close')
+      server.close()
+      return closing
+    })
+    this.#servers = []
+    for (const connection of [...connections]) connection.goAway()
+    const { clock } = house.core
+    const grace = clock.at(clock.nowMs() + graceMs, 'mqtt-stop', () => {
+      for (const connection of [...connections]) connection.reset()
+    })
+    // A server closes when its last connection has.
+    await Promise.all(closed)
+    grace.cancel()
+    house.stop()
+    for (const sweep of [started.greeting, started.connecting, started.lingering]) sweep.stop()
+    await broker.stop()
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    const started = this.#started
+    if (started === undefined) return {}
+    const { counts, clients } = started.house
+    return {
+      connections: started.connections.size,
+      clients: clients.size,
+      connections_total: counts.connectionsTotal,
+      connections_refused_total: counts.connectionsRefusedTotal,
+      logins_total: counts.loginsTotal,
+      logins_failed_total: counts.loginsFailedTotal,
+      takeovers_total: counts.takeoversTotal,
+      foreign_topics_total: counts.foreignTotal,
+      packets_in_total: counts.packetsInTotal,
+      bytes_in_total: counts.bytesInTotal,
+      bytes_out_total: counts.bytesOutTotal,
+      malformed_total: counts.malformedTotal,
+      resets_total: counts.resetsTotal,
+    }
+  }
+
+  #dialect(broker: Broker, connection: Connection, level: 3 | 4 | 5): Dialect {
+    return level === 5 ? dialect5(connection) : broker.dialect(connection, level)
+  }
+
+  async #listen(name: string, port: number, server: Server): Promise<Listener> {
+    this.#servers.push(server)
+    server.listen(port, this.#options.host)
+    try {
+      await once(server, 'listening')
+    } catch (error) {
+      this.#servers.pop()
+      throw error
+    }
+    // E.g. out of descriptors while accepting: others are served on.
+    server.on('error', () => {})
+    const address = server.address() as AddressInfo
+    return { name, host: address.address, port: address.port }
+  }
+
+  #accept(socket: Socket, context?: SecureContext): void {
+    const started = this.#started
+    socket.on('error', () => {})
+    if (started === undefined || this.#isFull(started)) {
+      if (started !== undefined) started.house.counts.connectionsRefusedTotal++
+      hangUp(socket)
+      return
+    }
+    if (context === undefined) {
+      new Connection(started, socket, socket, false)
+      return
+    }
+    const secured = new TLSSocket(socket, { isServer: true, secureContext: context })
+    new Connection(started, secured, socket, true)
+  }
+
+  #isFull({ connections, house }: Started): boolean {
+    return connections.size >= house.core.limits.connectionsMax
+  }
+}
