@@ -49,6 +49,7 @@ export class Lane {
   /** How many of the queue are the batch; 0: none is made up. */
   #batch = 0
   #flying = false
+  #closed = false
   #before: Place
   #read: Place
   /** Whether it has missed events that the live reader has passed; then it is read for by itself. */
@@ -210,13 +211,14 @@ export class Lane {
     this.lagging = true
   }
 
-  /** It is not used any more. */
+  /** It is not used any more, and weighs nothing. What it holds is not taken: `cursor` stays before it. */
   close(): void {
-    this.#flying = false
-    this.#drop(this.#queue.length)
+    this.#weigh(-this.#bytes)
+    this.#closed = true
   }
 
   #weigh(bytes: number): void {
+    if (this.#closed) return
     this.#bytes += bytes
     this.#ofAll.bytes += bytes
   }

@@ -140,6 +140,21 @@ test('rule 33: a restart goes on where it was', async () => {
   assert.deepEqual([...receiver.taken].sort(), [...first, ...second])
 })
 
+test('rule 33: a stop in the midst of it passes over nothing, whatever is under way or waits', async () => {
+  receiver.answer = Receiver.silent
+  await world.hook(receiver.url)
+  const ids: string[] = []
+  for (let round = 0; round < 5; round++) ids.push(...(await world.say(...devices(30))))
+  await world.until(() => receiver.got.length > 10)
+  assert.equal(receiver.taken.length, 0)
+  world = await world.restart()
+  receiver.answer = Receiver.ok
+  ids.push(...(await world.say(...devices(30))))
+  await world.until(() => new Set(receiver.taken).size >= ids.length)
+  assert.deepEqual([...new Set(receiver.taken)].sort(), ids.sort())
+  for (const own of receiver.takenOf.values()) assert.deepEqual(own, [...own].sort())
+})
+
 test('rule 33: what was kept while the gateway was down is sent after its start', async () => {
   await world.hook(receiver.url)
   await world.webhooks.stop(0)
