@@ -9,6 +9,7 @@ import { Connection, type Dialect, hangUp, type Listening } from './connection.t
 import { House } from './house.ts'
 import { defaultTopics, Topics, type TopicTemplates } from './topics.ts'
 import { dialect5 } from './v5/dialect.ts'
+import { webSocketDoor } from './websocket.ts'
 
 export { defaultTopics, type TopicTemplates, topicsProblem } from './topics.ts'
 
@@ -42,13 +43,15 @@ class MqttAdapter implements Adapter {
   readonly #options: MqttOptions
   #started: Started | undefined
   #servers: Server[] = []
+  /** Of the WebSocket listener, before they have become one. */
+  #waiting: ReadonlySet<Socket> | undefined
 
   constructor(options: MqttOptions) {
     this.#options = options
   }
 
   async start(core: Core): Promise<readonly Listener[]> {
-    const { port, tls, topics = defaultTopics } = this.#options
+    const { port, webSocketPort = 'off', tls, topics = defaultTopics } = this.#options
     const { clock, limits } = core
     const broker = await Broker.start(limits.onceMaxPending)
     const reset = (connection: Connection): void => connection.reset()
@@ -74,6 +77,10 @@ class MqttAdapter implements Adapter {
         const server = createServer({ noDelay: true }, accept)
         listeners.push(await this.#listen('mqtts', tls.port, server))
       }
+      if (webSocketPort !== 'off') {
+        const server = this.#webSocketServer(limits.mqttPacketMaxBytes)
+        listeners.push(await this.#listen('mqtt-ws', webSocketPort, server))
+      }
     } catch (error) {
       await this.stop(0)
       throw error
@@ -93,6 +100,7 @@ class MqttAdapter implements Adapter {
     })
     this.#servers = []
     for (const connection of [...connections]) connection.goAway()
+    for (const socket of this.#waiting ?? []) socket.destroy()
     const { clock } = house.core
     const grace = clock.at(clock.nowMs() + graceMs, 'mqtt-stop', () => {
       for (const connection of [...connections]) connection.reset()
@@ -161,7 +169,25 @@ class MqttAdapter implements Adapter {
     new Connection(started, secured, socket, true)
   }
 
-  #isFull({ connections, house }: Started): boolean {
-    return connections.size >= house.core.limits.connectionsMax
+  #webSocketServer(frameMaxBytes: number): Server {
+    const door = webSocketDoor(
+      frameMaxBytes,
+      (waiting) => {
+        const started = this.#started
+        const full = started === undefined || this.#isFull(started, waiting)
+        if (full && started !== undefined) started.house.counts.connectionsRefusedTotal++
+        return full
+      },
+      (stream, socket) => {
+        if (this.#started === undefined) socket.destroy()
+        else new Connection(this.#started, stream, socket, false)
+      },
+    )
+    this.#waiting = door.waiting
+    return door.server
+  }
+
+  #isFull({ connections, house }: Started, waiting = 0): boolean {
+    return connections.size + waiting >= house.core.limits.connectionsMax
   }
 }
