@@ -1,21 +1,17 @@
 import type {
-  Attached,
   ChannelName,
-  Downlink,
   Intake,
-  KeptCommand,
   Reason,
   Source,
   Stamp,
   Uplink,
 } from '../../src/contract/index.ts'
-import { reasons } from '../../src/contract/index.ts'
-import { type ChannelHost, MqttChannel } from './channel.ts'
-import { Downlinks } from './downlinks.ts'
 import type { House } from './house.ts'
 import { OnceNames } from './once.ts'
 import { contentTypeOf, nothing, octets, own } from './payload.ts'
-import { commandTopic, type Meaning } from './topics.ts'
+import { Receiver } from './receiver.ts'
+import type { Meaning } from './topics.ts'
+import { uplinkOf } from './uplink.ts'
 import type { Wire } from './wire.ts'
 
 /** Who a client is, once it has proved itself. */
@@ -61,52 +57,39 @@ export type Published =
   | 'unknown-channel'
   | 'unavailable'
 
-/** How a subscription went. `start` once the client has been told. */
-export type Subscribed =
-  | { readonly kind: 'granted'; readonly qos: 0 | 1; start(): void }
-  | { readonly kind: 'refused'; readonly reason: Reason; readonly retryAfterMs?: number }
-
-interface Filter {
-  readonly channels: readonly MqttChannel[]
-  readonly qos: 0 | 1
-}
-
 /**
  * One connected client, whatever its version: who it is, what it says, what it is subscribed to.
  *
  *     publish ─────▶ topics ─▶ intake.receive | intake.reply ─▶ settled ─▶ PUBACK
- *     subscribe ───▶ topics ─▶ a channel each: Link ◀▶ Session
- *     PUBACK ──────▶ downlinks: packet id ─▶ session.acknowledge(offset)
+ *     subscribe, PUBACK ──▶ receiver
  *     the end ─────▶ will ─▶ intake.leave, session.detach
  *
  * Holds no socket; what it writes goes through its {@link Wire}.
  */
-export class MqttClient implements Source, ChannelHost {
+export class MqttClient implements Source {
   readonly house: House
   readonly who: Who
   readonly key: string
   readonly stays = true
   readonly #wire: Wire
-  readonly #token: string
-  readonly #downlinks: Downlinks
-  readonly #channels = new Map<ChannelName, MqttChannel>()
-  readonly #filters = new Map<string, Filter>()
-  #links = 0
+  /** What it is subscribed to, and what comes down to it. */
+  readonly receiver: Receiver
   #intake: Intake | undefined
   #once: OnceNames | undefined
-  /** Subscriptions are taken one after the other. */
-  #subscribing: Promise<unknown> | undefined
   #heardAtMs: number
   #held = false
   #over = false
+  /** The client before, which gives way. */
+  #older: MqttClient | undefined
+  #olderUntilMs = Number.POSITIVE_INFINITY
+  #isGivingWay = false
 
   constructor(house: House, wire: Wire, who: Who, token: string) {
     this.house = house
     this.who = who
     this.key = `${who.app}/${who.device}/${who.clientId}`
     this.#wire = wire
-    this.#token = token
-    this.#downlinks = new Downlinks(wire, house.core.clock)
+    this.receiver = new Receiver(this, wire, token)
     this.#heardAtMs = house.core.clock.nowMs()
   }
 
@@ -150,7 +133,9 @@ export class MqttClient implements Source, ChannelHost {
     const older = this.house.clients.get(this.key)
     if (older !== undefined) {
       this.house.counts.takeoversTotal++
-      older.close('taken-over')
+      this.#older = older
+      this.#olderUntilMs = this.#heardAtMs + yieldMaxMs
+      older.giveWay()
     }
     this.house.enter(this)
     return undefined
@@ -162,7 +147,7 @@ export class MqttClient implements Source, ChannelHost {
   touch(): void {
     this.#heardAtMs = this.house.core.clock.nowMs()
     this.#intake?.touch()
-    for (const { session } of this.#channels.values()) session?.touch()
+    this.receiver.touch()
   }
 
   /** `settled` is called once, perhaps at once. */
@@ -194,17 +179,12 @@ export class MqttClient implements Source, ChannelHost {
     else this.#onceNames().release(this.#intake, messageId, settled)
   }
 
-  /** PUBACK of a command. @returns false: no such packet id is out. */
-  acknowledge(messageId: number): boolean {
-    return this.#downlinks.acknowledge(messageId)
-  }
-
   /**
    * The client refused the message of a command (PUBACK of MQTT 5): it is rejected.
    * @returns false: no such packet id is out.
    */
   reject(messageId: number, reason: string): boolean {
-    const id = this.#downlinks.reject(messageId)
+    const id = this.receiver.downlinks.reject(messageId)
     if (id === undefined) return false
     const reply = { status: 'rejected', reason, payload: nothing, contentType: octets } as const
     this.#intake?.reply(id, reply, (outcome) => {
@@ -213,43 +193,13 @@ export class MqttClient implements Source, ChannelHost {
     return true
   }
 
-  /** @param qos the most it wants; at most 1 is granted. */
-  async subscribe(filter: string, qos: 0 | 1 | 2): Promise<Subscribed> {
-    const before = this.#subscribing
-    const subscribed = (async () => {
-      await before
-      return this.#subscribe(filter, qos === 0 ? 0 : 1)
-    })()
-    this.#subscribing = subscribed
-    const outcome = await subscribed
-    if (this.#subscribing === subscribed) this.#subscribing = undefined
-    return outcome
-  }
-
-  /** @returns false: it was not subscribed to that. */
-  async unsubscribe(filter: string): Promise<boolean> {
-    await this.#subscribing
-    return this.#unsubscribe(filter)
-  }
-
-  /** There is room again after the wire was full. */
-  drained(): void {
-    for (const channel of this.#channels.values()) {
-      if (!channel.full || this.#wire.isFull()) continue
-      channel.full = false
-      channel.session?.drained()
-    }
-  }
-
   /** The connection is gone. `graceful`: the client said goodbye, and its will is void. */
   end(graceful: boolean): void {
-    if (this.#over) return
+    if (this.#over || this.#isGivingWay) return
     this.#over = true
+    this.inherit()
     this.house.leave(this)
-    this.#downlinks.end()
-    for (const channel of this.#channels.values()) channel.end()?.detach(graceful)
-    this.#channels.clear()
-    this.#filters.clear()
+    this.receiver.end(graceful)
     const intake = this.#intake
     const { will } = this.who
     if (intake === undefined) return
@@ -257,24 +207,31 @@ export class MqttClient implements Source, ChannelHost {
     else this.#sayWill(intake, will)
   }
 
+  /**
+   * A newer client of its id is here [MQTT-3.1.4-2]: its connection ends at once. Its channels stay
+   * until that one asks for them, so that the core sees a take-over, not a device that left, and
+   * knows when two fight (rule 18).
+   */
+  giveWay(): void {
+    if (this.#over) return
+    this.house.leave(this)
+    this.#isGivingWay = this.receiver.isSubscribed
+    this.#wire.close('taken-over')
+    if (!this.#isGivingWay) this.end(false)
+  }
+
+  /** Nobody came for them. */
+  gaveWay(): void {
+    this.#isGivingWay = false
+    this.end(false)
+  }
+
   // What the core does.
 
   close(reason: Reason, retryAfterMs?: number): void {
     if (this.#over) return
     this.#wire.close(reason, retryAfterMs)
-    this.end(false)
-  }
-
-  carries(channel: MqttChannel, command: KeptCommand): boolean {
-    return this.#wire.carries(commandTopic(channel.template, this, command, channel.name), command)
-  }
-
-  deliver(channel: MqttChannel, { command, repeated }: Downlink): 'open' | 'full' {
-    const topic = commandTopic(channel.template, this, command, channel.name)
-    this.#downlinks.send(channel, topic, command, repeated)
-    // Once said it holds until `drained`, whatever else of this turn still comes and is taken.
-    channel.full ||= this.#wire.isFull()
-    return channel.full ? 'full' : 'open'
+    this.gaveWay()
   }
 
   /**
@@ -283,6 +240,7 @@ export class MqttClient implements Source, ChannelHost {
    */
   watched(nowMs: number): void {
     if (this.#held) this.#heardAtMs = nowMs
+    if (nowMs > this.#olderUntilMs) this.inherit()
     const { keepaliveMs } = this.who
     const silentMaxMs = 1.5 * (keepaliveMs || this.house.core.limits.keepaliveMaxMs)
     if (nowMs - this.#heardAtMs > silentMaxMs) this.close('keepalive-expired')
@@ -314,7 +272,7 @@ export class MqttClient implements Source, ChannelHost {
     message: Incoming,
     settled: (outcome: Published) => void,
   ): void {
-    const id = meaning.id ?? this.#downlinks.oldestUnanswered()
+    const id = meaning.id ?? this.receiver.downlinks.oldestUnanswered()
     if (id === undefined) {
       settled('unknown')
       return
@@ -326,7 +284,7 @@ export class MqttClient implements Source, ChannelHost {
       settled('bad-name')
       return
     }
-    this.#downlinks.answered(id)
+    this.receiver.downlinks.answered(id)
     intake.reply(
       id,
       {
@@ -358,86 +316,12 @@ export class MqttClient implements Source, ChannelHost {
     return this.#once
   }
 
-  async #subscribe(filter: string, qos: 0 | 1): Promise<Subscribed> {
-    const { core, counts, topics } = this.house
-    const wanted = topics.wanted(this, filter)
-    if (wanted === undefined) {
-      counts.foreignTotal++
-      return { kind: 'refused', reason: 'unauthorized' }
-    }
-    const known = this.#filters.get(filter)
-    if (known?.qos === qos) return { kind: 'granted', qos, start: nothingToStart }
-    if (known !== undefined) this.#unsubscribe(filter)
-    if (this.#filters.size >= core.limits.mqttSubscriptionsMax) {
-      return { kind: 'refused', reason: 'overloaded' }
-    }
-    const channels: MqttChannel[] = []
-    const fresh: MqttChannel[] = []
-    for (const name of wanted.channels) {
-      const there = this.#channels.get(name)
-      if (there === undefined) {
-        const id = this.#links++ === 0 ? this.#token : `${this.#token}.${this.#links}`
-        const made = new MqttChannel(this, id, name, qos, wanted.template)
-        channels.push(made)
-        fresh.push(made)
-      } else channels.push(there)
-    }
-    const refused = await this.#attach(fresh)
-    if (refused !== undefined) return refused
-    for (const channel of channels) if (!fresh.includes(channel)) channel.filters++
-    this.#filters.set(filter, { channels, qos })
-    const start = (): void => {
-      for (const { session } of fresh) session?.start()
-    }
-    // Where it had a channel already, with another quality, that one holds.
-    return { kind: 'granted', qos: channels.every((one) => one.qos === 1) ? 1 : 0, start }
-  }
-
-  /** All of them or none. */
-  async #attach(fresh: readonly MqttChannel[]): Promise<Subscribed | undefined> {
-    const all = await Promise.all(fresh.map((channel) => this.#attachOne(channel)))
-    let refused: (Attached & { kind: 'refused' }) | undefined
-    for (const [index, attached] of all.entries()) {
-      if (attached.kind === 'refused') refused ??= attached
-      else fresh[index]!.session = attached.session
-    }
-    for (const channel of fresh) {
-      if (channel.refused !== undefined)
-        refused ??= { kind: 'refused', ...channel.refused } as const
-    }
-    if (this.#over) refused ??= { kind: 'refused', reason: 'normal' }
-    if (refused === undefined) {
-      for (const channel of fresh) this.#channels.set(channel.name, channel)
-      return undefined
-    }
-    for (const channel of fresh) channel.end()?.detach(false)
-    return refused
-  }
-
-  #attachOne(link: MqttChannel): Promise<Attached> {
-    // A reply that names no command belongs to the oldest: only one may be out (rule 26).
-    const window = link.template.namesCommand ? this.#wire.receiveMaximum : 1
-    return this.house.core.attach(link, {
-      app: this.app,
-      device: this.device,
-      channel: link.name,
-      keepaliveMs: this.who.keepaliveMs || this.house.core.limits.keepaliveMaxMs,
-      windowMaxCommands: window,
-    })
-  }
-
-  #unsubscribe(filter: string): boolean {
-    const known = this.#filters.get(filter)
-    if (known === undefined) return false
-    this.#filters.delete(filter)
-    for (const channel of known.channels) {
-      channel.filters--
-      if (channel.filters > 0) continue
-      this.#channels.delete(channel.name)
-      this.#downlinks.drop(channel)
-      channel.end()?.detach(true)
-    }
-    return true
+  /** Whoever was here before has no channels any more. */
+  inherit(): void {
+    const older = this.#older
+    this.#older = undefined
+    this.#olderUntilMs = Number.POSITIVE_INFINITY
+    older?.gaveWay()
   }
 
   /** Kept before it counts as gone, so that it is told in this order. */
@@ -452,20 +336,8 @@ export class MqttClient implements Source, ChannelHost {
   }
 }
 
-const nothingToStart = (): void => {}
+/** For its successor to subscribe. */
+const yieldMaxMs = 5_000
 
 const statusOf = (text: string | undefined): 'done' | 'failed' | 'rejected' | undefined =>
   text === 'done' || text === 'failed' || text === 'rejected' ? text : undefined
-
-const uplinkOf = (name: string, message: Incoming, once: string | undefined): Uplink => ({
-  name,
-  payload: own(message.payload),
-  contentType: message.contentType ?? contentTypeOf(message.payload),
-  ...(message.stamp !== undefined && { stamp: message.stamp }),
-  // Rule 17. At QoS 2 the packet id tells.
-  ...(message.dup && message.qos === 1 && message.stamp === undefined && { maybeRepeat: true }),
-  ...(once !== undefined && { once }),
-})
-
-/** Should the client be closed for this, since nothing else would make it come again in time? */
-export const endsConnection = (reason: Reason): boolean => reasons[reason].retry !== 'never'

@@ -1,4 +1,4 @@
-import type { Reason } from '../../src/contract/index.ts'
+import { type Reason, reasons } from '../../src/contract/index.ts'
 
 /** How MQTT says a reason, where it can. */
 interface Words {
@@ -47,3 +47,6 @@ export const wordsFor: Readonly<Record<Reason, Words>> = {
 
 /** SUBACK of 3.x for whatever was refused. */
 export const subscriptionFailed = 0x80
+
+/** Should the client be closed for this, since nothing else would make it come again in time? */
+export const endsConnection = (reason: Reason): boolean => reasons[reason].retry !== 'never'

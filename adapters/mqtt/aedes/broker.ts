@@ -2,8 +2,9 @@ import { Aedes } from 'aedes'
 import type { Reason } from '../../../src/contract/index.ts'
 import type { Connection, Dialect } from '../connection.ts'
 import { wordsFor } from '../reasons.ts'
-import { AedesDialect, AedesStream } from './dialect.ts'
+import { AedesDialect } from './dialect.ts'
 import { NothingKept, NothingSent } from './nothing.ts'
+import { AedesStream } from './stream.ts'
 
 /** What its hooks are called with. aedes makes no promises about these in its types. */
 interface AedesClient {

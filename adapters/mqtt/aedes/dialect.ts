@@ -1,4 +1,3 @@
-import { Duplex } from 'node:stream'
 import type { KeptCommand, Reason } from '../../../src/contract/index.ts'
 import { reasons } from '../../../src/contract/index.ts'
 import { logIn } from '../auth.ts'
@@ -8,6 +7,7 @@ import { type GateProblem, packetType } from '../gate.ts'
 import { wordsFor } from '../reasons.ts'
 import type { Outgoing, Wire } from '../wire.ts'
 import { publishPacket } from './encode.ts'
+import { AedesStream } from './stream.ts'
 import { bodyStart, problemOf, problemOfConnect } from './strict.ts'
 
 /** What aedes says of a CONNECT. */
@@ -103,7 +103,7 @@ export class AedesDialect implements Dialect, Wire {
   }
 
   drained(): void {
-    this.#client?.drained()
+    this.#client?.receiver.drained()
   }
 
   lost(): void {
@@ -229,7 +229,7 @@ export class AedesDialect implements Dialect, Wire {
 
   async subscribe(filter: string, qos: 0 | 1 | 2): Promise<boolean> {
     if (this.#client === undefined) return false
-    const subscribed = await this.#client.subscribe(filter, qos)
+    const subscribed = await this.#client.receiver.subscribe(filter, qos)
     if (subscribed.kind === 'granted') {
       this.#starts.push(subscribed.start)
       return true
@@ -249,7 +249,7 @@ export class AedesDialect implements Dialect, Wire {
   }
 
   unsubscribed(filters: readonly string[]): void {
-    for (const filter of filters) void this.#client?.unsubscribe(filter)
+    for (const filter of filters) void this.#client?.receiver.unsubscribe(filter)
   }
 
   /** aedes has room for more. */
@@ -283,7 +283,7 @@ export class AedesDialect implements Dialect, Wire {
     const type = packet[0]! >> 4
     if (type === packetType.puback) {
       // One that is not out is a repeat: it does no harm.
-      this.#client?.acknowledge(packet.readUInt16BE(bodyStart(packet)))
+      this.#client?.receiver.acknowledge(packet.readUInt16BE(bodyStart(packet)))
       return
     }
     if (type === packetType.disconnect) this.#saidGoodbye = true
@@ -336,32 +336,3 @@ const incomingWill = (will: NonNullable<Connect['will']>): Incoming => ({
   messageId: 0,
   dup: false,
 })
-
-/** The transport aedes believes to have. It gets whole packets that were looked at. */
-export class AedesStream extends Duplex {
-  readonly dialect: AedesDialect
-
-  constructor(dialect: AedesDialect) {
-    super({ allowHalfOpen: true, emitClose: true })
-    this.dialect = dialect
-  }
-
-  override _read(): void {
-    this.dialect.wants()
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    this.dialect.writes(chunk)
-    done()
-  }
-
-  override _writev(chunks: { readonly chunk: Buffer }[], done: () => void): void {
-    for (const { chunk } of chunks) this.dialect.writes(chunk)
-    done()
-  }
-
-  override _destroy(_error: Error | null, done: (error: null) => void): void {
-    this.dialect.streamClosed()
-    done(null)
-  }
-}

@@ -87,7 +87,7 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
   }
 
   drained(): void {
-    this.#client?.drained()
+    this.#client?.receiver.drained()
   }
 
   lost(): void {
@@ -263,7 +263,7 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
   #acknowledged({ id, code: why }: AckPacket, client: MqttClient): void {
     const isKnown =
       why < code.unspecified
-        ? client.acknowledge(id)
+        ? client.receiver.acknowledge(id)
         : client.reject(id, deviceReasons.get(why) ?? 'unspecified')
     // Rule 12.
     if (!isKnown) this.fail(code.protocolError, `nothing is out under packet id ${id}`)

@@ -1,7 +1,7 @@
 import type { Limits, Reason } from '../../../src/contract/index.ts'
 import { reasons } from '../../../src/contract/index.ts'
-import { endsConnection, type MqttClient } from '../client.ts'
-import { wordsFor } from '../reasons.ts'
+import type { MqttClient } from '../client.ts'
+import { endsConnection, wordsFor } from '../reasons.ts'
 import { isFilter, isShared, matches } from './filters.ts'
 import { code, type SubscribePacket, type Subscription, type UnsubscribePacket } from './packets.ts'
 
@@ -58,7 +58,7 @@ export class Subscriptions {
   async unsubscribe({ filters }: UnsubscribePacket, client: MqttClient): Promise<number[]> {
     const codes: number[] = []
     for (const filter of filters) {
-      const was = await client.unsubscribe(filter)
+      const was = await client.receiver.unsubscribe(filter)
       this.#ids?.delete(filter)
       codes.push(was ? code.success : code.noSubscriptionExisted)
     }
@@ -84,7 +84,7 @@ export class Subscriptions {
   async #subscribeOne({ filter, qos }: Subscription, client: MqttClient): Promise<One> {
     if (isShared(filter)) return shared
     if (filter.length > this.#limits.mqttTopicMaxBytes || !isFilter(filter)) return noFilter
-    const subscribed = await client.subscribe(filter, qos)
+    const subscribed = await client.receiver.subscribe(filter, qos)
     if (subscribed.kind === 'granted') {
       return { code: subscribed.qos, start: () => subscribed.start() }
     }

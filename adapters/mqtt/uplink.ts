@@ -1,0 +1,14 @@
+import type { Uplink } from '../../src/contract/index.ts'
+import type { Incoming } from './client.ts'
+import { contentTypeOf, own } from './payload.ts'
+
+/** A publish as the core takes it. `once`: the name of one at QoS 2. */
+export const uplinkOf = (name: string, message: Incoming, once: string | undefined): Uplink => ({
+  name,
+  payload: own(message.payload),
+  contentType: message.contentType ?? contentTypeOf(message.payload),
+  ...(message.stamp !== undefined && { stamp: message.stamp }),
+  // Rule 17. At QoS 2 the packet id tells.
+  ...(message.dup && message.qos === 1 && message.stamp === undefined && { maybeRepeat: true }),
+  ...(once !== undefined && { once }),
+})
