@@ -99,6 +99,7 @@ const titles: Readonly<Record<string, string>> = {
   mqtt: 'MQTT, for devices',
   mqtts: 'MQTT over TLS, for devices',
   'mqtt-ws': 'MQTT over WebSocket',
+  coap: 'CoAP, for devices',
 }
 
 function welcome({ listeners, dataDir, firstKey }: Started): void {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
+import { coapAdapter } from '../adapters/coap/index.ts'
 import { defaultTopics, mqttAdapter, topicsProblem } from '../adapters/mqtt/index.ts'
 import { pikeAdapter } from '../adapters/pike/index.ts'
 import { createApi, eventJson } from '../src/api/index.ts'
@@ -25,6 +26,7 @@ export function partsFor(config: Config, log: Log): NodeParts {
     [config.mqttPort, 'PIKE_MQTT_PORT (--mqtt-port)'],
     [config.mqttsPort, 'PIKE_MQTTS_PORT (--mqtts-port)'],
     [config.mqttWsPort, 'PIKE_MQTT_WS_PORT (--mqtt-ws-port)'],
+    [config.coapPort, 'PIKE_COAP_PORT (--coap-port)'],
   ]
   return {
     dataDir: config.dataDir,
@@ -45,6 +47,11 @@ export function partsFor(config: Config, log: Log): NodeParts {
         webSocketPort: config.mqttWsPort,
         topics: mqttTopics(config),
         ...(tls === undefined ? {} : { tls: { ...tls, port: config.mqttsPort } }),
+      }),
+      coapAdapter({
+        host,
+        port: config.coapPort,
+        bareSecrets: config.coapBareSecrets === 'anywhere',
       }),
     ],
     makeWebhooks: ({ engine, clock }) =>

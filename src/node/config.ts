@@ -24,6 +24,9 @@ export interface Config {
   readonly mqttPort: Port
   readonly mqttsPort: Port
   readonly mqttWsPort: Port
+  readonly coapPort: Port
+  /** From where a CoAP device may send its bare secret (rule 32). */
+  readonly coapBareSecrets: 'loopback' | 'anywhere'
   /** Templates; undefined: the usual ones. */
   readonly mqttTopics: {
     readonly events: readonly string[] | undefined
@@ -132,6 +135,8 @@ function load(sources: Sources): Loaded {
       mqttPort: port('PIKE_MQTT_PORT'),
       mqttsPort: port('PIKE_MQTTS_PORT'),
       mqttWsPort: port('PIKE_MQTT_WS_PORT'),
+      coapPort: port('PIKE_COAP_PORT'),
+      coapBareSecrets: text('PIKE_COAP_BARE_SECRETS') as Config['coapBareSecrets'],
       mqttTopics: {
         events: someOf(text('PIKE_MQTT_EVENTS')),
         commands: someOf(text('PIKE_MQTT_COMMANDS')),

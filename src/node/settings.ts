@@ -110,8 +110,15 @@ export const settings = [
     flag: 'coap-port',
     kind: 'port',
     default: '5683',
-    later: true,
     what: 'CoAP over UDP',
+  },
+  {
+    name: 'PIKE_COAP_BARE_SECRETS',
+    flag: 'coap-bare-secrets',
+    kind: 'choice',
+    default: 'loopback',
+    choices: ['loopback', 'anywhere'],
+    what: 'from where CoAP devices may send their secret as it is, instead of a proof; whoever listens on the way reads it',
   },
   {
     name: 'PIKE_COAPS_PORT',

@@ -1,0 +1,32 @@
+import { createHash } from 'node:crypto'
+import type { Downlink, KeptCommand } from '../../src/contract/index.ts'
+
+/**
+ * A command as its device gets it: one line, then its payload as it is.
+ *
+ *     id=SZ-0042:main:k3f9:17&name=open&expires=1763712345678&now&reply\n
+ *     {"door":7}
+ *
+ * The line is ASCII, of parts joined by `&`, in this order: `id` (to reply and to acknowledge by),
+ * `name` (percent-encoded), `expires` (ms since 1970), and where it is so `type` (of the payload, if it
+ * is not JSON; percent-encoded), `now` (not after it expires, not twice), `reply` (one is expected) and
+ * `again` (it may have come before).
+ */
+export function commandBody({ command, repeated }: Downlink): Buffer {
+  const head = Buffer.from(`${headLine(command, repeated)}\n`)
+  return Buffer.concat([head, command.payload])
+}
+
+function headLine(command: KeptCommand, repeated: boolean): string {
+  const { id, name, expiresAtMs, contentType, delivery, expect } = command
+  let line = `id=${id}&name=${encodeURIComponent(Buffer.from(name).toString())}&expires=${Math.floor(expiresAtMs)}`
+  if (contentType !== 'application/json') line += `&type=${encodeURIComponent(contentType)}`
+  if (delivery === 'now') line += '&now'
+  if (expect === 'reply') line += '&reply'
+  if (repeated) line += '&again'
+  return line
+}
+
+/** Tells blocks of one command from those of another (RFC 7959 §2.4). */
+export const etagOf = (command: KeptCommand): Buffer =>
+  createHash('sha256').update(command.id).digest().subarray(0, 4)

@@ -1,0 +1,180 @@
+import type { ChannelName, Position } from '../../src/contract/index.ts'
+import { locateCommand } from '../../src/contract/index.ts'
+import { commandBlock } from './answers.ts'
+import { type Block, blockOf, szxMax } from './blocks.ts'
+import { optionOf, uintOf, uintOption } from './codec.ts'
+import { code, option } from './codes.ts'
+import type { Exchange } from './exchange.ts'
+import type { House } from './house.ts'
+import { CoapLink, type Way } from './link.ts'
+import { Observation } from './observation.ts'
+import { type Query, secondsOf } from './query.ts'
+import { endsSession, refusal, wrong } from './reasons.ts'
+import type { CoapSession } from './session.ts'
+import type { Refused } from './speaking.ts'
+
+/** `GET s/{token}/commands`: observe, stop observing, poll, fetch another block, acknowledge. */
+export async function takeCommands(
+  house: House,
+  session: CoapSession,
+  exchange: Exchange,
+  resource: string,
+  channels: readonly ChannelName[],
+  query: Query,
+): Promise<void> {
+  const { options, token } = exchange.message
+  const block = blockOf(options, option.block2)
+  const waitMs = secondsOf(query, 'wait') ?? 0
+  const sleepMs = secondsOf(query, 'sleep')
+  if (block === 'malformed' || waitMs === 'malformed' || sleepMs === 'malformed') {
+    session.answer(exchange, wrong(code.badRequest, 'Block2, ?wait= or ?sleep= is malformed'))
+    return
+  }
+  if (block !== undefined && block.number > 0) {
+    giveBlock(session, exchange, resource, block)
+    return
+  }
+  const szx = block?.szx ?? szxMax
+  const observe = observeOf(exchange)
+  if (observe === 1) {
+    const observation = session.observations.get(resource)
+    if (observation !== undefined) session.observationOver(observation, true)
+    session.answer(exchange, { code: code.content })
+    return
+  }
+  const after = query.get('after')
+  if (after !== undefined && !(await acknowledge(session, after, session.polling))) {
+    session.answer(exchange, wrong(code.badRequest, '?after= is no id of a command of this device'))
+    return
+  }
+  if (observe === 0) {
+    await register(house, session, exchange, resource, channels, token, szx)
+    return
+  }
+  if (session.observations.has(resource)) {
+    session.answer(exchange, { code: code.content }) // what comes is notified
+    return
+  }
+  const refused = await attachAll(session, channels, session.polling)
+  if (refused !== undefined) {
+    refuse(house, session, exchange, refused)
+    return
+  }
+  const { nowMs, waitMaxMs } = { nowMs: house.core.clock.nowMs(), ...house.core.limits }
+  session.polling.backAtMs = sleepMs === undefined ? undefined : nowMs + sleepMs
+  session.polling.ask(exchange, resource, channels, szx, Math.min(waitMs, waitMaxMs))
+}
+
+async function register(
+  house: House,
+  session: CoapSession,
+  exchange: Exchange,
+  resource: string,
+  channels: readonly ChannelName[],
+  token: Buffer,
+  szx: number,
+): Promise<void> {
+  let observation = session.observations.get(resource)
+  if (observation === undefined) {
+    observation = new Observation(house, session, resource, channels, token, szx)
+    observation.isAnswered = false
+    session.observations.set(resource, observation)
+  } else observation.renew(token, szx)
+  const refused = await attachAll(session, channels, observation)
+  if (refused !== undefined) {
+    session.observationOver(observation, true)
+    refuse(house, session, exchange, refused)
+    return
+  }
+  try {
+    // Kept before it is told: after a restart its device would not know that it must ask again.
+    await house.keep(session)
+  } catch {
+    session.observationOver(observation, true)
+    session.answer(exchange, refusal('unavailable'))
+    return
+  }
+  const maxAgeS = Math.floor(session.keepaliveMs / 1000)
+  // Without a command: nobody would acknowledge it (rule 25).
+  session.answer(exchange, {
+    code: code.content,
+    options: [observation.observeOption(), uintOption(option.maxAge, maxAgeS)],
+  })
+  observation.run()
+}
+
+async function attachAll(
+  session: CoapSession,
+  channels: readonly ChannelName[],
+  way: Way,
+): Promise<Refused | undefined> {
+  for (const attached of await Promise.all(channels.map((one) => session.attach(one, way)))) {
+    if (!(attached instanceof CoapLink)) {
+      session.detach(way, true)
+      return attached
+    }
+  }
+  return undefined
+}
+
+export function refuse(
+  house: House,
+  session: CoapSession,
+  exchange: Exchange,
+  { reason, retryAfterMs }: Refused,
+): void {
+  session.answer(exchange, refusal(reason, retryAfterMs))
+  if (endsSession(reason)) house.forget(session)
+}
+
+function giveBlock(
+  session: CoapSession,
+  exchange: Exchange,
+  resource: string,
+  { number, szx }: Block,
+): void {
+  const link = session.shown(resource)
+  const held = link?.held
+  const response =
+    held === undefined ? undefined : commandBlock(held, number, szx, session.reach.room)
+  if (link === undefined || response === undefined) {
+    session.answer(exchange, wrong(code.badRequest, 'there is no such block'))
+    return
+  }
+  session.answer(exchange, response)
+  const isLast = (number + 1) * 2 ** (szx + 4) >= held!.body.length
+  if (isLast && link.way instanceof Observation) link.way.wasFetched(link)
+}
+
+/**
+ * `?after=`, by the id of a command: it and all before it in its channel have arrived (rules 12, 14).
+ * @returns false: that is no command of this device.
+ */
+async function acknowledge(session: CoapSession, id: string, way: Way): Promise<boolean> {
+  const place = locateCommand(session.app, id)
+  if (place === undefined || place.device !== session.device) return false
+  const channel = place.channel.slice(place.channel.lastIndexOf('/') + 1)
+  const link = session.linkOf(channel)
+  if (link?.held !== undefined && link.held.command.id === id) {
+    link.acknowledged(link.held)
+    if (link.way instanceof Observation) link.way.released(link)
+    return true
+  }
+  if (place.epoch === 0) return true // scheduled: its place is known only while it is held
+  const position: Position = { epoch: place.epoch, offset: place.offset }
+  if (link?.session !== undefined) {
+    // Of another epoch, or not sent yet: what is out comes again, and is told from it by its id.
+    if (link.session.position.epoch === position.epoch) {
+      link.session.acknowledgeUpTo(position.offset)
+    }
+    return true
+  }
+  await session.attach(channel, way, position)
+  return true
+}
+
+/** undefined: neither registers nor deregisters, RFC 7641 §2. */
+function observeOf({ message }: Exchange): number | undefined {
+  const value = optionOf(message.options, option.observe)
+  return value === undefined ? undefined : uintOf(value, 3)
+}

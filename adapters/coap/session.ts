@@ -1,0 +1,326 @@
+import type {
+  AppId,
+  ChannelName,
+  Credential,
+  DeviceId,
+  Position,
+  Reason,
+} from '../../src/contract/index.ts'
+import type { Peer } from './datagrams.ts'
+import type { Exchange, Response } from './exchange.ts'
+import type { House } from './house.ts'
+import { CoapLink, type LinkHost, type Way } from './link.ts'
+import type { Observation, ObservationRecord } from './observation.ts'
+import { Polling } from './polling.ts'
+import { Reach } from './reach.ts'
+import { endsSession } from './reasons.ts'
+import { fitting, sizeOf } from './sizes.ts'
+import { type Refused, Speaking } from './speaking.ts'
+
+/** Who a session is of, and how it proved that. */
+export interface Identity {
+  readonly app: AppId
+  readonly device: DeviceId
+  readonly kdf: Credential['kdf']
+  /** Of the credential it was made with: when that is gone, so is the session. */
+  readonly credential: string
+  /** Asked for. */
+  readonly keepaliveMs: number | undefined
+}
+
+/**
+ * What a device has by its token, wherever it sends it from.
+ *
+ *     token ─▶ session ─┬─ speaking: what it reports
+ *                       ├─ links, one a channel ◀─ observations, or its polling
+ *                       ╰─ reach: where it is, and what may be sent there
+ */
+export class CoapSession implements LinkHost {
+  /** Empty until a session of before a restart is heard of. */
+  token: string
+  readonly identity: Identity
+  readonly reach: Reach
+  readonly speaking: Speaking
+  /** By resource. */
+  readonly observations = new Map<string, Observation>()
+  readonly polling: Polling
+  readonly #house: House
+  readonly #links = new Map<ChannelName, CoapLink>()
+  readonly #attaching = new Map<ChannelName, Promise<CoapLink | Refused>>()
+  /** Whose command was last given on a resource: its further blocks are asked for there. */
+  readonly #shown = new Map<string, CoapLink>()
+  #isOver = false
+  #reviving = false
+  heardAtMs: number
+  /** It said that it sleeps until then. */
+  sleepUntilMs = 0
+
+  constructor(house: House, token: string, identity: Identity, peer: Peer, isProven: boolean) {
+    this.#house = house
+    this.token = token
+    this.identity = identity
+    this.reach = new Reach(house.messages, this, peer, isProven)
+    this.speaking = new Speaking(house.core, this)
+    this.polling = new Polling(house, this)
+    this.heardAtMs = house.core.clock.nowMs()
+  }
+
+  get app(): AppId {
+    return this.identity.app
+  }
+
+  get device(): DeviceId {
+    return this.identity.device
+  }
+
+  get peer(): Peer {
+    return this.reach.peer
+  }
+
+  get address(): string {
+    return this.reach.peer.address
+  }
+
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  get keepaliveMs(): number {
+    return this.identity.keepaliveMs ?? this.#house.core.limits.keepaliveDefaultMs
+  }
+
+  /** Is it there to receive without being asked? */
+  get isListening(): boolean {
+    for (const link of this.#links.values()) if (link.way !== this.polling) return true
+    return false
+  }
+
+  get observed(): readonly ObservationRecord[] {
+    return [...this.observations.values()].map(({ record }) => record)
+  }
+
+  // Signs of life.
+
+  /** A datagram with its token came from there. */
+  heard(peer: Peer, bytes: number): void {
+    const from = this.reach.peer.key
+    if (this.reach.heard(peer, bytes)) {
+      this.#house.moved(this, from)
+      for (const observation of this.observations.values()) observation.moved()
+    }
+    this.touch()
+  }
+
+  touch(): void {
+    this.heardAtMs = this.#house.core.clock.nowMs()
+    this.sleepUntilMs = 0
+    this.speaking.touch()
+    for (const link of this.#links.values()) link.session?.touch()
+    let isDormant = false
+    for (const observation of this.observations.values()) {
+      observation.heard()
+      isDormant ||= observation.dormant
+    }
+    if (isDormant) void this.revive()
+  }
+
+  /** Somebody at its address answered what was sent there. */
+  proved(): void {
+    this.reach.prove()
+    this.touch()
+  }
+
+  ping(): void {
+    this.reach.ping()
+  }
+
+  // Links.
+
+  linkOf(channel: ChannelName): CoapLink | undefined {
+    return this.#links.get(channel)
+  }
+
+  /** A link for a channel, its commands going this way from now on. */
+  async attach(channel: ChannelName, way: Way, resumeFrom?: Position): Promise<CoapLink | Refused> {
+    const link = this.#links.get(channel)
+    if (link !== undefined) {
+      link.way = way
+      return link
+    }
+    let attaching = this.#attaching.get(channel)
+    if (attaching === undefined) {
+      attaching = this.#attach(channel, way, resumeFrom).finally(() => {
+        this.#attaching.delete(channel)
+      })
+      this.#attaching.set(channel, attaching)
+    }
+    const attached = await attaching
+    if (attached instanceof CoapLink) attached.way = way
+    return attached
+  }
+
+  /** Its links of one way. */
+  detach(way: Way, graceful: boolean, backAtMs?: number): void {
+    for (const [channel, link] of this.#links) {
+      if (link.way !== way) continue
+      this.#links.delete(channel)
+      link.detach(graceful, backAtMs)
+    }
+  }
+
+  /** One that is made anew. */
+  drop(link: CoapLink): void {
+    if (this.#links.get(link.channel) === link) this.#links.delete(link.channel)
+    link.detach(true)
+  }
+
+  linkClosed(link: CoapLink): void {
+    if (this.#links.get(link.channel) === link) this.#links.delete(link.channel)
+    if (!this.isListening) this.reach.stop()
+  }
+
+  observationOver(observation: Observation, graceful: boolean): void {
+    observation.stop()
+    if (this.observations.get(observation.resource) === observation) {
+      this.observations.delete(observation.resource)
+      if (!this.#isOver) this.#house.keepSoon(this)
+    }
+    this.detach(observation, graceful)
+  }
+
+  /** All of it: the device left, or may not stay. */
+  end(graceful: boolean, backAtMs?: number): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.rest(graceful, backAtMs)
+    this.speaking.stop()
+  }
+
+  /** It receives nothing any more until it is heard of again. */
+  rest(graceful: boolean, backAtMs?: number): void {
+    for (const observation of this.observations.values()) {
+      observation.stop()
+      observation.dormant = true
+    }
+    this.#detachAll(graceful, backAtMs)
+  }
+
+  /** It said that it sleeps, and for how long. */
+  sleep(forMs: number): void {
+    const { clock, limits } = this.#house.core
+    this.sleepUntilMs = clock.nowMs() + Math.min(forMs, limits.queueTtlMs)
+    this.rest(true, this.sleepUntilMs)
+    this.#house.keepSoon(this)
+  }
+
+  /** The gateway stops; the device need not know. */
+  suspend(): void {
+    for (const observation of this.observations.values()) observation.stop()
+    this.#detachAll(true)
+    this.speaking.stop()
+  }
+
+  get isToBeRevived(): boolean {
+    for (const { dormant } of this.observations.values()) if (!dormant) return true
+    return false
+  }
+
+  /** Observations without links get them again: of before a restart, or of before a silence. */
+  async revive(): Promise<void> {
+    if (this.#reviving) return
+    this.#reviving = true
+    try {
+      for (const observation of [...this.observations.values()]) await this.#reviveOne(observation)
+    } finally {
+      this.#reviving = false
+    }
+  }
+
+  async #reviveOne(observation: Observation): Promise<void> {
+    observation.dormant = false
+    for (const channel of observation.channels) {
+      if (this.#links.has(channel)) continue
+      const attached = await this.attach(channel, observation)
+      if (attached instanceof CoapLink) continue
+      if (this.observations.get(observation.resource) === observation) {
+        observation.closed(undefined, attached.reason, attached.retryAfterMs)
+      }
+      return
+    }
+    if (this.sleepUntilMs > this.#house.core.clock.nowMs()) {
+      // It said so meanwhile.
+      observation.dormant = true
+      this.detach(observation, true, this.sleepUntilMs)
+    } else if (this.observations.get(observation.resource) === observation) {
+      if (observation.isAnswered) observation.run()
+    }
+  }
+
+  #detachAll(graceful: boolean, backAtMs?: number): void {
+    this.polling.backAtMs = backAtMs
+    this.polling.stop(graceful)
+    for (const [channel, link] of this.#links) {
+      this.#links.delete(channel)
+      link.detach(graceful, backAtMs)
+    }
+    this.reach.stop()
+  }
+
+  silenced(reason: Reason): void {
+    if (endsSession(reason)) this.#house.forget(this)
+  }
+
+  /** A reply to a command is kept: it needs no acknowledgement any more. */
+  replied(id: string): void {
+    for (const link of this.#links.values()) {
+      if (link.held?.command.id !== id) continue
+      link.forget(id)
+      if (link.way !== this.polling) (link.way as Observation).released(link)
+    }
+  }
+
+  // What it is given.
+
+  shows(resource: string, link: CoapLink): void {
+    this.#shown.set(resource, link)
+  }
+
+  shown(resource: string): CoapLink | undefined {
+    return this.#shown.get(resource)
+  }
+
+  /** As large as its address may get. */
+  answer(exchange: Exchange, response: Response): void {
+    const tokenBytes = exchange.message.token.length
+    const fits = fitting(response, tokenBytes, this.reach.room)
+    this.reach.mayWrite(sizeOf(fits, tokenBytes))
+    exchange.respond(fits)
+  }
+
+  async #attach(
+    channel: ChannelName,
+    way: Way,
+    resumeFrom: Position | undefined,
+  ): Promise<CoapLink | Refused> {
+    const { core } = this.#house
+    if (!(await this.#house.isWelcome(this))) return { kind: 'refused', reason: 'unauthorized' }
+    const link = new CoapLink(this, this.#house.makeLinkId(), channel, way)
+    const { app, device, keepaliveMs } = this.identity
+    const attached = await core.attach(link, {
+      app,
+      device,
+      channel,
+      windowMaxCommands: 1,
+      ...(keepaliveMs !== undefined && { keepaliveMs }),
+      ...(resumeFrom !== undefined && { resumeFrom }),
+    })
+    if (attached.kind === 'refused') return attached
+    if (link.closedBy !== undefined || this.#isOver) {
+      attached.session.detach(true)
+      return link.closedBy ?? { kind: 'refused', reason: 'normal' }
+    }
+    link.session = attached.session
+    this.#links.set(channel, link)
+    return link
+  }
+}
