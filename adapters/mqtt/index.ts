@@ -5,10 +5,11 @@ import type { Adapter, Core, Listener } from '../../src/contract/index.ts'
 import { Sweep } from '../../src/listen/sweep.ts'
 import { secureOptions, tlsHandshakeTimeoutMs } from '../../src/listen/tls.ts'
 import { Broker } from './aedes/broker.ts'
-import { Connection, type Dialect, hangUp, type Listening } from './connection.ts'
+import { Connection, hangUp, type Listening } from './connection.ts'
 import { House } from './house.ts'
 import { defaultTopics, Topics, type TopicTemplates } from './topics.ts'
 import { dialect5 } from './v5/dialect.ts'
+import { Sessions } from './v5/sessions.ts'
 import { webSocketDoor } from './websocket.ts'
 
 export { defaultTopics, type TopicTemplates, topicsProblem } from './topics.ts'
@@ -36,6 +37,7 @@ export const mqttAdapter = (options: MqttOptions): Adapter => new MqttAdapter(op
 
 interface Started extends Listening {
   readonly broker: Broker
+  readonly sessions: Sessions
 }
 
 class MqttAdapter implements Adapter {
@@ -54,13 +56,17 @@ class MqttAdapter implements Adapter {
     const { port, webSocketPort = 'off', tls, topics = defaultTopics } = this.#options
     const { clock, limits } = core
     const broker = await Broker.start(limits.onceMaxPending)
+    const house = new House(core, new Topics(topics))
+    const sessions = new Sessions(house)
     const reset = (connection: Connection): void => connection.reset()
     const overdue = (connection: Connection): void => connection.overdue()
     this.#started = {
       broker,
-      house: new House(core, new Topics(topics)),
+      house,
+      sessions,
       connections: new Set(),
-      dialectOf: (connection, level) => this.#dialect(broker, connection, level),
+      dialectOf: (connection, level) =>
+        level === 5 ? dialect5(connection, sessions) : broker.dialect(connection, level),
       greeting: new Sweep(clock, tlsHandshakeTimeoutMs, 'mqtt-tls-handshakes', reset),
       connecting: new Sweep(clock, limits.mqttConnectTimeoutMs, 'mqtt-connects', overdue),
       lingering: new Sweep(clock, lingerMs, 'mqtt-lingering', reset),
@@ -92,7 +98,7 @@ class MqttAdapter implements Adapter {
     const started = this.#started
     if (started === undefined) return
     this.#started = undefined
-    const { house, connections, broker } = started
+    const { house, connections, broker, sessions } = started
     const closed = this.#servers.map((server) => {
       const closing = once(server, 'close')
       server.close()
@@ -108,6 +114,7 @@ class MqttAdapter implements Adapter {
     // A server closes when its last connection has.
     await Promise.all(closed)
     grace.cancel()
+    sessions.stop()
     house.stop()
     for (const sweep of [started.greeting, started.connecting, started.lingering]) sweep.stop()
     await broker.stop()
@@ -120,6 +127,7 @@ class MqttAdapter implements Adapter {
     return {
       connections: started.connections.size,
       clients: clients.size,
+      sessions_waiting: started.sessions.count,
       connections_total: counts.connectionsTotal,
       connections_refused_total: counts.connectionsRefusedTotal,
       logins_total: counts.loginsTotal,
@@ -132,10 +140,6 @@ class MqttAdapter implements Adapter {
       malformed_total: counts.malformedTotal,
       resets_total: counts.resetsTotal,
     }
-  }
-
-  #dialect(broker: Broker, connection: Connection, level: 3 | 4 | 5): Dialect {
-    return level === 5 ? dialect5(connection) : broker.dialect(connection, level)
   }
 
   async #listen(name: string, port: number, server: Server): Promise<Listener> {

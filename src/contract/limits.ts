@@ -49,6 +49,10 @@ export const limits = {
   mqttSubscriptionsMax: 16,
   /** Topics an MQTT 5 client may give a number; it is told. Above: closed, Topic Alias invalid. */
   mqttTopicAliasesMax: 16,
+  /** How long an MQTT 5 client may come back to its session. Asked for more: this; it is told. */
+  mqttSessionMaxMs: 24 * 3_600_000,
+  /** Sessions of MQTT 5 clients that are away. At the bound the oldest ends, and its will is said. */
+  mqttSessionsMax: 10_000,
   /** Connections of all device listeners. Above: refused with `overloaded`. */
   connectionsMax: 100_000,
   /** Time to live when a command names none. */

@@ -20,11 +20,13 @@ import {
 } from './packets.ts'
 import { publicationOf } from './publication.ts'
 import { deviceReasons } from './refusals.ts'
+import type { Sessions } from './sessions.ts'
 import { Speaker } from './speaker.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { Uplinks, type UplinksHost } from './uplinks.ts'
 
-export const dialect5 = (connection: Connection): Dialect => new Dialect5(connection)
+export const dialect5 = (connection: Connection, sessions: Sessions): Dialect =>
+  new Dialect5(connection, sessions)
 
 /**
  * One connection that speaks MQTT 5.
@@ -40,6 +42,7 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
   receiveMaximum = 0xffff
   readonly speaker: Speaker
   readonly #connection: Connection
+  readonly #sessions: Sessions
   readonly #uplinks: Uplinks
   readonly #subscriptions: Subscriptions
   #state: 'new' | 'opening' | 'open' | 'over' = 'new'
@@ -47,10 +50,13 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
   #waiting: Buffer[] | undefined
   #isBusy = false
   #isHeld = false
-  #hasSession = false
+  /** How long after its end it may come back to what it was; 0: not. */
+  #sessionS = 0
+  #lateWill: (Opened & { kind: 'client' })['lateWill']
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, sessions: Sessions) {
     this.#connection = connection
+    this.#sessions = sessions
     this.speaker = new Speaker(connection)
     this.#uplinks = new Uplinks(this)
     this.#subscriptions = new Subscriptions(this.limits)
@@ -138,7 +144,7 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
       return
     }
     const words = wordsFor[reason]
-    if (this.#client === undefined) this.speaker.refuseConnect(words.connack5 as Code, text)
+    if (this.#state !== 'open') this.speaker.refuseConnect(words.connack5 as Code, text)
     else this.speaker.disconnect(words.disconnect5 as Code, text, retryAfterMs)
     this.#over(false)
     if (reset) setImmediate(hangUp, this.#connection)
@@ -157,7 +163,7 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
 
   #end(why: Code, text: string): void {
     if (this.#state === 'over') return
-    if (this.#client !== undefined) this.speaker.disconnect(why, text)
+    if (this.#state === 'open') this.speaker.disconnect(why, text)
     // Without a CONNECT there is nobody to be told.
     else if (connackCodes.has(why)) this.speaker.refuseConnect(why, text)
     this.#over(false)
@@ -169,7 +175,24 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
     this.#state = 'over'
     this.#waiting = undefined
     this.#uplinks.end()
-    this.#client?.end(graceful)
+    const client = this.#client
+    if (client === undefined) return
+    client.end(graceful)
+    if (this.#sessionS > 0) this.#keepSession(client, graceful)
+  }
+
+  #keepSession(client: MqttClient, graceful: boolean): void {
+    const nowMs = this.#connection.house.core.clock.nowMs()
+    const late = graceful ? undefined : this.#lateWill
+    this.#sessions.keep(client, {
+      filters: this.#subscriptions.all,
+      will: late === undefined ? undefined : { message: late.message, atMs: nowMs + late.delayMs },
+      endsAtMs: nowMs + this.#sessionS * 1000,
+    })
+  }
+
+  #sessionFor(askedS: number | undefined): number {
+    return Math.min(askedS ?? 0, Math.floor(this.limits.mqttSessionMaxMs / 1000))
   }
 
   /** Nothing that comes is taken before this is done. */
@@ -191,33 +214,47 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
     this.#state = 'opening'
     const { sessionExpiryS, receiveMaximum, packetMaxBytes, wantsProblems } = packet.properties
     this.receiveMaximum = receiveMaximum ?? 0xffff
-    this.#hasSession = (sessionExpiryS ?? 0) > 0
+    this.#sessionS = this.#sessionFor(sessionExpiryS)
+    this.#subscriptions.lasts = this.#sessionS > 0
     this.speaker.packetMaxBytes = packetMaxBytes ?? Number.POSITIVE_INFINITY
     this.speaker.wantsProblems = wantsProblems ?? true
     const { house } = this.#connection
     this.#while(
-      openClient(house, this, packet, () => this.#state === 'over').then((opened) =>
-        this.#opened(opened),
+      openClient(house, this, packet, this.#sessionS, () => this.#state === 'over').then((opened) =>
+        this.#opened(opened, packet.cleanStart),
       ),
     )
   }
 
-  #opened(opened: Opened): void {
+  async #opened(opened: Opened, isClean: boolean): Promise<void> {
     if (opened.kind === 'refused') {
       this.#end(opened.code, opened.text)
       return
     }
-    const { client, connack } = opened
+    const { client, connack, lateWill } = opened
     if (this.#state === 'over') {
       client.end(false)
       return
     }
     this.#client = client
+    this.#lateWill = lateWill
+    if (isClean) this.#sessions.end(client)
+    const session = isClean ? undefined : this.#sessions.resume(client)
+    const start = session && (await this.#subscriptions.restore(session.filters, client))
+    if (this.#isOver) return
     this.#state = 'open'
     this.#connection.welcomed()
-    if (this.speaker.connack(code.success, connack, false)) return
+    if (this.speaker.connack(code.success, connack, start !== undefined)) {
+      start?.()
+      return
+    }
     this.#over(false)
     this.#connection.end()
+  }
+
+  /** Perhaps it ended while something else was waited for. */
+  get #isOver(): boolean {
+    return this.#state === 'over'
   }
 
   #take(packet: Packet, client: MqttClient): void {
@@ -283,9 +320,13 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
   }
 
   #disconnected({ code: why, properties }: DisconnectPacket): void {
-    if ((properties.sessionExpiryS ?? 0) > 0 && !this.#hasSession) {
-      this.fail(code.protocolError, 'a session that was not asked for') // §3.14.2.2.2
-      return
+    const { sessionExpiryS } = properties
+    if (sessionExpiryS !== undefined) {
+      if (sessionExpiryS > 0 && this.#sessionS === 0) {
+        this.fail(code.protocolError, 'a session that was not asked for') // §3.14.2.2.2
+        return
+      }
+      this.#sessionS = this.#sessionFor(sessionExpiryS)
     }
     this.#over(why === code.success)
     this.#connection.end()

@@ -9,7 +9,13 @@ import type { Connack } from './encode.ts'
 import { type Code, type ConnectPacket, code, type Will } from './packets.ts'
 
 export type Opened =
-  | { readonly kind: 'client'; readonly client: MqttClient; readonly connack: Connack }
+  | {
+      readonly kind: 'client'
+      readonly client: MqttClient
+      readonly connack: Connack
+      /** Said for it, so long after it went, unless it is back by then. */
+      readonly lateWill: { readonly message: Incoming; readonly delayMs: number } | undefined
+    }
   | { readonly kind: 'refused'; readonly code: Code; readonly text: string }
 
 const refused = (why: Code, text: string): Opened => ({ kind: 'refused', code: why, text })
@@ -25,6 +31,7 @@ export async function openClient(
   house: House,
   wire: Wire,
   packet: ConnectPacket,
+  sessionS: number,
   isOver: () => boolean,
 ): Promise<Opened> {
   const { properties, will } = packet
@@ -57,6 +64,9 @@ export async function openClient(
   // A dot stands in no name of ours, so nobody else has it [MQTT-3.1.3-6].
   const clientId = packet.clientId === '' ? `pike.${token}` : packet.clientId
   const keepaliveS = keepaliveFor(packet.keepaliveS, house)
+  const message = will === undefined ? undefined : incoming(will)
+  // It is due when the session ends at the latest (§3.1.3.2.2).
+  const delayMs = 1000 * Math.min(will?.properties.willDelayS ?? 0, sessionS)
   const client = new MqttClient(
     house,
     wire,
@@ -66,13 +76,15 @@ export async function openClient(
       clientId,
       isClean: packet.cleanStart,
       keepaliveMs: keepaliveS * 1000,
-      will: will === undefined ? undefined : incoming(will),
+      will: delayMs === 0 ? message : undefined,
     },
     token,
   )
   const not = await client.enter()
   if (not !== undefined) return refusedFor(not.reason)
-  return { kind: 'client', client, connack: granted(packet, clientId, keepaliveS, house) }
+  const lateWill = delayMs === 0 || message === undefined ? undefined : { message, delayMs }
+  const connack = granted(packet, clientId, keepaliveS, sessionS, house)
+  return { kind: 'client', client, connack, lateWill }
 }
 
 /** 0 asks for none; but a device that nobody would miss for ever is none. */
@@ -87,6 +99,7 @@ function granted(
   { properties, clientId: asked, keepaliveS: askedS }: ConnectPacket,
   clientId: string,
   keepaliveS: number,
+  sessionS: number,
   { core }: House,
 ): Connack {
   const { limits } = core
@@ -96,7 +109,7 @@ function granted(
     topicAliasMaximum: limits.mqttTopicAliasesMax,
     retainAvailable: false,
     sharedSubscriptionAvailable: false,
-    ...((properties.sessionExpiryS ?? 0) > 0 && { sessionExpiryInterval: 0 }),
+    ...((properties.sessionExpiryS ?? 0) !== sessionS && { sessionExpiryInterval: sessionS }),
     ...(asked === '' && { assignedClientIdentifier: clientId }),
     ...(askedS !== keepaliveS && { serverKeepAlive: keepaliveS }),
   }

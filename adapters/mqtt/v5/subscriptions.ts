@@ -4,6 +4,7 @@ import type { MqttClient } from '../client.ts'
 import { endsConnection, wordsFor } from '../reasons.ts'
 import { isFilter, isShared, matches } from './filters.ts'
 import { code, type SubscribePacket, type Subscription, type UnsubscribePacket } from './packets.ts'
+import type { Kept } from './sessions.ts'
 
 /** How a SUBSCRIBE went: a code for each filter, and what follows once they are told. */
 export interface Granted {
@@ -26,8 +27,10 @@ const none: readonly number[] = []
 /** What a client is subscribed to, in MQTT 5's words; what it gets for that is in `MqttClient`. */
 export class Subscriptions {
   readonly #limits: Limits
-  /** Subscription identifiers, by filter (§3.8.2.1.2). */
-  #ids: Map<string, number> | undefined
+  /** By filter, where there is something to know: an identifier (§3.8.2.1.2), or a session. */
+  #kept: Map<string, Kept> | undefined
+  /** Its client may come back and find them as they were. */
+  lasts = false
 
   constructor(limits: Limits) {
     this.#limits = limits
@@ -46,7 +49,7 @@ export class Subscriptions {
       ends ??= one.ends
       if (one.start !== undefined) {
         starts.push(one.start)
-        this.#name(subscription.filter, packet.properties.subscriptionId)
+        this.#keep(subscription, packet.properties.subscriptionId)
       }
     }
     const start = (): void => {
@@ -59,7 +62,7 @@ export class Subscriptions {
     const codes: number[] = []
     for (const filter of filters) {
       const was = await client.receiver.unsubscribe(filter)
-      this.#ids?.delete(filter)
+      this.#kept?.delete(filter)
       codes.push(was ? code.success : code.noSubscriptionExisted)
     }
     return codes
@@ -67,18 +70,51 @@ export class Subscriptions {
 
   /** The identifiers a publish to this topic has to carry [MQTT-3.3.4-3]. */
   idsFor(topic: string): readonly number[] {
-    if (this.#ids === undefined) return none
+    if (this.#kept === undefined) return none
     const found: number[] = []
-    for (const [filter, id] of this.#ids) if (matches(filter, topic)) found.push(id)
+    for (const [filter, { id }] of this.#kept) {
+      if (id !== undefined && matches(filter, topic)) found.push(id)
+    }
     return found
   }
 
-  #name(filter: string, id: number | undefined): void {
-    if (id === undefined) this.#ids?.delete(filter)
-    else {
-      this.#ids ??= new Map()
-      this.#ids.set(filter, id)
+  /** For the session. */
+  get all(): ReadonlyMap<string, Kept> | undefined {
+    return this.#kept
+  }
+
+  /**
+   * As they were.
+   * @returns what follows once the client is told; undefined: not all of them could be had, so none
+   * of it counts.
+   */
+  async restore(
+    filters: ReadonlyMap<string, Kept> | undefined,
+    client: MqttClient,
+  ): Promise<(() => void) | undefined> {
+    const starts: (() => void)[] = []
+    for (const [filter, { qos, id }] of filters ?? []) {
+      const subscribed = await client.receiver.subscribe(filter, qos)
+      if (subscribed.kind === 'refused') {
+        for (const one of this.#kept?.keys() ?? []) await client.receiver.unsubscribe(one)
+        this.#kept = undefined
+        return undefined
+      }
+      starts.push(() => subscribed.start())
+      this.#keep({ filter, qos }, id)
     }
+    return () => {
+      for (const start of starts) start()
+    }
+  }
+
+  #keep({ filter, qos }: Subscription, id: number | undefined): void {
+    if (id === undefined && !this.lasts) {
+      this.#kept?.delete(filter)
+      return
+    }
+    this.#kept ??= new Map()
+    this.#kept.set(filter, { qos, id })
   }
 
   async #subscribeOne({ filter, qos }: Subscription, client: MqttClient): Promise<One> {

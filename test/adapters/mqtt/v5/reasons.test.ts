@@ -58,7 +58,7 @@ test('a client is told what it was granted, and no more', async (t) => {
   const { connack } = await connected(t, {
     keepalive: 0,
     clientId: '',
-    properties: { sessionExpiryInterval: 60 },
+    properties: { sessionExpiryInterval: 100_000 },
   })
   const { assignedClientIdentifier, ...rest } = connack.properties!
   assert.match(assignedClientIdentifier!, /^pike\./)
@@ -69,7 +69,7 @@ test('a client is told what it was granted, and no more', async (t) => {
     topicAliasMaximum: 16,
     retainAvailable: false,
     sharedSubscriptionAvailable: false,
-    sessionExpiryInterval: 0,
+    sessionExpiryInterval: 86_400,
     serverKeepAlive: 1_500,
   })
 })
