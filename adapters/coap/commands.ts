@@ -9,7 +9,8 @@ import type { House } from './house.ts'
 import { CoapLink, type Way } from './link.ts'
 import { Observation } from './observation.ts'
 import { type Query, secondsOf } from './query.ts'
-import { endsSession, refusal, wrong } from './reasons.ts'
+import { refusal, wrong } from './reasons.ts'
+import { Sending } from './sending.ts'
 import type { CoapSession } from './session.ts'
 import type { Refused } from './speaking.ts'
 
@@ -37,8 +38,8 @@ export async function takeCommands(
   const szx = block?.szx ?? szxMax
   const observe = observeOf(exchange)
   if (observe === 1) {
-    const observation = session.observations.get(resource)
-    if (observation !== undefined) session.observationOver(observation, true)
+    const observation = observationOf(session, resource)
+    if (observation !== undefined) session.sendingOver(observation, true)
     session.answer(exchange, { code: code.content })
     return
   }
@@ -51,13 +52,13 @@ export async function takeCommands(
     await register(house, session, exchange, resource, channels, token, szx)
     return
   }
-  if (session.observations.has(resource)) {
+  if (session.sendings.has(resource)) {
     session.answer(exchange, { code: code.content }) // what comes is notified
     return
   }
   const refused = await attachAll(session, channels, session.polling)
   if (refused !== undefined) {
-    refuse(house, session, exchange, refused)
+    refuse(session, exchange, refused)
     return
   }
   const { nowMs, waitMaxMs } = { nowMs: house.core.clock.nowMs(), ...house.core.limits }
@@ -74,23 +75,23 @@ async function register(
   token: Buffer,
   szx: number,
 ): Promise<void> {
-  let observation = session.observations.get(resource)
+  let observation = observationOf(session, resource)
   if (observation === undefined) {
     observation = new Observation(house, session, resource, channels, token, szx)
     observation.isAnswered = false
-    session.observations.set(resource, observation)
+    session.sendings.set(resource, observation)
   } else observation.renew(token, szx)
   const refused = await attachAll(session, channels, observation)
   if (refused !== undefined) {
-    session.observationOver(observation, true)
-    refuse(house, session, exchange, refused)
+    session.sendingOver(observation, true)
+    refuse(session, exchange, refused)
     return
   }
   try {
     // Kept before it is told: after a restart its device would not know that it must ask again.
     await house.keep(session)
   } catch {
-    session.observationOver(observation, true)
+    session.sendingOver(observation, true)
     session.answer(exchange, refusal('unavailable'))
     return
   }
@@ -103,7 +104,12 @@ async function register(
   observation.run()
 }
 
-async function attachAll(
+function observationOf(session: CoapSession, resource: string): Observation | undefined {
+  const sending = session.sendings.get(resource)
+  return sending instanceof Observation ? sending : undefined
+}
+
+export async function attachAll(
   session: CoapSession,
   channels: readonly ChannelName[],
   way: Way,
@@ -117,14 +123,9 @@ async function attachAll(
   return undefined
 }
 
-export function refuse(
-  house: House,
-  session: CoapSession,
-  exchange: Exchange,
-  { reason, retryAfterMs }: Refused,
-): void {
+function refuse(session: CoapSession, exchange: Exchange, { reason, retryAfterMs }: Refused): void {
   session.answer(exchange, refusal(reason, retryAfterMs))
-  if (endsSession(reason)) house.forget(session)
+  session.silenced(reason)
 }
 
 function giveBlock(
@@ -157,7 +158,7 @@ async function acknowledge(session: CoapSession, id: string, way: Way): Promise<
   const link = session.linkOf(channel)
   if (link?.held !== undefined && link.held.command.id === id) {
     link.acknowledged(link.held)
-    if (link.way instanceof Observation) link.way.released(link)
+    if (link.way instanceof Sending) link.way.released(link)
     return true
   }
   if (place.epoch === 0) return true // scheduled: its place is known only while it is held

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Adapter, Core, LinkId, Listener, Timer } from '../../src/contract/index.ts'
+import type { Adapter, Core, Gateway, LinkId, Listener, Timer } from '../../src/contract/index.ts'
 import type { Message } from './codec.ts'
 import { type Datagrams, type Peer, UdpDatagrams } from './datagrams.ts'
 import type { Exchange } from './exchange.ts'
@@ -7,6 +7,7 @@ import type { House } from './house.ts'
 import { Login } from './login.ts'
 import { Messages, type MessageUser } from './messages.ts'
 import { Resources } from './resources.ts'
+import type { Serving } from './serving.ts'
 import type { CoapSession } from './session.ts'
 import { credentialMark, Sessions } from './sessions.ts'
 import { Uploads } from './uploads.ts'
@@ -62,17 +63,26 @@ class CoapAdapter implements Adapter {
   }
 }
 
+/** The port of adapters does not say what waits; the hub behind it can. */
+function waitingOf(core: Core & Partial<Pick<Gateway, 'depth'>>): House['waiting'] {
+  if (core.depth === undefined) return undefined
+  return async (app, device) => (await core.depth!(app, device)).commands
+}
+
 /** One adapter from its start to its stop. */
 class Running implements House, MessageUser {
   readonly core: Core
   readonly messages: Messages
   readonly sessions: Sessions
+  readonly waiting: House['waiting']
   readonly #datagrams: Datagrams
   readonly #login: Login
   readonly #uploads: Uploads
   readonly #resources: Resources
   /** New for every start, so that a name is never used twice. */
   readonly #prefix = randomBytes(5).toString('hex')
+  /** By the tokens of requests to devices' servers. */
+  readonly #calls = new Map<string, Serving>()
   #made = 0
   #housekeeping: Timer | undefined
   #stopped = false
@@ -81,6 +91,7 @@ class Running implements House, MessageUser {
     const { limits, clock } = core
     this.core = core
     this.#datagrams = datagrams
+    this.waiting = waitingOf(core)
     this.messages = new Messages(clock, datagrams, this, {
       dedupeMax: limits.coapDedupeMax,
       peersMax: limits.coapSessionsMax,
@@ -140,8 +151,9 @@ class Running implements House, MessageUser {
     if (!this.#stopped) this.#resources.take(exchange)
   }
 
-  response(_peer: Peer, _message: Message): boolean {
-    return false
+  response(_peer: Peer, message: Message, acknowledge: () => void): boolean {
+    const serving = this.#calls.get(message.token.toString('hex'))
+    return serving?.answered(message, acknowledge) ?? false
   }
 
   heard(peer: Peer): void {
@@ -171,6 +183,14 @@ class Running implements House, MessageUser {
 
   forget(session: CoapSession): void {
     this.sessions.forget(session)
+  }
+
+  call(token: string, serving: Serving): void {
+    this.#calls.set(token, serving)
+  }
+
+  uncall(token: string): void {
+    this.#calls.delete(token)
   }
 
   moved(session: CoapSession, fromKey: string): void {

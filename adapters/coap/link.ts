@@ -14,6 +14,8 @@ import type { Refused } from './speaking.ts'
 export interface Way {
   /** What the link says when it is given a command: does it take more before it asks? */
   readonly takes: 'open' | 'full'
+  /** Can it carry it at all? */
+  carries(command: KeptCommand): boolean
   /** The link holds a command. */
   offered(link: CoapLink): void
   /** The core has ended the link; it has left its device already. */
@@ -112,8 +114,8 @@ export class CoapLink implements Link {
 
   // What the core does.
 
-  carries(): boolean {
-    return true // in blocks, whatever its size
+  carries(command: KeptCommand): boolean {
+    return this.way.carries(command)
   }
 
   deliver(downlink: Downlink): 'open' | 'full' {

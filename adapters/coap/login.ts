@@ -83,7 +83,7 @@ export class Login {
   async #prove(
     exchange: Exchange,
     query: Query,
-    { app, device, keepaliveMs }: Asked,
+    { app, device, keepaliveMs, server }: Asked,
   ): Promise<Response | CoapSession> {
     const { core } = this.#house
     const { peer, message } = exchange
@@ -117,7 +117,7 @@ export class Login {
     const credential = credentialMark(fits)
     const identity = { app, device, kdf, credential, keepaliveMs }
     try {
-      return await this.#sessions.make(identity, peer, isFresh)
+      return await this.#sessions.make(identity, peer, isFresh, server)
     } catch {
       return refusal('unavailable')
     }

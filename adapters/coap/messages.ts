@@ -26,8 +26,11 @@ export interface MessageBounds {
 export interface MessageUser {
   /** A request that was not seen before. Answer it once, at once or later. */
   request(exchange: Exchange): void
-  /** A response to something we asked. False: nobody asked. */
-  response(peer: Peer, message: Message): boolean
+  /**
+   * A response to something we asked; `acknowledge` it once what it says is kept, until then it comes
+   * again. False: nobody asked.
+   */
+  response(peer: Peer, message: Message, acknowledge: () => void): boolean
   /** This address gave a sign of life that names no session. */
   heard(peer: Peer): void
 }
@@ -222,11 +225,22 @@ export class Messages implements ExchangeHost {
 
   #takeResponse(message: Message, peer: Peer): void {
     const { type, messageId } = message
-    // The acknowledgement comes first: the answer in it is of what was sent.
+    const key = seenKey(peer, messageId)
+    const seen = type === 'con' ? this.#seen.get(key) : undefined
+    if (seen !== undefined) {
+      this.#again(seen, peer)
+      return
+    }
+    // The answer comes before the acknowledgement it is in: it says more.
+    const taken = this.#user.response(peer, message, () => {
+      if (type !== 'con') return
+      const acknowledged = this.#emptyBytes('ack', messageId)
+      this.#seen.put(key, acknowledged, this.#clock.nowMs())
+      this.#send(acknowledged, peer)
+    })
     if (type === 'ack') this.#transmissions.settle(peer, messageId, 'ack')
-    const taken = this.#user.response(peer, message)
-    if (type !== 'con') return
-    this.#empty(taken ? 'ack' : 'rst', messageId, peer) // RFC 7252 §5.2.2, §4.2
+    this.#user.heard(peer)
+    if (!taken && type === 'con') this.#empty('rst', messageId, peer) // RFC 7252 §4.2
   }
 
   /** Its place may be another's by now: then nothing is remembered. */

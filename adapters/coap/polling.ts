@@ -4,7 +4,7 @@ import { code } from './codes.ts'
 import type { Exchange } from './exchange.ts'
 import type { House } from './house.ts'
 import type { CoapLink, Way } from './link.ts'
-import { endsSession, refusal } from './reasons.ts'
+import { refusal } from './reasons.ts'
 import type { CoapSession } from './session.ts'
 
 /** A polling device counts as there for so long after an answer (rule 22). */
@@ -56,6 +56,10 @@ export class Polling implements Way {
     this.#answer()
   }
 
+  carries(): boolean {
+    return true // in blocks, whatever its size
+  }
+
   offered(_link: CoapLink): void {
     this.#answer()
   }
@@ -66,7 +70,7 @@ export class Polling implements Way {
       this.#exchange = undefined
       this.#session.answer(exchange, refusal(reason, retryAfterMs))
     }
-    if (endsSession(reason)) this.#house.forget(this.#session)
+    this.#session.silenced(reason)
   }
 
   stop(graceful: boolean): void {

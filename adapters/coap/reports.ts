@@ -123,7 +123,7 @@ const types = new Map<number, string>([
 ])
 
 /** undefined: one that is not taken. Left out: JSON, as nearly all send. */
-function contentTypeOf(options: readonly Option[]): string | undefined {
+export function contentTypeOf(options: readonly Option[]): string | undefined {
   const value = optionOf(options, option.contentFormat)
   if (value === undefined) return 'application/json'
   return types.get(uintOf(value, 2) ?? -1)

@@ -1,9 +1,10 @@
+import type { Intake } from '../../src/contract/index.ts'
 import { isIdentifier, mainChannel } from '../../src/contract/index.ts'
 import { blockBytes, blockOf, blockOption, cut, szxMax } from './blocks.ts'
 import { optionFault } from './checks.ts'
 import { optionOf, uintOf, uintOption } from './codec.ts'
 import { code, format, option } from './codes.ts'
-import { takeCommands } from './commands.ts'
+import { attachAll, takeCommands } from './commands.ts'
 import type { Exchange, Response } from './exchange.ts'
 import type { House } from './house.ts'
 import { type Login, welcome } from './login.ts'
@@ -11,6 +12,7 @@ import { pathOf, type Query, queryOf, secondsOf } from './query.ts'
 import { amplificationMax } from './reach.ts'
 import { refusal, wrong } from './reasons.ts'
 import { type Report, takeEvent, takeReply, textFault } from './reports.ts'
+import { serverResource } from './serving.ts'
 import { CoapSession } from './session.ts'
 import { channelsOf, type Sessions } from './sessions.ts'
 import { fitting } from './sizes.ts'
@@ -68,17 +70,27 @@ export class Resources {
       this.#answer(exchange, { code: code.requestEntityTooLarge })
       return
     }
-    this.#login.take(exchange).then(
-      (made) => {
-        if (!(made instanceof CoapSession)) {
-          this.#answer(exchange, made)
-          return
-        }
-        made.heard(exchange.peer, exchange.bytes)
-        made.answer(exchange, welcome(made))
-      },
-      () => this.#answer(exchange, refusal('unavailable')),
-    )
+    this.#answerLogin(exchange).catch(() => this.#answer(exchange, refusal('unavailable')))
+  }
+
+  async #answerLogin(exchange: Exchange): Promise<void> {
+    const made = await this.#login.take(exchange)
+    if (!(made instanceof CoapSession)) {
+      this.#answer(exchange, made)
+      return
+    }
+    const serving = made.sendings.get(serverResource)
+    if (serving !== undefined) {
+      const refused = await attachAll(made, serving.channels, serving)
+      if (refused !== undefined) {
+        this.#house.forget(made)
+        this.#answer(exchange, refusal(refused.reason, refused.retryAfterMs))
+        return
+      }
+    }
+    made.heard(exchange.peer, exchange.bytes)
+    made.answer(exchange, welcome(made))
+    serving?.run()
   }
 
   #takeOfSession(exchange: Exchange, path: readonly string[]): void {
@@ -128,7 +140,7 @@ export class Resources {
           session.answer(exchange, wrong(code.badRequest, '?sleep= is in seconds'))
           return
         }
-        session.answer(exchange, { code: code.changed })
+        this.#hinting(session, exchange, { code: code.changed })
         if (sleepMs !== undefined) session.sleep(sleepMs)
         return
       }
@@ -177,13 +189,13 @@ export class Resources {
     }
     const { body, options: echo } = received
     const done = session.speaking.settling()
+    const hint = session.hint()
     take({ query, options: message.options, body }, (response) => {
       done()
       const { options = [] } = response
-      session.answer(
-        exchange,
-        echo.length === 0 ? response : { ...response, options: [...options, ...echo] },
-      )
+      const whole = echo.length === 0 ? response : { ...response, options: [...options, ...echo] }
+      if (hint === undefined) session.answer(exchange, whole)
+      else session.answerHinting(exchange, whole, hint)
     })
   }
 
@@ -217,24 +229,15 @@ export class Resources {
   #speak(
     session: CoapSession,
     answer: (response: Response) => void,
-    speak: (intake: import('../../src/contract/index.ts').Intake) => void,
+    speak: (intake: Intake) => void,
   ): void {
-    const intake = session.speaking.intake(() => this.#house.isWelcome(session))
-    if (!(intake instanceof Promise)) {
-      speak(intake)
-      return
-    }
-    intake.then(
-      (admitted) => {
-        if (!('kind' in admitted)) {
-          speak(admitted)
-          return
-        }
-        answer(refusal(admitted.reason, admitted.retryAfterMs))
-        if (admitted.reason === 'unauthorized') this.#house.forget(session)
-      },
-      () => answer(refusal('unavailable')),
-    )
+    session.speak(speak, ({ reason, retryAfterMs }) => answer(refusal(reason, retryAfterMs)))
+  }
+
+  #hinting(session: CoapSession, exchange: Exchange, response: Response): void {
+    const hint = session.hint()
+    if (hint === undefined) session.answer(exchange, response)
+    else session.answerHinting(exchange, response, hint)
   }
 
   #takeDiscovery(exchange: Exchange): void {

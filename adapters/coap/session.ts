@@ -3,19 +3,24 @@ import type {
   ChannelName,
   Credential,
   DeviceId,
+  Intake,
   Position,
   Reason,
 } from '../../src/contract/index.ts'
+import { type Option, uintOption } from './codec.ts'
+import { option } from './codes.ts'
 import type { Peer } from './datagrams.ts'
 import type { Exchange, Response } from './exchange.ts'
 import type { House } from './house.ts'
 import { CoapLink, type LinkHost, type Way } from './link.ts'
-import type { Observation, ObservationRecord } from './observation.ts'
 import { Polling } from './polling.ts'
 import { Reach } from './reach.ts'
 import { endsSession } from './reasons.ts'
+import type { Sending, SendingRecord } from './sending.ts'
 import { fitting, sizeOf } from './sizes.ts'
 import { type Refused, Speaking } from './speaking.ts'
+
+const hintMs = 1_000
 
 /** Who a session is of, and how it proved that. */
 export interface Identity {
@@ -32,7 +37,7 @@ export interface Identity {
  * What a device has by its token, wherever it sends it from.
  *
  *     token ─▶ session ─┬─ speaking: what it reports
- *                       ├─ links, one a channel ◀─ observations, or its polling
+ *                       ├─ links, one a channel ◀─ observations, its server, or its polling
  *                       ╰─ reach: where it is, and what may be sent there
  */
 export class CoapSession implements LinkHost {
@@ -42,13 +47,15 @@ export class CoapSession implements LinkHost {
   readonly reach: Reach
   readonly speaking: Speaking
   /** By resource. */
-  readonly observations = new Map<string, Observation>()
+  readonly sendings = new Map<string, Sending>()
   readonly polling: Polling
   readonly #house: House
   readonly #links = new Map<ChannelName, CoapLink>()
   readonly #attaching = new Map<ChannelName, Promise<CoapLink | Refused>>()
   /** Whose command was last given on a resource: its further blocks are asked for there. */
   readonly #shown = new Map<string, CoapLink>()
+  #hint: Promise<Option | undefined> | undefined
+  #hintUntilMs = 0
   #isOver = false
   #reviving = false
   heardAtMs: number
@@ -95,8 +102,8 @@ export class CoapSession implements LinkHost {
     return false
   }
 
-  get observed(): readonly ObservationRecord[] {
-    return [...this.observations.values()].map(({ record }) => record)
+  get observed(): readonly SendingRecord[] {
+    return [...this.sendings.values()].map(({ record }) => record)
   }
 
   // Signs of life.
@@ -106,7 +113,7 @@ export class CoapSession implements LinkHost {
     const from = this.reach.peer.key
     if (this.reach.heard(peer, bytes)) {
       this.#house.moved(this, from)
-      for (const observation of this.observations.values()) observation.moved()
+      for (const sending of this.sendings.values()) sending.moved()
     }
     this.touch()
   }
@@ -117,9 +124,9 @@ export class CoapSession implements LinkHost {
     this.speaking.touch()
     for (const link of this.#links.values()) link.session?.touch()
     let isDormant = false
-    for (const observation of this.observations.values()) {
-      observation.heard()
-      isDormant ||= observation.dormant
+    for (const sending of this.sendings.values()) {
+      sending.heard()
+      isDormant ||= sending.dormant
     }
     if (isDormant) void this.revive()
   }
@@ -179,13 +186,13 @@ export class CoapSession implements LinkHost {
     if (!this.isListening) this.reach.stop()
   }
 
-  observationOver(observation: Observation, graceful: boolean): void {
-    observation.stop()
-    if (this.observations.get(observation.resource) === observation) {
-      this.observations.delete(observation.resource)
+  sendingOver(sending: Sending, graceful: boolean): void {
+    sending.stop()
+    if (this.sendings.get(sending.resource) === sending) {
+      this.sendings.delete(sending.resource)
       if (!this.#isOver) this.#house.keepSoon(this)
     }
-    this.detach(observation, graceful)
+    this.detach(sending, graceful)
   }
 
   /** All of it: the device left, or may not stay. */
@@ -198,9 +205,9 @@ export class CoapSession implements LinkHost {
 
   /** It receives nothing any more until it is heard of again. */
   rest(graceful: boolean, backAtMs?: number): void {
-    for (const observation of this.observations.values()) {
-      observation.stop()
-      observation.dormant = true
+    for (const sending of this.sendings.values()) {
+      sending.stop()
+      sending.dormant = true
     }
     this.#detachAll(graceful, backAtMs)
   }
@@ -215,44 +222,44 @@ export class CoapSession implements LinkHost {
 
   /** The gateway stops; the device need not know. */
   suspend(): void {
-    for (const observation of this.observations.values()) observation.stop()
+    for (const sending of this.sendings.values()) sending.stop()
     this.#detachAll(true)
     this.speaking.stop()
   }
 
   get isToBeRevived(): boolean {
-    for (const { dormant } of this.observations.values()) if (!dormant) return true
+    for (const { dormant } of this.sendings.values()) if (!dormant) return true
     return false
   }
 
-  /** Observations without links get them again: of before a restart, or of before a silence. */
+  /** What has no links get them again: of before a restart, or of before a silence. */
   async revive(): Promise<void> {
     if (this.#reviving) return
     this.#reviving = true
     try {
-      for (const observation of [...this.observations.values()]) await this.#reviveOne(observation)
+      for (const sending of [...this.sendings.values()]) await this.#reviveOne(sending)
     } finally {
       this.#reviving = false
     }
   }
 
-  async #reviveOne(observation: Observation): Promise<void> {
-    observation.dormant = false
-    for (const channel of observation.channels) {
+  async #reviveOne(sending: Sending): Promise<void> {
+    sending.dormant = false
+    for (const channel of sending.channels) {
       if (this.#links.has(channel)) continue
-      const attached = await this.attach(channel, observation)
+      const attached = await this.attach(channel, sending)
       if (attached instanceof CoapLink) continue
-      if (this.observations.get(observation.resource) === observation) {
-        observation.closed(undefined, attached.reason, attached.retryAfterMs)
+      if (this.sendings.get(sending.resource) === sending) {
+        sending.closed(undefined, attached.reason, attached.retryAfterMs)
       }
       return
     }
     if (this.sleepUntilMs > this.#house.core.clock.nowMs()) {
       // It said so meanwhile.
-      observation.dormant = true
-      this.detach(observation, true, this.sleepUntilMs)
-    } else if (this.observations.get(observation.resource) === observation) {
-      if (observation.isAnswered) observation.run()
+      sending.dormant = true
+      this.detach(sending, true, this.sleepUntilMs)
+    } else if (this.sendings.get(sending.resource) === sending) {
+      if (sending.isAnswered) sending.run()
     }
   }
 
@@ -275,8 +282,28 @@ export class CoapSession implements LinkHost {
     for (const link of this.#links.values()) {
       if (link.held?.command.id !== id) continue
       link.forget(id)
-      if (link.way !== this.polling) (link.way as Observation).released(link)
+      if (link.way !== this.polling) (link.way as Sending).released(link)
     }
+  }
+
+  /** Once its device may speak; else `failed` says why not. */
+  speak(speak: (intake: Intake) => void, failed: (refused: Refused) => void): void {
+    const intake = this.speaking.intake(() => this.#house.isWelcome(this))
+    if (!(intake instanceof Promise)) {
+      speak(intake)
+      return
+    }
+    intake.then(
+      (admitted) => {
+        if (!('kind' in admitted)) {
+          speak(admitted)
+          return
+        }
+        failed(admitted)
+        this.silenced(admitted.reason)
+      },
+      () => failed({ kind: 'refused', reason: 'unavailable' }),
+    )
   }
 
   // What it is given.
@@ -295,6 +322,33 @@ export class CoapSession implements LinkHost {
     const fits = fitting(response, tokenBytes, this.reach.room)
     this.reach.mayWrite(sizeOf(fits, tokenBytes))
     exchange.respond(fits)
+  }
+
+  /** The same, with a word on what waits for a device that is not listening. */
+  answerHinting(exchange: Exchange, response: Response, hint: Promise<Option | undefined>): void {
+    hint.then((waiting) => {
+      const { options = [] } = response
+      const hinting = waiting === undefined ? options : [...options, waiting]
+      this.answer(exchange, { ...response, options: hinting })
+    })
+  }
+
+  /**
+   * How many commands wait, for a device that would not hear of them otherwise; none: undefined.
+   * Asked for once a second at most.
+   */
+  hint(): Promise<Option | undefined> | undefined {
+    const { waiting, core } = this.#house
+    if (waiting === undefined || this.isListening) return undefined
+    const nowMs = core.clock.nowMs()
+    if (this.#hint === undefined || nowMs >= this.#hintUntilMs) {
+      this.#hintUntilMs = nowMs + hintMs
+      this.#hint = waiting(this.app, this.device).then(
+        (count) => (count === 0 ? undefined : uintOption(option.waiting, count)),
+        () => undefined,
+      )
+    }
+    return this.#hint
   }
 
   async #attach(

@@ -3,7 +3,9 @@ import type { Credential } from '../../src/contract/index.ts'
 import { deviceKey } from '../../src/contract/index.ts'
 import { type Peer, peerAt } from './datagrams.ts'
 import type { House } from './house.ts'
-import { Observation, type ObservationRecord } from './observation.ts'
+import { Observation } from './observation.ts'
+import type { SendingRecord } from './sending.ts'
+import { Serving, serverResource } from './serving.ts'
 import { CoapSession, type Identity } from './session.ts'
 
 /** A session as it outlasts a restart; its token is kept as a hash. */
@@ -15,7 +17,7 @@ export interface SessionRecord {
   readonly keepaliveMs?: number
   readonly address: string
   readonly port: number
-  readonly observed: readonly ObservationRecord[]
+  readonly observed: readonly SendingRecord[]
 }
 
 const under = 'adapters/coap/sessions'
@@ -86,9 +88,17 @@ export class Sessions {
   }
 
   /** A new one, kept before it is told to anybody. Rejects when it cannot be. */
-  async make(identity: Identity, peer: Peer, isProven: boolean): Promise<CoapSession> {
+  async make(
+    identity: Identity,
+    peer: Peer,
+    isProven: boolean,
+    isServer: boolean,
+  ): Promise<CoapSession> {
     const token = makeToken()
     const session = new CoapSession(this.#house, token, identity, peer, isProven)
+    if (isServer) {
+      session.sendings.set(serverResource, new Serving(this.#house, session, channelsOf('')))
+    }
     const hash = hashOf(token)
     const change = { path: `${under}/${hash}`, value: JSON.stringify(recordOf(session)) }
     await this.#house.core.shelf.write([change])
@@ -159,16 +169,19 @@ export class Sessions {
     // It was proven before, and what it gets is notifications of its own commands.
     const session = new CoapSession(this.#house, '', identity, peerAt(address, port), true)
     for (const { resource, token, szx, dormant } of record.observed) {
-      const observation = new Observation(
-        this.#house,
-        session,
-        resource,
-        channelsOf(resource),
-        Buffer.from(token, 'hex'),
-        szx,
-      )
-      observation.dormant = dormant === true
-      session.observations.set(resource, observation)
+      const sending =
+        resource === serverResource
+          ? new Serving(this.#house, session, channelsOf(''))
+          : new Observation(
+              this.#house,
+              session,
+              resource,
+              channelsOf(resource),
+              Buffer.from(token, 'hex'),
+              szx,
+            )
+      sending.dormant = dormant === true
+      session.sendings.set(resource, sending)
     }
     const hash = path.slice(under.length + 1)
     this.#byHash.set(hash, session)

@@ -29,7 +29,7 @@ class CoapDoor implements Door {
   readonly port: number
   readonly clock: ManualClock
   readonly #stop: (graceMs: number) => Promise<void>
-  readonly #devices: CoapDevice[] = []
+  readonly devices: CoapDevice[] = []
 
   constructor(port: number, clock: ManualClock, stop: (graceMs: number) => Promise<void>) {
     this.port = port
@@ -39,12 +39,12 @@ class CoapDoor implements Door {
 
   device(identity: Identity): ExamDevice {
     const device = new CoapDevice(this, identity)
-    this.#devices.push(device)
+    this.devices.push(device)
     return device
   }
 
   async kill(): Promise<void> {
-    for (const device of this.#devices) await device.drop()
+    for (const device of this.devices) await device.drop()
     await this.#stop(0)
   }
 
@@ -74,6 +74,7 @@ class CoapDevice implements ExamDevice {
 
   move(door: Door): void {
     this.#door = door as CoapDoor
+    this.#door.devices.push(this)
     this.#client?.close()
     this.#client = undefined
   }
