@@ -1,11 +1,4 @@
-import type {
-  ChannelName,
-  Intake,
-  Reason,
-  Source,
-  Stamp,
-  Uplink,
-} from '../../src/contract/index.ts'
+import type { ChannelName, Intake, Reason, Source, Stamp } from '../../src/contract/index.ts'
 import type { House } from './house.ts'
 import { OnceNames } from './once.ts'
 import { contentTypeOf, nothing, octets, own } from './payload.ts'

@@ -23,6 +23,8 @@ export interface Level {
  */
 export interface Template {
   readonly text: string
+  /** `failed=` before a reply's topic: what it says where its levels do not. */
+  readonly status: string | undefined
   readonly levels: readonly Level[]
   /** Does it name the command? If not, its replies cannot either (rule 26). */
   readonly namesCommand: boolean
@@ -43,7 +45,10 @@ const templateMaxLevels = 16
 const templateMaxChars = 256
 
 /** @returns what is wrong with it, as the rest of a sentence about it. */
-export function compileTemplate(text: string, known: readonly string[]): Template | string {
+export function compileTemplate(given: string, known: readonly string[]): Template | string {
+  const match = known.includes('status') ? /^(done|failed|rejected)=(.*)$/s.exec(given) : null
+  const status = match?.[1]
+  const text = match?.[2] ?? given
   if (text === '' || text.length > templateMaxChars)
     return `must have 1 to ${templateMaxChars} characters`
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these must not be there
@@ -66,7 +71,8 @@ export function compileTemplate(text: string, known: readonly string[]): Templat
   }
   const words = levels.filter(({ placeholder }) => placeholder === undefined)
   const lastWord = words.at(-1)?.prefix || 'event'
-  return { text, levels, namesCommand: seen.has('id'), lastWord }
+  if (status !== undefined && seen.has('status')) return `says ${status}= and has {status}`
+  return { text, status, levels, namesCommand: seen.has('id'), lastWord }
 }
 
 /** A level with who they are for filled in; other placeholders match nothing but a wildcard. */

@@ -109,7 +109,7 @@ export class Topics {
     for (const template of this.#replies) {
       const values = matchTemplate(template, who, levels)
       if (values === undefined) continue
-      const status = values.status ?? 'done'
+      const status = values.status ?? template.status ?? 'done'
       if (status !== 'done' && status !== 'failed' && status !== 'rejected') continue
       return { kind: 'reply', id: values.id, status, reason: values.reason }
     }

@@ -70,7 +70,10 @@ export class Broker {
     const aedes = await Aedes.createBroker(options as never)
     aedes.on('clientReady', (client) => dialectOf(client)?.ready())
     aedes.on('subscribe', (_subscriptions, client) => dialectOf(client)?.subscribed())
-    aedes.on('unsubscribe', (filters, client) => dialectOf(client)?.unsubscribed(filters))
+    aedes.on('unsubscribe', (filters, client) => {
+      // It says so of a client that is gone too; that one did not ask for it.
+      if (!client.closed) dialectOf(client)?.unsubscribed(filters)
+    })
     // What ends a client ends its stream, and is counted there.
     aedes.on('clientError', () => {})
     aedes.on('connectionError', () => {})
