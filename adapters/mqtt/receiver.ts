@@ -185,7 +185,9 @@ export class Receiver implements ChannelHost {
 
   #attachOne(link: MqttChannel): Promise<Attached> {
     // A reply that names no command belongs to the oldest: only one may be out (rule 26).
-    const window = link.template.namesCommand ? this.#wire.receiveMaximum : 1
+    // Half of what the client takes, so that one channel that is stuck leaves room for the other.
+    const half = Math.max(1, Math.floor(this.#wire.receiveMaximum / 2))
+    const window = link.template.namesCommand ? half : 1
     return this.#client.house.core.attach(link, {
       app: this.#client.app,
       device: this.#client.device,

@@ -19,7 +19,7 @@ import {
   type UnsubscribePacket,
 } from './packets.ts'
 import { publicationOf } from './publication.ts'
-import { deviceReasons } from './refusals.ts'
+import { connackCodes, deviceReasons } from './refusals.ts'
 import type { Sessions } from './sessions.ts'
 import { Speaker } from './speaker.ts'
 import { Subscriptions } from './subscriptions.ts'
@@ -43,7 +43,8 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
   readonly speaker: Speaker
   readonly #connection: Connection
   readonly #sessions: Sessions
-  readonly #uplinks: Uplinks
+  /** Made for its first publish: many a client only receives. */
+  #uplinks: Uplinks | undefined
   readonly #subscriptions: Subscriptions
   #state: 'new' | 'opening' | 'open' | 'over' = 'new'
   #client: MqttClient | undefined
@@ -58,7 +59,6 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
     this.#connection = connection
     this.#sessions = sessions
     this.speaker = new Speaker(connection)
-    this.#uplinks = new Uplinks(this)
     this.#subscriptions = new Subscriptions(this.limits)
   }
 
@@ -174,7 +174,7 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
     if (this.#state === 'over') return
     this.#state = 'over'
     this.#waiting = undefined
-    this.#uplinks.end()
+    this.#uplinks?.end()
     const client = this.#client
     if (client === undefined) return
     client.end(graceful)
@@ -261,12 +261,14 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
     client.touch()
     switch (packet.type) {
       case 'publish':
+        this.#uplinks ??= new Uplinks(this)
         this.#uplinks.publish(packet, client)
         return
       case 'puback':
         this.#acknowledged(packet, client)
         return
       case 'pubrel':
+        this.#uplinks ??= new Uplinks(this)
         this.#uplinks.release(packet.id, client)
         return
       case 'pubrec':
@@ -343,26 +345,5 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
     )
   }
 }
-
-/** Those of ours that CONNACK may carry (§3.2.2.2); others mean that there was no CONNECT. */
-const connackCodes: ReadonlySet<Code> = new Set<Code>([
-  code.unspecified,
-  code.malformed,
-  code.protocolError,
-  code.implementationSpecific,
-  code.unsupportedVersion,
-  code.clientIdNotValid,
-  code.badUserOrPassword,
-  code.notAuthorized,
-  code.serverUnavailable,
-  code.serverBusy,
-  code.badAuthenticationMethod,
-  code.topicNameInvalid,
-  code.packetTooLarge,
-  code.quotaExceeded,
-  code.payloadFormatInvalid,
-  code.retainNotSupported,
-  code.connectionRateExceeded,
-])
 
 const hangUp = (connection: Connection): void => connection.reset()

@@ -39,3 +39,24 @@ export const deviceReasons: ReadonlyMap<number, string> = new Map([
   [code.quotaExceeded, 'quota-exceeded'],
   [code.payloadFormatInvalid, 'payload-format-invalid'],
 ])
+
+/** Those of ours that CONNACK may carry (§3.2.2.2); others mean that there was no CONNECT. */
+export const connackCodes: ReadonlySet<Code> = new Set<Code>([
+  code.unspecified,
+  code.malformed,
+  code.protocolError,
+  code.implementationSpecific,
+  code.unsupportedVersion,
+  code.clientIdNotValid,
+  code.badUserOrPassword,
+  code.notAuthorized,
+  code.serverUnavailable,
+  code.serverBusy,
+  code.badAuthenticationMethod,
+  code.topicNameInvalid,
+  code.packetTooLarge,
+  code.quotaExceeded,
+  code.payloadFormatInvalid,
+  code.retainNotSupported,
+  code.connectionRateExceeded,
+])

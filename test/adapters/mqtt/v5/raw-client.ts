@@ -69,6 +69,10 @@ export class RawClient {
     await this.#until(() => this.closed, 'its end')
   }
 
+  end(): void {
+    this.#socket.end()
+  }
+
   destroy(): void {
     this.#socket.destroy()
   }

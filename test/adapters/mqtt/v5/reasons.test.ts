@@ -363,3 +363,33 @@ for (const [what, bytes, isSaid] of [
       )
   })
 }
+
+test('a stuck channel leaves the other room, however few the client takes', async (t) => {
+  const { rig, raw } = await connected(t, { properties: { receiveMaximum: 2 } })
+  raw.send(subscribe)
+  await raw.next()
+  for (let i = 0; i < 4; i++) await rig.submit({ name: 'stuck' })
+  await raw.next()
+  await rig.submit({ name: 'urgent', channel: 'urgent' })
+  const packet = (await raw.next()) as unknown as IPublishPacket
+  assert.match(packet.topic, /urgent$/)
+})
+
+test('who says all at once and goes is heard all the same', async (t) => {
+  const { rig, client } = await begin(t)
+  const raw = client()
+  raw.send({
+    cmd: 'connect',
+    protocolVersion: 5,
+    clientId: 'hasty',
+    clean: true,
+    keepalive: 60,
+    ...me,
+  })
+  raw.send(publish({ qos: 0 }))
+  raw.write(Buffer.from('e000', 'hex'))
+  raw.end()
+  await raw.ended()
+  await rig.calm()
+  assert.equal((await rig.events('event')).length, 1)
+})

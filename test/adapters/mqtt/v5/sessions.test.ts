@@ -15,9 +15,7 @@ const subscribe = {
   properties: { subscriptionIdentifier: 7 },
 } as const
 
-async function begin(
-  t: TestContext,
-): Promise<{
+async function begin(t: TestContext): Promise<{
   rig: AdapterRig
   connect: (change?: object) => Promise<{ raw: RawClient; connack: IConnackPacket }>
 }> {
