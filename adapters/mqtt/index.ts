@@ -176,9 +176,9 @@ class MqttAdapter implements Adapter {
   #webSocketServer(frameMaxBytes: number): Server {
     const door = webSocketDoor(
       frameMaxBytes,
-      (waiting) => {
+      () => {
         const started = this.#started
-        const full = started === undefined || this.#isFull(started, waiting)
+        const full = started === undefined || this.#isFull(started)
         if (full && started !== undefined) started.house.counts.connectionsRefusedTotal++
         return full
       },
@@ -191,7 +191,7 @@ class MqttAdapter implements Adapter {
     return door.server
   }
 
-  #isFull({ connections, house }: Started, waiting = 0): boolean {
-    return connections.size + waiting >= house.core.limits.connectionsMax
+  #isFull({ connections, house }: Started): boolean {
+    return connections.size + (this.#waiting?.size ?? 0) >= house.core.limits.connectionsMax
   }
 }

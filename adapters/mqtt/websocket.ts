@@ -30,7 +30,7 @@ export interface WebSocketDoor {
  */
 export function webSocketDoor(
   frameMaxBytes: number,
-  isFull: (waiting: number) => boolean,
+  isFull: () => boolean,
   accept: (stream: Duplex, socket: Socket) => void,
 ): WebSocketDoor {
   const waiting = new Set<Socket>()
@@ -60,7 +60,7 @@ export function webSocketDoor(
   )
   server.on('connection', (socket: Socket) => {
     socket.on('error', () => {})
-    if (isFull(waiting.size)) {
+    if (isFull()) {
       socket.destroy()
       return
     }
