@@ -26,7 +26,7 @@ ENV NODE_ENV=production \
 USER node
 VOLUME /data
 # API for back ends; Pike, also over TLS; MQTT, also over TLS and WebSocket
-EXPOSE 8080 7450 7451 1883 8883 8083 5683/udp
+EXPOSE 8080 7450 7451 1883 8883 8083 5683/udp 8081 8443
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PIKE_API_PORT || 8080}/readyz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "dist/cli/main.js", "serve"]

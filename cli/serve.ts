@@ -100,6 +100,8 @@ const titles: Readonly<Record<string, string>> = {
   mqtts: 'MQTT over TLS, for devices',
   'mqtt-ws': 'MQTT over WebSocket',
   coap: 'CoAP, for devices',
+  http: 'HTTP, for devices',
+  https: 'HTTPS, for devices',
 }
 
 function welcome({ listeners, dataDir, firstKey }: Started): void {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { coapAdapter } from '../adapters/coap/index.ts'
+import { httpAdapter } from '../adapters/http/index.ts'
 import { defaultTopics, mqttAdapter, topicsProblem } from '../adapters/mqtt/index.ts'
 import { pikeAdapter } from '../adapters/pike/index.ts'
 import { createApi, eventJson } from '../src/api/index.ts'
@@ -27,6 +28,8 @@ export function partsFor(config: Config, log: Log): NodeParts {
     [config.mqttsPort, 'PIKE_MQTTS_PORT (--mqtts-port)'],
     [config.mqttWsPort, 'PIKE_MQTT_WS_PORT (--mqtt-ws-port)'],
     [config.coapPort, 'PIKE_COAP_PORT (--coap-port)'],
+    [config.httpPort, 'PIKE_HTTP_PORT (--http-port)'],
+    [config.httpsPort, 'PIKE_HTTPS_PORT (--https-port)'],
   ]
   return {
     dataDir: config.dataDir,
@@ -52,6 +55,12 @@ export function partsFor(config: Config, log: Log): NodeParts {
         host,
         port: config.coapPort,
         bareSecrets: config.coapBareSecrets === 'anywhere',
+      }),
+      httpAdapter({
+        host,
+        port: config.httpPort,
+        ...(tls === undefined ? {} : { tls: { ...tls, port: config.httpsPort } }),
+        log: (err) => log.error({ event: 'http.failed', err }, 'a request of a device failed'),
       }),
     ],
     makeWebhooks: ({ engine, clock }) =>

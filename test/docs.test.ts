@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import { httpBounds } from '../adapters/http/bounds.ts'
 import { apiBounds } from '../src/api/bounds.ts'
 import { limits } from '../src/contract/index.ts'
 import { webhookBounds } from '../src/webhooks/index.ts'
@@ -17,7 +18,8 @@ const pages = [
 
 test('docs/limits.md names every limit with its default', () => {
   const text = page('docs/limits.md')
-  for (const [name, value] of Object.entries({ ...limits, ...apiBounds, ...webhookBounds })) {
+  const all = [limits, apiBounds, webhookBounds, httpBounds]
+  for (const [name, value] of all.flatMap((bounds) => Object.entries<number>(bounds))) {
     assert.ok(text.includes(`| \`${name}\` | ${value.toLocaleString('en-US')} |`), name)
   }
 })

@@ -27,6 +27,8 @@ export interface Config {
   readonly coapPort: Port
   /** From where a CoAP device may send its bare secret (rule 32). */
   readonly coapBareSecrets: 'loopback' | 'anywhere'
+  readonly httpPort: Port
+  readonly httpsPort: Port
   /** Templates; undefined: the usual ones. */
   readonly mqttTopics: {
     readonly events: readonly string[] | undefined
@@ -137,6 +139,8 @@ function load(sources: Sources): Loaded {
       mqttWsPort: port('PIKE_MQTT_WS_PORT'),
       coapPort: port('PIKE_COAP_PORT'),
       coapBareSecrets: text('PIKE_COAP_BARE_SECRETS') as Config['coapBareSecrets'],
+      httpPort: port('PIKE_HTTP_PORT'),
+      httpsPort: port('PIKE_HTTPS_PORT'),
       mqttTopics: {
         events: someOf(text('PIKE_MQTT_EVENTS')),
         commands: someOf(text('PIKE_MQTT_COMMANDS')),

@@ -133,7 +133,6 @@ export const settings = [
     flag: 'http-port',
     kind: 'port',
     default: '8081',
-    later: true,
     what: 'HTTP for devices',
   },
   {
@@ -141,8 +140,7 @@ export const settings = [
     flag: 'https-port',
     kind: 'port',
     default: '8443',
-    later: true,
-    what: 'HTTPS for devices',
+    what: 'HTTPS for devices; starts only with a certificate and its key',
   },
   {
     name: 'PIKE_TLS_CERT',

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { type GatewayProcess, startGateway } from '../support/gateway-process.ts'
-import { runPike, spawnPike } from '../support/pike-process.ts'
+import { freePorts, runPike, spawnPike } from '../support/pike-process.ts'
 
 describe('a gateway as an operator starts and stops it', () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'pike-serve-'))
@@ -38,8 +38,7 @@ describe('a gateway as an operator starts and stops it', () => {
       const child = spawnPike(['serve'], {
         npm_lifecycle_event: 'start',
         PIKE_DATA_DIR: folder,
-        PIKE_API_PORT: '0',
-        PIKE_TCP_PORT: '0',
+        ...freePorts,
       })
       let text = ''
       for await (const chunk of child.stdout!.setEncoding('utf8')) {
@@ -66,8 +65,7 @@ describe('a gateway as an operator starts and stops it', () => {
     const start = (env: Record<string, string>) =>
       runPike(['serve'], {
         PIKE_DATA_DIR: join(dataDir, 'other'),
-        PIKE_API_PORT: '0',
-        PIKE_TCP_PORT: '0',
+        ...freePorts,
         PIKE_LOG_LEVEL: 'warn',
         ...env,
       })

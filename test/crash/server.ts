@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { pikeCommand, spawnPike } from '../support/pike-process.ts'
+import { freePorts, pikeCommand, spawnPike } from '../support/pike-process.ts'
 
 export interface Address {
   readonly host: string
@@ -65,10 +65,9 @@ export class Server {
     limits: Readonly<Record<string, number>>,
   ): Server {
     const env = {
+      ...freePorts,
       PIKE_DATA_DIR: dataDir,
       PIKE_API_KEY: apiKey,
-      PIKE_API_PORT: '0',
-      PIKE_TCP_PORT: '0',
       PIKE_DEVICE_HOST: '127.0.0.1',
       PIKE_LOG_LEVEL: 'warn',
       PIKE_WEBHOOK_ALLOW: 'loopback',

@@ -42,6 +42,8 @@ test('nothing given: the defaults of the documents', () => {
     mqttPort: 1883,
     mqttsPort: 8883,
     mqttWsPort: 8083,
+    httpPort: 8081,
+    httpsPort: 8443,
     mqttTopics: { events: undefined, commands: undefined, replies: undefined },
     tls: undefined,
     engine: 'level',

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { spawnPike } from './pike-process.ts'
+import { freePorts, spawnPike } from './pike-process.ts'
 
 export interface GatewayOptions {
   /** Kept by whoever gave it. Without it: a fresh one, removed by `stop`, or when we exit. */
@@ -64,6 +64,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
   const own = options.dataDir === undefined
   if (own) ownFolders.add(dataDir)
   const child = spawnPike(['serve'], {
+    ...freePorts,
     PIKE_DATA_DIR: dataDir,
     PIKE_API_PORT: String(options.ports?.api ?? 0),
     PIKE_TCP_PORT: String(options.ports?.pike ?? 0),

@@ -14,6 +14,16 @@ function cleanEnv(env: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   return { ...clean, ...env }
 }
 
+/** Every listener of a gateway at a free port, so that gateways under test do not meet. */
+export const freePorts: Readonly<Record<string, string>> = {
+  PIKE_API_PORT: '0',
+  PIKE_TCP_PORT: '0',
+  PIKE_MQTT_PORT: '0',
+  PIKE_MQTT_WS_PORT: '0',
+  PIKE_COAP_PORT: '0',
+  PIKE_HTTP_PORT: '0',
+}
+
 let command: readonly string[] | undefined
 
 /**

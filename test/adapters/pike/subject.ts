@@ -1,5 +1,3 @@
-import { connect, type Socket } from 'node:net'
-import { Duplex } from 'node:stream'
 import { pikeAdapter } from '../../../adapters/pike/index.ts'
 import { memoryStorage, PikeClient, type PikeClientOptions } from '../../../devices/index.ts'
 import type {
@@ -12,6 +10,7 @@ import type {
 } from '../../support/adapter-subject.ts'
 import type { EngineSubject } from '../../support/engine-subject.ts'
 import type { ManualClock } from '../../support/manual-clock.ts'
+import { Wire } from '../../support/wire.ts'
 
 /** Pike through real sockets, with our own client at the device's end. */
 export const pikeSubject = (engine: EngineSubject): AdapterSubject => ({
@@ -133,56 +132,5 @@ class PikeDevice implements ExamDevice {
 
   unstall(): void {
     this.#wire?.unstall()
-  }
-}
-
-/** A socket that can fall silent or stop reading without either end being told. */
-class Wire extends Duplex {
-  readonly #socket: Socket
-  #muted = false
-  #stalled = false
-
-  constructor(port: number) {
-    super()
-    this.#socket = connect({ host: '127.0.0.1', port, noDelay: true })
-    this.#socket.on('data', (chunk) => {
-      if (!this.#muted) this.push(chunk)
-    })
-    this.#socket.on('end', () => this.push(null))
-    this.#socket.on('error', (error) => this.destroy(error))
-    this.#socket.on('close', () => this.destroy())
-  }
-
-  mute(): void {
-    this.#muted = true
-  }
-
-  stall(): void {
-    this.#stalled = true
-    this.#socket.pause()
-  }
-
-  unstall(): void {
-    this.#stalled = false
-    this.#socket.resume()
-  }
-
-  override _read(): void {
-    if (!this.#stalled) this.#socket.resume()
-  }
-
-  override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    if (this.#muted) done()
-    else this.#socket.write(chunk, () => done())
-  }
-
-  override _final(done: () => void): void {
-    this.#socket.end()
-    done()
-  }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#socket.destroy()
-    done(error)
   }
 }

@@ -1,0 +1,118 @@
+import type { ServerOptions } from 'node:https'
+import fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify'
+import type { Core } from '../../src/contract/index.ts'
+import { Arrivals } from '../../src/listen/arrivals.ts'
+import { Connections } from '../../src/listen/connections.ts'
+import { framingFault } from '../../src/listen/framing.ts'
+import { Methods } from '../../src/listen/methods.ts'
+import type { Doorman } from './auth.ts'
+import { httpBounds } from './bounds.ts'
+import { problemJson, type Refusal, Refused, refusalOf, refuse } from './problems.ts'
+import type { Visitor, Visitors } from './visitors.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; proved before anything else of a request is looked at. */
+    visitor: Visitor
+  }
+}
+
+export interface Lobby {
+  readonly core: Core
+  readonly doorman: Doorman
+  readonly visitors: Visitors
+  /** Before whoever comes too often is told so. */
+  pause(): Promise<void>
+  isClosing(): boolean
+  failed(error: Error): void
+}
+
+/** An HTTP server that lets in who has proved itself, and answers everything wrong with a problem. */
+export function createServer(lobby: Lobby, tls: ServerOptions | undefined): FastifyInstance {
+  const { core, doorman, visitors } = lobby
+  const { limits, clock } = core
+  const connections = new Connections(problemJson)
+  const socketTimeoutMs = limits.waitMaxMs + httpBounds.silentTimeoutMs
+  const bounds = {
+    bodiesMaxBytes: httpBounds.bodiesMaxBytes,
+    requestTimeoutMs: httpBounds.bodyTimeoutMs,
+    lineIdleTimeoutMs: httpBounds.bodyTimeoutMs,
+    timeoutsCheckMs: httpBounds.timeoutsCheckMs,
+    socketTimeoutMs,
+  }
+  const arrivals = new Arrivals(clock, bounds, (socket) => connections.tooSlow(socket))
+  const app = fastify({
+    ...(tls === undefined ? {} : { https: tls }),
+    logger: false,
+    exposeHeadRoutes: false,
+    bodyLimit: httpBounds.eventsBodyMaxBytes,
+    routerOptions: { maxParamLength: httpBounds.pathPartMaxChars },
+    // Bodies are timed by `Arrivals`.
+    requestTimeout: 0,
+    keepAliveTimeout: httpBounds.keepAliveTimeoutMs,
+    // A poll is silent for as long as it waits.
+    connectionTimeout: socketTimeoutMs,
+    http: {
+      headersTimeout: httpBounds.headersTimeoutMs,
+      connectionsCheckingInterval: httpBounds.timeoutsCheckMs,
+    },
+    return503OnClosing: false,
+    clientErrorHandler: (error: Error & { code?: string }, socket: never) =>
+      connections.failed(error, socket),
+    frameworkErrors: (error: FastifyError, _request: unknown, reply: { raw: never }) => {
+      const tooLong = error.code === 'FST_ERR_MAX_PARAM_LENGTH'
+      refuse(reply.raw, { problem: tooLong ? 'path-too-long' : 'bad-request' })
+    },
+  } as never) as unknown as FastifyInstance
+  const { server } = app
+  server.maxConnections = limits.connectionsMax
+  server.maxHeadersCount = httpBounds.headersMaxCount + 1
+  connections.watch(server)
+  arrivals.watch(server)
+  const methods = new Methods()
+  app.addHook('onRoute', ({ method, url }) => methods.add(method, url))
+  app.decorateRequest('visitor', null as never)
+  app.addHook('onRequest', async (request, reply) => {
+    const refusal = framingFault(request.raw, httpBounds.headersMaxCount) ?? (await enter(request))
+    if (refusal === undefined) return
+    if (refusal.problem === 'rate-limited') await lobby.pause()
+    reply.hijack()
+    refuse(reply.raw, refusal)
+  })
+  const enter = async (request: FastifyRequest): Promise<Refusal | undefined> => {
+    if (lobby.isClosing()) return refusalOf('going-away')
+    const peer = request.raw.socket.remoteAddress ?? 'unknown'
+    const proved = doorman.prove(request.headers.authorization, peer)
+    const who = proved instanceof Promise ? await proved : proved
+    if ('problem' in who) return who
+    request.visitor = visitors.come(who.app, who.device, peer)
+    return undefined
+  }
+  app.addHook('preParsing', async (request, reply) => {
+    if (arrivals.admit(request.raw, request.visitor.app, httpBounds.eventsBodyMaxBytes)) return
+    reply.hijack()
+    refuse(reply.raw, refusalOf('overloaded', 1_000))
+  })
+  app.addHook('preValidation', async (request) => arrivals.read(request.raw))
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  app.setNotFoundHandler((request, reply) => {
+    reply.hijack()
+    const allowed = methods.of(request.url.split('?', 1)[0]!)
+    if (allowed.length > 0) reply.raw.setHeader('allow', allowed.join(', '))
+    refuse(reply.raw, { problem: allowed.length > 0 ? 'method-not-allowed' : 'not-found' })
+  })
+  app.setErrorHandler((error: FastifyError | Refused, _request, reply) => {
+    reply.hijack()
+    if (error instanceof Refused) return refuse(reply.raw, error.refusal)
+    if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
+      return refuse(reply.raw, refusalOf('too-large'))
+    const { statusCode } = error
+    if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
+      return refuse(reply.raw, { problem: 'bad-request' })
+    lobby.failed(error)
+    return refuse(reply.raw, { problem: 'internal' })
+  })
+  app.addHook('onClose', async () => arrivals.close())
+  return app
+}
