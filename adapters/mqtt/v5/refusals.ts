@@ -8,12 +8,16 @@ export interface Refusal {
 }
 
 /** Ways a publish can go that are neither "kept" nor "try again". */
-type Refused = Exclude<Published, 'kept' | 'unavailable'> | 'bad-stamp'
+export type Refused = Exclude<Published, 'kept' | 'unavailable'> | 'bad-stamp' | 'bad-status'
 
 export const refusals: Readonly<Record<Refused, Refusal>> = {
   'bad-stamp': {
     code: code.payloadFormatInvalid,
     text: 'pike-stamp is not epoch.sequence, two decimal numbers from 1',
+  },
+  'bad-status': {
+    code: code.payloadFormatInvalid,
+    text: 'pike-status is done, failed or rejected',
   },
   stale: {
     code: code.implementationSpecific,

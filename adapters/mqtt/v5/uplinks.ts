@@ -4,9 +4,11 @@ import { Aliases } from './aliases.ts'
 import { Answers, type Owed } from './answers.ts'
 import { encodeAck } from './encode.ts'
 import { type Code, code, type PublishPacket } from './packets.ts'
-import { refusals } from './refusals.ts'
+import { type Refused, refusals } from './refusals.ts'
 import type { Speaker } from './speaker.ts'
 import { stampOf } from './stamp.ts'
+
+const statuses: ReadonlySet<string> = new Set(['done', 'failed', 'rejected'])
 
 /** What a client's publishes ask of its connection. */
 export interface UplinksHost {
@@ -52,10 +54,14 @@ export class Uplinks {
     }
     if (qos > 0 && !this.#begin(packet)) return
     const owed = qos > 0 ? this.#answers.expect() : undefined
-    const settled = (outcome: Published | 'bad-stamp'): void => this.#settled(outcome, packet, owed)
+    const settled = (outcome: Published | Refused): void => this.#settled(outcome, packet, owed)
     const stamp = properties.stamp === undefined ? undefined : stampOf(properties.stamp)
     if (properties.stamp !== undefined && stamp === undefined) {
       settled('bad-stamp')
+      return
+    }
+    if (properties.status !== undefined && !statuses.has(properties.status)) {
+      settled('bad-status') // or a slip would count as done
       return
     }
     if (topic.length > this.#host.limits.mqttTopicMaxBytes) {
@@ -111,11 +117,7 @@ export class Uplinks {
     return true
   }
 
-  #settled(
-    outcome: Published | 'bad-stamp',
-    { id, qos }: PublishPacket,
-    owed: Owed | undefined,
-  ): void {
+  #settled(outcome: Published | Refused, { id, qos }: PublishPacket, owed: Owed | undefined): void {
     if (this.#over) return
     if (outcome === 'unavailable') {
       // Unanswered it comes again, on the next connection.

@@ -130,6 +130,7 @@ test('a publish is acknowledged, refused where it may not go, each by its code',
     [{ topic: 'replies/locker:main:1:99' }, 0x90],
     [{ payload: Buffer.alloc(48 * 1024 + 1) }, 0x97],
     [{ properties: { userProperties: { 'pike-stamp': '0.1' } } }, 0x99],
+    [{ properties: { userProperties: { 'pike-status': 'fail' } } }, 0x99],
     [{ properties: { userProperties: { 'pike-stamp': '7.100' } } }, 0],
     [{ properties: { userProperties: { 'pike-stamp': '7.30' } } }, 0x83],
   ]

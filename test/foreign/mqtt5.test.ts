@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import { startGateway } from '../support/gateway-process.ts'
+
+const secret = 'c2VjcmV0LW9mLWEtbG9ja2Vy'
+
+interface Ran {
+  readonly code: number
+  readonly output: string
+}
+
+/** One line of the page, as a person would type it. */
+const run = (line: string, env: Record<string, string>): Promise<Ran> =>
+  new Promise((resolve) => {
+    const options = { env: { ...process.env, ...env }, timeout: 30_000 }
+    execFile('bash', ['-euc', line], options, (error, out, err) =>
+      resolve({ code: error === null ? 0 : 1, output: out + err }),
+    )
+  })
+
+test('the mosquitto commands of docs/mqtt.md, "MQTT 5", work as they stand there', async () => {
+  const page = readFileSync(path.join(import.meta.dirname, '../../docs/mqtt.md'), 'utf8')
+  const section = page.slice(page.indexOf('\n## MQTT 5\n'))
+  const lines = /```sh\n([\s\S]*?)```/.exec(section)![1]!.trim().split('\n')
+  assert.equal(lines.length, 4)
+  const [who, wait, reply, report] = lines as [string, string, string, string]
+  const gateway = await startGateway({
+    env: { PIKE_MQTT_PORT: '0', PIKE_MQTT_WS_PORT: 'off' },
+  })
+  try {
+    const { status } = await gateway.api('PUT', '/v1/devices/SZ-0042', { secret })
+    assert.equal(status, 201)
+    const env = { GATEWAY: '127.0.0.1', PORT: String(gateway.port('mqtt')), SECRET: secret }
+    const waiting = run(`${who}; ${wait}`, env)
+    const { body } = await gateway.api('POST', '/v1/devices/SZ-0042/commands', {
+      name: 'open',
+      payload: { door: 7 },
+      expect: 'reply',
+    })
+    const id = body.id as string
+    const got = await waiting
+    assert.equal(got.code, 0, `is mosquitto-clients installed? ${got.output}`)
+    assert.match(got.output, new RegExp(`^replies/${id} pike-command:${id} .*\\{"door":7\\}\n$`))
+    for (const line of [reply, report]) {
+      const { code, output } = await run(`${who}; ${line}`, { ...env, ID: id })
+      assert.equal(`${code}${output}`, '0')
+    }
+    const ended = await gateway.api('GET', `/v1/commands/${id}`)
+    assert.equal(`${ended.body.status} ${ended.body.reason}`, 'failed jammed')
+    const events = await gateway.api('GET', '/v1/events?type=event')
+    assert.deepEqual(
+      events.body.items.map((one: { name: string; stamp: unknown }) => [one.name, one.stamp]),
+      [['door-opened', { epoch: 7, sequence: 1 }]],
+    )
+    for (const [password, topic, words] of [
+      ['wrong-secret', 'events/a', /Bad User Name or Password/],
+      [secret, 'state/other', /Not authorized/],
+    ] as const) {
+      const { output } = await run(`${who}; mosquitto_pub $WHO -q 1 -t ${topic} -m x`, {
+        ...env,
+        SECRET: password,
+      })
+      assert.match(output, words)
+    }
+  } finally {
+    await gateway.stop()
+  }
+})
