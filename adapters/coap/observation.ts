@@ -14,8 +14,6 @@ import type { CoapSession } from './session.ts'
 /** A token, type and code, an Observe, an ETag, a Content-Format, a Block2, a Size2 and the marker. */
 const headMaxBytes = 4 + 8 + 4 + 5 + 2 + 4 + 5 + 1
 const sequenceBits = 0x100_0000
-/** Observe counts in steps of time, so that it grows over restarts too (RFC 7641 §4.4). */
-const sequenceStepMs = 16
 /** Blocks of one command are waited for so long before another one is notified. */
 const fetchMs = 30_000
 const nothing = Buffer.alloc(0)
@@ -73,9 +71,9 @@ export class Observation extends Sending {
 
   /** For the answer to its registration, and each notification. */
   observeOption(): Option {
-    const time = Math.floor(this.house.core.clock.nowMs() / sequenceStepMs) % sequenceBits
+    // The clock's ms, so that it grows over restarts too (RFC 7641 §4.4), unless they were overtaken.
+    const time = Math.floor(this.house.core.clock.nowMs()) % sequenceBits
     const last = this.#sequence
-    // The clock, unless it was overtaken by more than one a step.
     const isAhead = last === undefined || isNewer(time, last)
     this.#sequence = isAhead ? time : (last + 1) % sequenceBits
     return uintOption(option.observe, this.#sequence)

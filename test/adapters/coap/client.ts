@@ -47,6 +47,12 @@ export function uintBytes(value: number): Buffer {
   return Buffer.from(bytes)
 }
 
+/** What carries its datagrams, where that is not UDP. */
+export interface Line {
+  send(bytes: Buffer): void
+  listen(heard: (bytes: Buffer) => void): void
+}
+
 /**
  * A device's end of CoAP as firmware would have it: small, on a clock of the test's, and able to keep
  * its acknowledgements back, to fall silent and to move to another address.
@@ -54,6 +60,7 @@ export function uintBytes(value: number): Buffer {
 export class CoapClient {
   readonly #port: number
   readonly #clock: Clock
+  readonly #line: Line | undefined
   #socket: Socket | undefined
   #opening: Promise<void> | undefined
   #messageId = randomBytes(2).readUInt16BE()
@@ -68,20 +75,20 @@ export class CoapClient {
   received: ParsedPacket[] = []
   repeats = 0
 
-  constructor(port: number, clock: Clock) {
+  /** @param line left out: UDP to that port of this machine. */
+  constructor(port: number, clock: Clock, line?: Line) {
     this.#port = port
     this.#clock = clock
+    this.#line = line
+    line?.listen((bytes) => this.#heard(bytes))
   }
 
   async open(): Promise<void> {
+    if (this.#line !== undefined) return
     this.#opening ??= new Promise((resolve) => {
       const socket = createSocket('udp4')
       this.#socket = socket
-      socket.on('message', (bytes) => {
-        if (this.#muted) return
-        if (this.#stalled) this.#held.push(bytes)
-        else this.#take(bytes)
-      })
+      socket.on('message', (bytes) => this.#heard(bytes))
       socket.on('error', () => {})
       socket.bind(0, '127.0.0.1', () => resolve())
     })
@@ -119,6 +126,10 @@ export class CoapClient {
     this.#stalled = true
   }
 
+  unmute(): void {
+    this.#muted = false
+  }
+
   unstall(): void {
     this.#stalled = false
     for (const bytes of this.#held.splice(0)) this.#take(bytes)
@@ -126,7 +137,9 @@ export class CoapClient {
 
   /** Raw bytes, as they are. */
   send(bytes: Buffer): void {
-    if (!this.#muted) this.#socket?.send(bytes, this.#port, '127.0.0.1', () => {})
+    if (this.#muted) return
+    if (this.#line !== undefined) this.#line.send(bytes)
+    else this.#socket?.send(bytes, this.#port, '127.0.0.1', () => {})
   }
 
   nextId(): number {
@@ -138,17 +151,20 @@ export class CoapClient {
   ask(method: string, path: string, how: Ask = {}): Promise<Answer> {
     const { payload = '', options = [], token = randomBytes(4), confirmable = true } = how
     const messageId = this.nextId()
-    const bytes = generate({
-      code: method,
-      confirmable,
-      messageId,
-      token,
-      options: [...pathOptions(path), ...options].map(([number, value]) => ({
-        name: String(number),
-        value: bytesOf(value),
-      })),
-      payload: Buffer.from(payload),
-    })
+    const bytes = generate(
+      {
+        code: method,
+        confirmable,
+        messageId,
+        token,
+        options: [...pathOptions(path), ...options].map(([number, value]) => ({
+          name: String(number),
+          value: bytesOf(value),
+        })),
+        payload: Buffer.from(payload),
+      },
+      65_507,
+    )
     return new Promise((resolve) => {
       this.#waiting.set(token.toString('hex'), resolve)
       if (!confirmable) {
@@ -206,6 +222,12 @@ export class CoapClient {
     const options: Options = [...(how.options ?? []), [6, Buffer.alloc(0)]]
     this.#observed.set(token.toString('hex'), heard)
     return this.ask('GET', path, { ...how, token, options })
+  }
+
+  #heard(bytes: Buffer): void {
+    if (this.#muted) return
+    if (this.#stalled) this.#held.push(bytes)
+    else this.#take(bytes)
   }
 
   #take(bytes: Buffer): void {

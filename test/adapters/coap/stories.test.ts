@@ -1,0 +1,468 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { proofTranscript } from '../../../adapters/coap/login.ts'
+import { deriveKeys, makeProof } from '../../../src/secrets/secrets.ts'
+import { secretOf } from '../../support/adapter-subject.ts'
+import { type Answer, type Notification, readCommand, uintBytes, uintOf } from './client.ts'
+import { Stage } from './stage.ts'
+
+const nameOf = (one: Answer): string | null => readCommand(one.payload).fields.get('name')
+const idOf = (one: Answer): string => readCommand(one.payload).fields.get('id')!
+const nothing = Buffer.alloc(0)
+
+/** What is notified, acknowledged at once unless told otherwise. */
+function observer(acknowledges = true) {
+  const heard: Notification[] = []
+  const take = (one: Notification): void => {
+    heard.push(one)
+    if (acknowledges) one.acknowledge()
+  }
+  return { heard, take }
+}
+
+test('the answer to a registration carries no command; each command is one notification, the next after its acknowledgement', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const first = await rig.submit({ name: 'one' })
+  await rig.submit({ name: 'two' })
+  const { heard, take } = observer(false)
+  const answer = await stage.answer(client.observe(`${session}/commands`, take))
+  assert.equal(answer.code, '2.05')
+  assert.equal(answer.payload.length, 0)
+  assert.ok(answer.options.has(6), 'it says that it is observed')
+  await rig.until('the first is notified', () => heard.length === 1)
+  await rig.calm()
+  assert.deepEqual(heard.map(nameOf), ['one'])
+  const status = await rig.status(first)
+  assert.equal(status?.kind === 'open' && status.status, 'sent')
+  heard[0]!.acknowledge()
+  assert.equal((await rig.ended(first)).status, 'delivered')
+  await rig.until('the second is notified', () => heard.length === 2)
+  assert.deepEqual(heard.map(nameOf), ['one', 'two'])
+  const [a, b] = heard.map(({ options }) => uintOf(options.get(6)))
+  assert.ok((b! - a! + 2 ** 24) % 2 ** 24 > 0, 'Observe grows')
+})
+
+test('a device whose address changes between notification and acknowledgement gets it once', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client, line } = stage.client()
+  const session = await stage.login(client)
+  const { heard, take } = observer(false)
+  await stage.answer(client.observe(`${session}/commands`, take))
+  const id = await rig.submit()
+  await rig.until('it is notified', () => heard.length === 1)
+  line.move('192.0.2.99')
+  heard[0]!.acknowledge()
+  await rig.calm()
+  assert.equal((await rig.status(id))?.kind, 'open', 'nobody knows that address')
+  assert.equal((await stage.ask(client, 'PUT', session)).code, '2.04')
+  assert.equal((await rig.ended(id)).status, 'delivered')
+  assert.equal(heard.length, 1)
+  const next = await rig.submit({ name: 'next' })
+  await rig.until('it follows', () => heard.length === 2)
+  heard[1]!.acknowledge()
+  assert.equal((await rig.ended(next)).status, 'delivered')
+})
+
+test('notifications go on after a restart, by the same token, and nobody asked', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const { heard, take } = observer()
+  await stage.answer(client.observe(`${session}/commands`, take))
+  await rig.ended(await rig.submit({ name: 'before' }))
+  await rig.crash()
+  const id = await rig.submit({ name: 'after' })
+  assert.equal((await rig.ended(id)).status, 'delivered')
+  assert.deepEqual(heard.map(nameOf), ['before', 'after'])
+  const [a, b] = heard.map(({ options }) => uintOf(options.get(6)))
+  const ahead = (b! - a! + 2 ** 24) % 2 ** 24
+  assert.ok(ahead > 0 && ahead < 2 ** 23, 'Observe grows over the restart')
+  assert.equal((await stage.ask(client, 'PUT', session)).code, '2.04', 'the session is known')
+})
+
+test('a reset ends the observation, and the command stays queued for who asks again', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const { heard, take } = observer(false)
+  await stage.answer(client.observe(`${session}/commands`, take))
+  const id = await rig.submit()
+  await rig.until('it is notified', () => heard.length === 1)
+  heard[0]!.reset()
+  await rig.until('nobody listens', () => rig.hub.figures().sessions === 0)
+  assert.equal((await rig.status(id))?.kind, 'open')
+  const again = observer()
+  await stage.answer(client.observe(`${session}/commands`, again.take))
+  assert.equal((await rig.ended(id)).status, 'delivered')
+  assert.ok(readCommand(again.heard[0]!.payload).fields.has('again'), 'it may have come before')
+})
+
+test('who stops observing gets nothing more', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const { heard, take } = observer()
+  const token = Buffer.from('0badcafe', 'hex')
+  await stage.answer(client.observe(`${session}/commands`, take, { token }))
+  const options = [[6, uintBytes(1)]] as const
+  const answer = await stage.answer(client.ask('GET', `${session}/commands`, { token, options }))
+  assert.deepEqual([answer.code, answer.payload.length, answer.options.has(6)], ['2.05', 0, false])
+  await rig.submit()
+  await rig.calm()
+  assert.equal(heard.length, 0)
+  assert.equal(rig.hub.presence('default', 'locker').state, 'offline')
+})
+
+test('a silent observer gets at most twelve datagrams in a minute, is suspect, then offline, and goes on when it speaks', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client, line } = stage.client()
+  const session = await stage.login(client)
+  const { heard, take } = observer()
+  await stage.answer(client.observe(`${session}/channels/main/commands`, take))
+  await stage.answer(client.observe(`${session}/channels/urgent/commands`, take))
+  client.mute()
+  const before = stage.network.sentTo(line.peer).length
+  const ids = [await rig.submit(), await rig.submit({ channel: 'urgent' })]
+  const states = new Set<string>()
+  for (let i = 0; i < 60; i++) {
+    await rig.pass(1_000)
+    states.add(rig.hub.presence('default', 'locker').state)
+  }
+  assert.deepEqual([...states], ['online', 'suspect', 'offline'])
+  const sent = stage.network.sentTo(line.peer).length - before
+  assert.ok(sent <= 12, `${sent} datagrams`)
+  client.unmute()
+  await stage.ask(client, 'PUT', session)
+  for (const id of ids) assert.equal((await rig.ended(id)).status, 'delivered')
+  assert.equal(heard.length, 2)
+})
+
+test('a command larger than a block counts by `after` or its reply, not by the first block', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const path = `${session}/commands`
+  const { heard, take } = observer()
+  await stage.answer(client.observe(path, take))
+  const payload = Buffer.from(JSON.stringify('x'.repeat(3_000)))
+  const large = await rig.submit({ name: 'large', payload })
+  await rig.until('its first block is there', () => heard.length === 1)
+  await rig.calm()
+  assert.equal((await rig.status(large))?.kind, 'open')
+  assert.equal(
+    uintOf(heard[0]!.options.get(28)),
+    heard[0]!.payload.length + 3_002 - (1_024 - (heard[0]!.payload.indexOf('\n') + 1)),
+  )
+  const fetched: { body?: Buffer } = {}
+  void client.fetch(path, heard[0]!).then((body) => {
+    fetched.body = body
+  })
+  await rig.until('it is fetched', () => fetched.body !== undefined)
+  assert.ok(readCommand(fetched.body!).payload.equals(payload), 'unharmed')
+  assert.equal((await rig.status(large))?.kind, 'open')
+  await stage.ask(client, 'GET', `${path}?after=${large}`)
+  assert.equal((await rig.ended(large)).status, 'delivered')
+  const replied = await rig.submit({ name: 'replied', payload, expect: 'reply' })
+  await rig.until('the next is there', () => heard.length === 2)
+  assert.notDeepEqual(heard[0]!.options.get(4), heard[1]!.options.get(4), 'another ETag')
+  await stage.ask(client, 'POST', `${session}/replies/${replied}`)
+  assert.equal((await rig.ended(replied)).status, 'done')
+  const next = await rig.submit({ name: 'next' })
+  assert.equal((await rig.ended(next)).status, 'delivered')
+})
+
+test('a device that asks for small blocks gets them', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const { heard, take } = observer()
+  const options = [[23, uintBytes(2)]] as const
+  await stage.answer(client.observe(`${session}/commands`, take, { options }))
+  await rig.submit({ payload: Buffer.from('"'.padEnd(200, 'x')) })
+  await rig.until('it is there', () => heard.length === 1)
+  assert.equal(heard[0]!.payload.length, 64)
+})
+
+test('a device that polls gets one after the other, the same again until it says after', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const path = `${session}/commands`
+  assert.equal((await stage.ask(client, 'GET', path)).payload.length, 0)
+  const ids = [await rig.submit({ name: 'one' }), await rig.submit({ name: 'two' })]
+  const one = await stage.ask(client, 'GET', path)
+  assert.equal(nameOf(one), 'one')
+  assert.equal(idOf(await stage.ask(client, 'GET', path)), ids[0])
+  const two = await stage.ask(client, 'GET', `${path}?after=${ids[0]}`)
+  assert.equal(nameOf(two), 'two')
+  assert.equal((await rig.ended(ids[0]!)).status, 'delivered')
+  await rig.crash()
+  const rest = await stage.ask(client, 'GET', `${path}?after=${ids[1]}`)
+  assert.equal(rest.payload.length, 0, 'what was acknowledged over a restart does not come again')
+  assert.equal((await rig.ended(ids[1]!)).status, 'delivered')
+  await rig.pass(6_000)
+  assert.equal(rig.hub.presence('default', 'locker').state, 'offline')
+})
+
+test('a poll that waits is answered when a command comes, and a sleeping one is asleep', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const asked = client.ask('GET', `${session}/commands?wait=20&sleep=300`)
+  await rig.pass(3_000)
+  const id = await rig.submit()
+  assert.equal(idOf(await stage.answer(asked)), id)
+  await rig.pass(6_000)
+  assert.equal(rig.hub.presence('default', 'locker').state, 'asleep')
+})
+
+test('a `now` that was given once to a poll is not given again', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const asked = client.ask('GET', `${session}/commands?wait=20`)
+  await rig.calm()
+  const id = await rig.submit({ delivery: 'now' })
+  assert.equal(idOf(await stage.answer(asked)), id)
+  assert.equal((await stage.ask(client, 'GET', `${session}/commands`)).payload.length, 0)
+})
+
+test('a device that only reports hears how many commands wait', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const report = () => stage.ask(client, 'POST', `${session}/events/door`, '{}')
+  assert.equal((await report()).options.has(65_004), false)
+  await rig.submit()
+  await rig.submit()
+  await rig.pass(1_000)
+  assert.equal(uintOf((await report()).options.get(65_004)), 2)
+  assert.equal(uintOf((await stage.ask(client, 'PUT', session)).options.get(65_004)), 2)
+  await stage.answer(client.observe(`${session}/commands`, observer().take))
+  await rig.pass(1_000)
+  assert.equal((await report()).options.has(65_004), false, 'who observes knows')
+})
+
+test('both channels come over one observation, one notification after the other', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const { heard, take } = observer(false)
+  await stage.answer(client.observe(`${session}/commands`, take))
+  await rig.submit({ name: 'main' })
+  await rig.until('one is there', () => heard.length === 1)
+  await rig.submit({ name: 'urgent', channel: 'urgent' })
+  await rig.submit({ name: 'later' })
+  await rig.calm()
+  assert.equal(heard.length, 1)
+  heard[0]!.acknowledge()
+  await rig.until('the next is there', () => heard.length === 2)
+  assert.equal(nameOf(heard[1]!), 'urgent', 'the urgent one goes first')
+  heard[1]!.acknowledge()
+  await rig.until('the last is there', () => heard.length === 3)
+})
+
+test('from elsewhere a secret is not taken: a proof over an Echo is (rule 32)', async (t) => {
+  const stage = await Stage.make(t, false)
+  const { client, line } = stage.client('192.0.2.7')
+  const path = 'session?device=locker'
+  const bare = await stage.ask(client, 'POST', path, secretOf('locker'))
+  assert.equal(bare.code, '4.01')
+  const echo = bare.options.get(252)!
+  const keys = await deriveKeys(secretOf('locker'), 'default', 'locker', 'hkdf')
+  const proof = makeProof(keys, proofTranscript('default', 'locker', echo))
+  const ask = (payload: Buffer, value: Buffer) =>
+    stage.ask(client, 'POST', `${path}&proof=hkdf`, payload, [[252, value]])
+  assert.equal((await ask(Buffer.alloc(32), echo)).code, '4.01', 'a proof that is none')
+  line.move('192.0.2.8')
+  assert.ok((await ask(proof, echo)).options.has(252), 'an Echo of another address: a new one')
+  line.move('192.0.2.7')
+  assert.equal((await ask(proof, echo)).code, '2.01')
+  await stage.rig.pass(61_000)
+  assert.ok((await ask(proof, echo)).options.has(252), 'one that is too old: a new one')
+  const here = stage.client('127.0.0.1')
+  assert.equal((await stage.ask(here.client, 'POST', path, secretOf('locker'))).code, '2.01')
+})
+
+test('an address that proved nothing gets at most three times what came from it', async (t) => {
+  const stage = await Stage.make(t, true)
+  const { rig, network } = stage
+  const { client, line } = stage.client('198.51.100.1')
+  const total = () => network.sentTo(line.peer).reduce((sum, { length }) => sum + length, 0)
+  const session = await stage.login(client)
+  await stage.answer(client.observe(`${session}/commands`, observer(false).take))
+  client.mute()
+  const payload = Buffer.from(JSON.stringify('x'.repeat(900)))
+  await rig.submit({ payload })
+  await rig.pass(120_000)
+  assert.ok(total() <= 3 * line.sentBytes, `${total()} bytes for ${line.sentBytes}`)
+  for (const path of ['.well-known/core', 'nothing', 's/none/commands', 'session?device=locker']) {
+    const stranger = stage.client(`198.51.100.${path.length}`)
+    void stranger.client.ask('GET', path, { confirmable: false })
+    await rig.calm()
+    const sent = network.sentTo(stranger.line.peer).reduce((sum, { length }) => sum + length, 0)
+    assert.ok(sent > 0 && sent <= 3 * stranger.line.sentBytes, `${path}: ${sent}`)
+  }
+})
+
+test('a new address is asked for proof before it gets much, and gets it then', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const { heard, take } = observer()
+  await stage.answer(client.observe(`${session}/commands`, take))
+  const id = await rig.submit({ payload: Buffer.from(JSON.stringify('x'.repeat(900))) })
+  assert.equal((await rig.ended(id)).status, 'delivered')
+  assert.equal(heard.length, 1)
+})
+
+test('a session ends with the secret it was made by, with its device, and with its goodbye', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  assert.equal((await stage.ask(client, 'DELETE', session)).code, '2.02')
+  assert.equal((await stage.ask(client, 'PUT', session)).code, '4.01')
+  const second = await stage.login(client)
+  await rig.hub.removeDevice('default', 'locker')
+  await rig.register()
+  const made = await rig.engine.names.device('default', 'locker')
+  await rig.engine.names.putDevice({ ...made!, credentials: [] })
+  assert.equal((await stage.ask(client, 'POST', `${second}/events/x`, '1')).code, '4.01')
+})
+
+test('a device keeps four sessions; the longest silent goes', async (t) => {
+  const stage = await Stage.make(t)
+  const { client } = stage.client()
+  const sessions: string[] = []
+  for (let i = 0; i < 6; i++) {
+    sessions.push(await stage.login(client))
+    await stage.rig.pass(1_000)
+  }
+  assert.equal(stage.figures.sessions, 4)
+  assert.equal((await stage.ask(client, 'PUT', sessions[0]!)).code, '4.01')
+  assert.equal((await stage.ask(client, 'PUT', sessions[5]!)).code, '2.04')
+})
+
+test('a session that was silent for a week is forgotten', async (t) => {
+  const stage = await Stage.make(t)
+  const { client } = stage.client()
+  await stage.login(client)
+  await stage.rig.pass(7 * 24 * 3_600_000 + 10_000)
+  await stage.rig.pass(10_000)
+  assert.equal(stage.figures.sessions, 0)
+  const left = await stage.rig.hub.shelf.list('adapters/coap/sessions', { limit: 10 })
+  assert.deepEqual(left.items, [])
+})
+
+test('what is wrong is said in the words of CoAP', async (t) => {
+  const stage = await Stage.make(t)
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const cases: readonly (readonly [
+    code: string,
+    method: string,
+    path: string,
+    payload?: Buffer | string,
+    options?: readonly (readonly [number, Buffer | string | number])[],
+  ])[] = [
+    ['4.04', 'GET', 'nowhere'],
+    ['4.05', 'GET', 'session?device=locker'],
+    ['4.00', 'POST', 'session?device=no/device'],
+    ['4.00', 'POST', 'session?device=locker&keepalive=soon', 'x'],
+    ['4.01', 'POST', 'session?device=locker', 'wrong'],
+    ['4.01', 'GET', 's/AAAAAAAAAAAAAAAAAAAAAA/commands'],
+    ['4.02', 'PUT', session, '', [[13, 'critical']]],
+    ['2.04', 'PUT', session, '', [[14, 'elective and far too long']]],
+    ['4.02', 'PUT', session, '', [[5, '']]],
+    [
+      '4.02',
+      'GET',
+      `${session}/commands`,
+      '',
+      [
+        [27, uintBytes(6)],
+        [27, uintBytes(6)],
+      ],
+    ],
+    ['4.02', 'GET', `${session}/commands`, '', [[23, Buffer.alloc(4, 1)]]],
+    ['5.05', 'GET', `${session}/commands`, '', [[35, 'coap://elsewhere/']]],
+    ['4.00', 'GET', `${session}/commands`, '', [[23, uintBytes(7)]]],
+    ['4.00', 'GET', `${session}/commands`, '', [[23, uintBytes(0x16)]]],
+    ['4.00', 'GET', `${session}/commands?after=nothing`],
+    ['4.00', 'GET', `${session}/commands?after=other:main:1:1`],
+    ['4.06', 'GET', `${session}/commands`, '', [[17, uintBytes(50)]]],
+    ['4.04', 'GET', `${session}/channels/media/commands`],
+    ['4.04', 'POST', `${session}/channels/media/events/x`, '1'],
+    ['4.04', 'POST', `${session}/channels/__proto__/events/x`, '1'],
+    ['4.05', 'PUT', `${session}/commands`],
+    ['4.05', 'GET', `${session}/events/x`],
+    ['4.00', 'POST', `${session}/events/${'x'.repeat(129)}`, '1'],
+    ['4.00', 'POST', `${session}/events/x?stamp=1`, '1'],
+    ['4.00', 'POST', `${session}/replies/locker:main:1:1?status=well`, '1'],
+    ['4.04', 'POST', `${session}/replies/locker:main:1:1`, '1'],
+    ['4.15', 'POST', `${session}/events/x`, '1', [[12, uintBytes(9_999)]]],
+    ['4.08', 'POST', `${session}/events/x`, 'x', [[27, uintBytes(0x16)]]],
+    ['4.00', 'POST', `${session}/events/x`, 'x', [[27, uintBytes(0x0e)]]],
+    [
+      '4.13',
+      'POST',
+      `${session}/events/x`,
+      Buffer.alloc(1_024),
+      [
+        [27, uintBytes(0x0e)],
+        [60, uintBytes(50_000)],
+      ],
+    ],
+    ['4.13', 'POST', `${session}/events/x`, Buffer.alloc(50_000)],
+    ['4.05', 'PATCH', session],
+    ['4.05', 'FETCH', `${session}/commands`],
+  ]
+  for (const [code, method, path, payload = nothing, options = []] of cases) {
+    const answer = await stage.ask(client, method, path, payload, options)
+    assert.equal(answer.code, code, `${method} ${path}: ${answer.payload}`)
+  }
+  assert.equal((await stage.ask(client, 'PUT', session)).code, '2.04')
+})
+
+test('an event in blocks is kept once, whatever is sent again, and its blocks need no token', async (t) => {
+  const stage = await Stage.make(t)
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const path = `${session}/events/large`
+  const body = Buffer.alloc(2_500, 'b')
+  const send = (index: number, tag: number) =>
+    stage.ask(client, 'POST', path, body.subarray(index * 1_024, (index + 1) * 1_024), [
+      [27, uintBytes((index << 4) | (index < 2 ? 8 : 0) | 6)],
+      [292, uintBytes(tag)],
+    ])
+  assert.equal((await send(0, 1)).code, '2.31')
+  assert.equal((await send(0, 2)).code, '2.31', 'another body beside it')
+  assert.equal((await send(1, 1)).code, '2.31')
+  assert.equal((await send(1, 1)).code, '2.31', 'its answer was lost')
+  assert.equal((await send(2, 2)).code, '4.08', 'a block is missing')
+  assert.equal((await send(2, 1)).code, '2.04')
+  const [event] = await stage.rig.events('event')
+  assert.ok(event?.kind === 'event' && body.equals(event.payload), 'unharmed')
+  await send(0, 3)
+  assert.equal(stage.figures.uploads, 1)
+  await stage.rig.pass(93_000)
+  assert.equal(stage.figures.uploads, 0)
+  assert.equal(stage.figures.uploads_bytes, 0)
+})
