@@ -1,10 +1,4 @@
-import type {
-  Attached,
-  ChannelName,
-  Downlink,
-  KeptCommand,
-  Reason,
-} from '../../src/contract/index.ts'
+import type { Attached, Downlink, KeptCommand, Reason } from '../../src/contract/index.ts'
 import { type ChannelHost, MqttChannel } from './channel.ts'
 import type { MqttClient } from './client.ts'
 import { Downlinks } from './downlinks.ts'
@@ -17,11 +11,7 @@ export type Subscribed =
   | { readonly kind: 'refused'; readonly reason: Reason; readonly retryAfterMs?: number }
 
 interface Filter {
-  readonly channels: readonly MqttChannel[]
-  readonly qos: 0 | 1
-}
-
-interface Filter {
+  readonly filter: string
   readonly channels: readonly MqttChannel[]
   readonly qos: 0 | 1
 }
@@ -37,8 +27,9 @@ export class Receiver implements ChannelHost {
   readonly #client: MqttClient
   readonly #wire: Wire
   readonly #token: string
-  readonly #channels = new Map<ChannelName, MqttChannel>()
-  readonly #filters = new Map<string, Filter>()
+  // Lists, each as long as it must be: they are few, and every idle device has them.
+  #channels: readonly MqttChannel[] = []
+  #filters: readonly Filter[] = []
   #links = 0
   /** Subscriptions are taken one after the other. */
   #subscribing: Promise<unknown> | undefined
@@ -60,11 +51,11 @@ export class Receiver implements ChannelHost {
   }
 
   get isSubscribed(): boolean {
-    return this.#channels.size > 0
+    return this.#channels.length > 0
   }
 
   touch(): void {
-    for (const { session } of this.#channels.values()) session?.touch()
+    for (const { session } of this.#channels) session?.touch()
   }
 
   /** @param qos the most it wants; at most 1 is granted. */
@@ -93,7 +84,7 @@ export class Receiver implements ChannelHost {
 
   /** There is room again after the wire was full. */
   drained(): void {
-    for (const channel of this.#channels.values()) {
+    for (const channel of this.#channels) {
       if (!channel.full || this.#wire.isFull()) continue
       channel.full = false
       channel.session?.drained()
@@ -102,9 +93,10 @@ export class Receiver implements ChannelHost {
 
   end(graceful: boolean): void {
     this.downlinks.end()
-    for (const channel of this.#channels.values()) channel.end()?.detach(graceful)
-    this.#channels.clear()
-    this.#filters.clear()
+    const channels = this.#channels
+    this.#channels = []
+    this.#filters = []
+    for (const channel of channels) channel.end()?.detach(graceful)
   }
 
   // What the core does.
@@ -133,16 +125,16 @@ export class Receiver implements ChannelHost {
       counts.foreignTotal++
       return { kind: 'refused', reason: 'unauthorized' }
     }
-    const known = this.#filters.get(filter)
+    const known = this.#filters.find((one) => one.filter === filter)
     if (known?.qos === qos) return { kind: 'granted', qos, start: nothingToStart }
     if (known !== undefined) this.#unsubscribe(filter)
-    if (this.#filters.size >= core.limits.mqttSubscriptionsMax) {
+    if (this.#filters.length >= core.limits.mqttSubscriptionsMax) {
       return { kind: 'refused', reason: 'overloaded' }
     }
     const channels: MqttChannel[] = []
     const fresh: MqttChannel[] = []
     for (const name of wanted.channels) {
-      const there = this.#channels.get(name)
+      const there = this.#channels.find((one) => one.name === name)
       if (there === undefined) {
         const id = this.#links++ === 0 ? this.#token : `${this.#token}.${this.#links}`
         const made = new MqttChannel(this, id, name, qos, wanted.template)
@@ -153,7 +145,7 @@ export class Receiver implements ChannelHost {
     const refused = await this.#attach(fresh)
     if (refused !== undefined) return refused
     for (const channel of channels) if (!fresh.includes(channel)) channel.filters++
-    this.#filters.set(filter, { channels, qos })
+    this.#filters = [...this.#filters, { filter, channels, qos }]
     const start = (): void => {
       for (const { session } of fresh) session?.start()
     }
@@ -176,7 +168,7 @@ export class Receiver implements ChannelHost {
     }
     if (this.#client.isOver) refused ??= { kind: 'refused', reason: 'normal' }
     if (refused === undefined) {
-      for (const channel of fresh) this.#channels.set(channel.name, channel)
+      this.#channels = [...this.#channels, ...fresh]
       return undefined
     }
     for (const channel of fresh) channel.end()?.detach(false)
@@ -198,13 +190,13 @@ export class Receiver implements ChannelHost {
   }
 
   #unsubscribe(filter: string): boolean {
-    const known = this.#filters.get(filter)
+    const known = this.#filters.find((one) => one.filter === filter)
     if (known === undefined) return false
-    this.#filters.delete(filter)
+    this.#filters = this.#filters.filter((one) => one !== known)
     for (const channel of known.channels) {
       channel.filters--
       if (channel.filters > 0) continue
-      this.#channels.delete(channel.name)
+      this.#channels = this.#channels.filter((one) => one !== channel)
       this.downlinks.drop(channel)
       channel.end()?.detach(true)
     }
