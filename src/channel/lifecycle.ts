@@ -1,4 +1,12 @@
-import type { Change, EndReason, EndStatus, OpenCommand, Reply, Step } from '../contract/index.ts'
+import type {
+  Change,
+  Ending,
+  EndReason,
+  EndStatus,
+  OpenCommand,
+  Reply,
+  Step,
+} from '../contract/index.ts'
 import { dueAtMs, sentBeforeRestart } from '../contract/index.ts'
 
 /**
@@ -23,7 +31,7 @@ export function acknowledged(command: OpenCommand, nowMs: number): Change | unde
 }
 
 /** Its application answered, which acknowledges it too. */
-export function replied(command: OpenCommand, reply: Reply, nowMs: number): Change {
+export function replied(command: OpenCommand, reply: Reply, nowMs: number): Ending {
   const steps: readonly Step[] | undefined =
     command.deliveredAtMs === undefined ? [{ status: 'delivered', atMs: nowMs }] : undefined
   return {

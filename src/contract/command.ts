@@ -91,6 +91,14 @@ export interface Step {
   readonly late?: true
 }
 
+/** What would have been an end, told after another (rule 8). */
+export const lateStep = ({ status, reason, atMs }: Step): Step => ({
+  status,
+  reason,
+  late: true,
+  atMs,
+})
+
 /** What a device answered. `reason` is a short word, e.g. `late`, `jammed`. */
 export interface Reply {
   readonly status: 'done' | 'failed' | 'rejected'

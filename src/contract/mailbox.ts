@@ -250,7 +250,14 @@ export type Change =
       readonly reply?: Reply
       /** Steps between `queued` and the end that the mailbox does not know itself. */
       readonly steps?: readonly Step[]
+      /**
+       * Kept in the log before the outcome event. The command may have ended since it was looked up:
+       * then `late` is kept instead, and this end as a late step (rule 8).
+       */
+      readonly told?: { readonly event: NewEvent; readonly late: NewEvent }
     }
+
+export type Ending = Extract<Change, { kind: 'ended' }>
 
 export interface Settlement {
   readonly changes: readonly Change[]

@@ -1,6 +1,6 @@
 import { replied } from '../channel/index.ts'
 import type { EndedCommand, Found, NewEvent, Settlement, StampedReply } from '../contract/index.ts'
-import { channelParts, scheduledEpoch } from '../contract/index.ts'
+import { channelParts, lateStep, scheduledEpoch } from '../contract/index.ts'
 
 /** A command that has a place, so that a device may have it. One that waits for its time has none. */
 export const isPlaced = (found: Found | undefined): found is Found =>
@@ -15,13 +15,13 @@ export function replySettlement(reply: StampedReply, found: Found, atMs: number)
   const answer = { status, reason, payload, contentType }
   const { id, offset } = found.command
   const about = { ...channelParts(found.command.channel), atMs, command: id }
+  const late: NewEvent = { kind: 'command.late', ...about, proof: 'reply', reply: answer }
   if (found.kind === 'ended') {
-    const event: NewEvent = { kind: 'command.late', ...about, proof: 'reply', reply: answer }
-    const late = [{ offset, step: { status, reason, late: true, atMs } }] as const
-    return { changes: [], late, events: [event] }
+    const change = { status, reason, atMs }
+    return { changes: [], late: [{ offset, step: lateStep(change) }], events: [late] }
   }
   const event: NewEvent = { kind: 'reply', ...about, reply: answer, stamp }
-  return { changes: [replied(found.command, answer, atMs)], events: [event] }
+  return { changes: [{ ...replied(found.command, answer, atMs), told: { event, late } }] }
 }
 
 /** Has a reply to it been kept before? */

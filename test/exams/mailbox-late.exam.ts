@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import type { Settlement, Step } from '../../src/contract/index.ts'
+import type { Reply, Settlement, Step } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
 import {
@@ -34,6 +34,37 @@ export function mailboxLateExam(subject: EngineSubject): void {
       { status: 'delivered', atMs },
       { status: 'done', atMs: atMs + 5 },
     ])
+  })
+
+  test('rule 8: a reply to what ended since it was looked up is told as late, not as a reply', async (t) => {
+    const rig = await Rig.make(t, subject)
+    const { offset, epoch, id } = await keep(rig, main, {}, linked)
+    const atMs = rig.clock.nowMs()
+    const reply: Reply = {
+      status: 'rejected',
+      reason: 'late',
+      payload: Buffer.from('1'),
+      contentType: 'text/plain',
+    }
+    const about = { app: 'shop', device: 'locker', channel: 'main', atMs, command: id }
+    const told = {
+      event: { kind: 'reply', ...about, reply },
+      late: { kind: 'command.late', ...about, proof: 'reply', reply },
+    } as const
+    const answer = { ...end(offset, 'rejected', atMs), reason: 'late', reply, told }
+    // Both were decided while it was open.
+    const acknowledged = settle(rig, main, { changes: [end(offset, 'delivered', atMs)] })
+    await settle(rig, main, { changes: [answer] })
+    await acknowledged
+    const kinds = (await allEvents(rig, 'shop')).map(({ kind }) => kind)
+    assert.deepEqual(kinds, ['command.ended', 'command.late'])
+    const late = { status: 'rejected', reason: 'late', late: true, atMs } as const
+    const timeline = await timelineOf(rig, epoch, offset)
+    same(timeline.slice(-1), [late])
+    const other = await keep(rig, main, {}, linked)
+    await settle(rig, main, { changes: [{ ...answer, offset: other.offset }] })
+    const all = (await allEvents(rig, 'shop')).slice(2).map(({ kind }) => kind)
+    assert.deepEqual(all, ['reply', 'command.ended'], 'the reply before its outcome')
   })
 
   test('rule 3: an end as never sent is passed over once it may have been sent', async (t) => {

@@ -4,13 +4,13 @@ import { Figures } from './figures.ts'
 import { run } from './run.ts'
 import { askBySockets } from './sockets.ts'
 
-const stories = { memory: 100, level: 60 } as const
+const stories = { memory: 60, level: 40 } as const
 
 for (const engine of ['memory', 'level'] as const) {
   test(`${engine}: thousands of random calls, crashes among them, are answered as the contract says`, async () => {
     const figures = new Figures()
     await run({ engine, figures, seed: 2_026, runs: stories[engine] })
-    assert.ok(figures.total > 1_000, `${figures.total} calls`)
+    assert.ok(figures.total > 800, `${figures.total} calls`)
   })
 }
 

@@ -27,7 +27,7 @@ import type {
   Settled,
   Settlement,
 } from '../../contract/index.ts'
-import { scheduledEpoch } from '../../contract/index.ts'
+import { lateStep, scheduledEpoch } from '../../contract/index.ts'
 import type { Appending } from './appending.ts'
 import { depthOf } from './appending.ts'
 import type { Apps } from './apps.ts'
@@ -311,9 +311,12 @@ export class LevelMailbox implements Mailbox {
     if (events !== undefined) for (const event of events) this.#events.keep(event)
     for (const change of changes) {
       const entry = channel.live?.open.get(change.offset)
+      if (entry === undefined) this.#tellLate(channel.id, change)
       if (entry === undefined || isUntrue(channel, entry, change)) continue
-      if (change.kind === 'ended') this.#endings.end(channel, entry, change)
-      else this.#endings.delivered(channel, entry, change.atMs)
+      if (change.kind === 'ended') {
+        if (change.told !== undefined) this.#events.keep(change.told.event)
+        this.#endings.end(channel, entry, change)
+      } else this.#endings.delivered(channel, entry, change.atMs)
     }
     if (late !== undefined) {
       for (const { offset, step } of late) {
@@ -330,6 +333,12 @@ export class LevelMailbox implements Mailbox {
       this.#channels.changed(channel)
     }
     if (intendUpTo !== undefined) this.#intend(channel, intendUpTo)
+  }
+
+  #tellLate(channel: ChannelId, change: Change): void {
+    if (change.kind !== 'ended' || change.told === undefined) return
+    this.#events.keep(change.told.late)
+    this.#late.keep(channel, change.offset, lateStep(change))
   }
 
   #intend(channel: Channel, upTo: Offset): void {

@@ -29,7 +29,7 @@ import type {
   Settlement,
   Step,
 } from '../../contract/index.ts'
-import { deviceOf, dueAtMs, scheduledEpoch } from '../../contract/index.ts'
+import { deviceOf, dueAtMs, lateStep, scheduledEpoch } from '../../contract/index.ts'
 import { Accepting } from './accepting.ts'
 import type { Answers } from './answers.ts'
 import { depthOf, End, historyOf, isUntrue, makeBox, openCommand } from './box.ts'
@@ -290,8 +290,13 @@ export class MemoryMailbox implements Mailbox {
 
   #change(channel: ChannelId, box: Box, change: Change): void {
     const open = box.open.get(change.offset)
+    if (open === undefined && change.kind === 'ended' && change.told !== undefined) {
+      this.#events.keep(change.told.late)
+      this.#late(box, change.offset, lateStep(change))
+    }
     if (open === undefined || isUntrue(box, open, change)) return
     if (change.kind === 'ended') {
+      if (change.told !== undefined) this.#events.keep(change.told.event)
       this.#end.end(channel, box, open, change)
       return
     }
