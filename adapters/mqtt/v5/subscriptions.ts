@@ -2,7 +2,7 @@ import type { Limits, Reason } from '../../../src/contract/index.ts'
 import { reasons } from '../../../src/contract/index.ts'
 import type { MqttClient } from '../client.ts'
 import { endsConnection, wordsFor } from '../reasons.ts'
-import { isFilter, isShared, matches } from './filters.ts'
+import { isFilter, isShared, isShort, matches } from './filters.ts'
 import { code, type SubscribePacket, type Subscription, type UnsubscribePacket } from './packets.ts'
 import type { Kept } from './sessions.ts'
 
@@ -119,7 +119,7 @@ export class Subscriptions {
 
   async #subscribeOne({ filter, qos }: Subscription, client: MqttClient): Promise<One> {
     if (isShared(filter)) return shared
-    if (filter.length > this.#limits.mqttTopicMaxBytes || !isFilter(filter)) return noFilter
+    if (!isShort(filter, this.#limits) || !isFilter(filter)) return noFilter
     const subscribed = await client.receiver.subscribe(filter, qos)
     if (subscribed.kind === 'granted') {
       return { code: subscribed.qos, start: () => subscribed.start() }

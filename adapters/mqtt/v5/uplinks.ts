@@ -3,6 +3,7 @@ import type { MqttClient, Published } from '../client.ts'
 import { Aliases } from './aliases.ts'
 import { Answers, type Owed } from './answers.ts'
 import { encodeAck } from './encode.ts'
+import { isShort } from './filters.ts'
 import { type Code, code, type PublishPacket } from './packets.ts'
 import { type Refused, refusals } from './refusals.ts'
 import type { Speaker } from './speaker.ts'
@@ -47,6 +48,11 @@ export class Uplinks {
       this.#host.fail(code.retainNotSupported, 'nothing is retained here') // [MQTT-3.2.2-14]
       return
     }
+    // Before it is held for its alias.
+    if (!isShort(packet.topic, this.#host.limits)) {
+      this.#host.fail(code.topicNameInvalid, 'a topic that is too long or too deep')
+      return
+    }
     const topic = this.#aliases.resolve(packet.topic, properties.topicAlias)
     if (typeof topic !== 'string') {
       this.#host.fail(topic, 'a topic alias that stands for nothing')
@@ -62,10 +68,6 @@ export class Uplinks {
     }
     if (properties.status !== undefined && !statuses.has(properties.status)) {
       settled('bad-status') // or a slip would count as done
-      return
-    }
-    if (topic.length > this.#host.limits.mqttTopicMaxBytes) {
-      settled('foreign-topic') // before it is cut into levels
       return
     }
     const { contentType } = properties

@@ -126,7 +126,6 @@ test('a publish is acknowledged, refused where it may not go, each by its code',
     [{ topic: 'state/other' }, 0x87],
     [{ topic: 'channels/none/events/a' }, 0x90],
     [{ topic: `events/${'n'.repeat(129)}` }, 0x90],
-    [{ topic: `events/${'n'.repeat(600)}` }, 0x87],
     [{ topic: 'replies/locker:main:1:99' }, 0x90],
     [{ payload: Buffer.alloc(48 * 1024 + 1) }, 0x97],
     [{ properties: { userProperties: { 'pike-stamp': '0.1' } } }, 0x99],
@@ -199,6 +198,17 @@ for (const [what, hex, code] of broken) {
     const { raw } = await connected(t)
     raw.write(Buffer.from(hex, 'hex'))
     await goodbye(raw, code)
+  })
+}
+
+for (const [what, topic] of [
+  ['too long', `events/${'n'.repeat(600)}`],
+  ['too deep', `events/${'n/'.repeat(40)}`],
+] as const) {
+  test(`a topic that is ${what} ends the connection with 0x90`, async (t) => {
+    const { raw } = await connected(t)
+    raw.send(publish({ topic }))
+    await goodbye(raw, 0x90)
   })
 }
 
