@@ -12,7 +12,7 @@ import { type DeviceLimits, deviceLimits } from './limits.ts'
 import type { PikeClientEvents, PikeClientOptions } from './options.ts'
 import type { SendFailure, Sent, Slot } from './outbox.ts'
 import { reconnectPolicy } from './reconnect.ts'
-import { Session, type SessionEvents } from './session.ts'
+import { type ClientSession, Session, type SessionEvents, type SessionParts } from './session.ts'
 import { memoryStorage, type StorageChange, type Uplink } from './storage.ts'
 
 const never = Number.POSITIVE_INFINITY
@@ -39,7 +39,7 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
   readonly #heartbeat = new Heartbeat()
   readonly #downlink: Downlink
   #keys: Promise<DeviceKeys> | undefined
-  #session: Session | undefined
+  #session: ClientSession | undefined
   /** Ends when nothing of us is open any more. */
   #closed: Promise<void> = Promise.resolve()
   #timer: Timer | undefined
@@ -206,19 +206,17 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
       tailLost: (report) => this.emit('tailLost', report),
       lost: (cause) => this.#input({ kind: 'lost', connection, cause }),
     }
-    this.#session = new Session(
-      {
-        options: this.#options,
-        limits: this.#limits,
-        keeper: this.#keeper,
-        heartbeat: this.#heartbeat,
-        downlink: this.#downlink,
-        nowMs: () => this.#clock.nowMs(),
-        keys: (kdf) => this.#deriveKeys(kdf),
-        changed: () => this.#arm(),
-      },
-      events,
-    )
+    const parts: SessionParts = {
+      options: this.#options,
+      limits: this.#limits,
+      keeper: this.#keeper,
+      heartbeat: this.#heartbeat,
+      downlink: this.#downlink,
+      nowMs: () => this.#clock.nowMs(),
+      keys: (kdf) => this.#deriveKeys(kdf),
+      changed: () => this.#arm(),
+    }
+    this.#session = this.#options.session?.(parts, events) ?? new Session(parts, events)
     this.#alsoClose(this.#session.closed)
   }
 

@@ -5,6 +5,7 @@
 export { PikeClient } from './client.ts'
 export type { Command, CommandReply, Respond } from './command.ts'
 export { fileStorage, StorageDamaged } from './file-storage.ts'
+export { httpSession } from './http/session.ts'
 export type { State, StopReason } from './lifecycle.ts'
 export { type DeviceLimits, deviceLimits } from './limits.ts'
 export {

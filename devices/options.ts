@@ -7,6 +7,7 @@ import type { State, StopReason } from './lifecycle.ts'
 import type { DeviceLimits } from './limits.ts'
 import type { SendFailure } from './outbox.ts'
 import type { ReconnectPolicy } from './reconnect.ts'
+import type { OpenSession } from './session.ts'
 import type { DeviceStorage } from './storage.ts'
 
 export interface PikeClientOptions {
@@ -32,6 +33,8 @@ export interface PikeClientOptions {
   readonly random?: () => number
   /** Instead of a TCP or TLS socket, e.g. for tests. May be written to before it is connected. */
   readonly connect?: () => Duplex
+  /** Another protocol than Pike, e.g. `httpSession`. */
+  readonly session?: OpenSession
 }
 
 export interface SendReport {

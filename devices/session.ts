@@ -46,6 +46,32 @@ export interface SessionParts {
   keys(kdf: DeviceKeys['kdf']): Promise<DeviceKeys>
 }
 
+/** What a client needs of its channels' way to the gateway, whatever protocol that speaks. */
+export interface ClientSession {
+  readonly usable: boolean
+  /** Ends when nothing of it is open any more. */
+  readonly closed: Promise<void>
+  /** When `tick` must come if nothing else happens. */
+  readonly dueMs: number
+  tick(nowMs: number): void
+  /** Is something overdue? Asked on each beat and each send. */
+  checkLife(nowMs: number): void
+  /** An event that is not worth keeping. */
+  writeUnreliable(
+    channel: DeviceChannel,
+    name: string,
+    payload: Uint8Array,
+    binary: boolean,
+  ): 'written' | 'busy'
+  /** Write what may be written, at the end of this turn. */
+  scheduleFlush(): void
+  /** `politely`: say goodbye; else the bytes under way must not arrive later. */
+  end(politely: boolean): void
+}
+
+/** Connects by itself; the storage must be loaded. */
+export type OpenSession = (parts: SessionParts, events: SessionEvents) => ClientSession
+
 /**
  * A client's channels over one connection, from the first HELLO to its end.
  *
@@ -54,7 +80,7 @@ export interface SessionParts {
  * Until then commands wait in the inboxes and uplinks in the outboxes. Writes of one turn of the
  * event loop leave together, acknowledgements that are owed with them.
  */
-export class Session {
+export class Session implements ClientSession {
   readonly #parts: SessionParts
   readonly #events: SessionEvents
   readonly #connection: Connection

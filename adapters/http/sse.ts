@@ -88,10 +88,16 @@ export class CommandStream {
       // A proxy that collects an answer before it passes it on would never pass on this one.
       'x-accel-buffering': 'no',
     })
-    const channels = links.map((link) => ({ channel: link.channel, ...link.standing }))
+    const channels = links.map((link) => ({
+      channel: link.channel,
+      ...link.standing,
+      resumed: link.session?.resumed,
+    }))
     const keepaliveMs = Math.min(...links.map(({ session }) => session?.keepaliveMs ?? 0))
+    const keepaliveS = Math.floor(keepaliveMs / 1000)
+    const time = new Date(this.#clock.nowMs()).toISOString()
     this.write(
-      `retry: 1000\nevent: start\ndata: ${JSON.stringify({ channels, keepaliveS: Math.floor(keepaliveMs / 1000) })}\n\n`,
+      `retry: 1000\nevent: start\ndata: ${JSON.stringify({ time, keepaliveS, channels })}\n\n`,
     )
     this.#arm()
     for (const link of links) link.session?.start()

@@ -32,6 +32,28 @@ export class Wire extends Duplex {
     this.#socket.resume()
   }
 
+  // What Node's HTTP client asks of a socket besides.
+
+  setKeepAlive(): this {
+    return this
+  }
+
+  setTimeout(): this {
+    return this
+  }
+
+  setNoDelay(): this {
+    return this
+  }
+
+  ref(): this {
+    return this
+  }
+
+  unref(): this {
+    return this
+  }
+
   override _read(): void {
     if (!this.#stalled) this.#socket.resume()
   }

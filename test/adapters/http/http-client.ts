@@ -16,25 +16,6 @@ export interface Asking {
   readonly stream?: (chunk: string) => void
 }
 
-/** What Node's client asks of a socket besides. */
-class HttpWire extends Wire {
-  setKeepAlive(): this {
-    return this
-  }
-  setTimeout(): this {
-    return this
-  }
-  setNoDelay(): this {
-    return this
-  }
-  ref(): this {
-    return this
-  }
-  unref(): this {
-    return this
-  }
-}
-
 /** HTTP from Node's own client, over wires that can fall silent. */
 export class HttpClient {
   port: number
@@ -115,7 +96,7 @@ export class HttpClient {
   #makeAgent(): Agent {
     const agent = new Agent({ keepAlive: true })
     agent.createConnection = () => {
-      const wire = new HttpWire(this.port)
+      const wire = new Wire(this.port)
       if (this.#muted) wire.mute()
       this.#wires.add(wire)
       wire.on('close', () => this.#wires.delete(wire))

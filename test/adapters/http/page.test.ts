@@ -98,7 +98,7 @@ describe('docs/http.md, copied and pasted', () => {
     const events = await gateway.api('GET', '/v1/events?type=event')
     const names = events.body.items.map(({ name }: { name: string }) => name)
     assert.deepEqual(names.slice(1), ['temperature', 'door-opened', 'door-closed'])
-    assert.match(await sh(`${setup}\n${stream}`), /event: start\ndata: \{"channels"/)
+    assert.match(await sh(`${setup}\n${stream}`), /event: start\ndata: \{"time"/)
   })
 
   test('the locker in sh opens what it is told to, and forgets nothing over a restart', async () => {

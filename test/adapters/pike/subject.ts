@@ -1,5 +1,6 @@
 import { pikeAdapter } from '../../../adapters/pike/index.ts'
 import { memoryStorage, PikeClient, type PikeClientOptions } from '../../../devices/index.ts'
+import type { Adapter } from '../../../src/contract/index.ts'
 import type {
   AdapterSubject,
   Door,
@@ -13,26 +14,42 @@ import type { ManualClock } from '../../support/manual-clock.ts'
 import { Wire } from '../../support/wire.ts'
 
 /** Pike through real sockets, with our own client at the device's end. */
-export const pikeSubject = (engine: EngineSubject): AdapterSubject => ({
-  name: 'pike',
+export const pikeSubject = (engine: EngineSubject): AdapterSubject =>
+  clientSubject('pike', engine, () => pikeAdapter({ host: '127.0.0.1', port: 0 }))
+
+/** The same client over whatever protocol its session speaks. */
+export const clientSubject = (
+  name: string,
+  engine: EngineSubject,
+  makeAdapter: () => Adapter,
+  over: Pick<PikeClientOptions, 'session'> = {},
+): AdapterSubject => ({
+  name,
   engine,
   can: {},
   async start(core, clock) {
-    const adapter = pikeAdapter({ host: '127.0.0.1', port: 0 })
+    const adapter = makeAdapter()
     const [listener] = await adapter.start(core)
-    return new PikeDoor(listener!.port, clock, (graceMs) => adapter.stop(graceMs))
+    return new PikeDoor(listener!.port, clock, over, (graceMs) => adapter.stop(graceMs))
   },
 })
 
 class PikeDoor implements Door {
   readonly port: number
   readonly clock: ManualClock
+  readonly over: Pick<PikeClientOptions, 'session'>
   readonly #stop: (graceMs: number) => Promise<void>
   readonly #devices: PikeDevice[] = []
 
-  constructor(port: number, clock: ManualClock, stop: (graceMs: number) => Promise<void>) {
+  constructor(
+    port: number,
+    clock: ManualClock,
+    over: Pick<PikeClientOptions, 'session'>,
+    stop: (graceMs: number) => Promise<void>,
+  ) {
     this.port = port
     this.clock = clock
+    this.over = over
     this.#stop = stop
   }
 
@@ -57,7 +74,7 @@ class PikeDevice implements ExamDevice {
   act: (command: ExamCommand) => Promise<ExamReply | undefined> = async () => undefined
   readonly #client: PikeClient
   #door: PikeDoor
-  #wire: Wire | undefined
+  readonly #wires = new Set<Wire>()
   /** Its network is: connections it makes by itself meanwhile fall silent too. */
   #muted = false
 
@@ -69,10 +86,13 @@ class PikeDevice implements ExamDevice {
       ...identity,
       clock: door.clock,
       storage: memoryStorage(),
+      ...door.over,
       connect: () => {
-        this.#wire = new Wire(this.#door.port)
-        if (this.#muted) this.#wire.mute()
-        return this.#wire
+        const wire = new Wire(this.#door.port)
+        this.#wires.add(wire)
+        wire.on('close', () => this.#wires.delete(wire))
+        if (this.#muted) wire.mute()
+        return wire
       },
     }
     this.#client = new PikeClient(options)
@@ -113,7 +133,7 @@ class PikeDevice implements ExamDevice {
 
   async drop(): Promise<void> {
     this.#muted = false
-    this.#wire?.destroy()
+    for (const wire of this.#wires) wire.destroy()
     await this.#client.stop()
   }
 
@@ -123,14 +143,14 @@ class PikeDevice implements ExamDevice {
 
   mute(): void {
     this.#muted = true
-    this.#wire?.mute()
+    for (const wire of this.#wires) wire.mute()
   }
 
   stall(): void {
-    this.#wire?.stall()
+    for (const wire of this.#wires) wire.stall()
   }
 
   unstall(): void {
-    this.#wire?.unstall()
+    for (const wire of this.#wires) wire.unstall()
   }
 }

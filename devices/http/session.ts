@@ -1,0 +1,367 @@
+import { closeCode } from '../../adapters/pike/frames.ts'
+import type { DeviceChannel } from '../channel.ts'
+import type { Cause } from '../lifecycle.ts'
+import type { Slot } from '../outbox.ts'
+import { reconnectPolicy } from '../reconnect.ts'
+import type { ClientSession, OpenSession, SessionEvents, SessionParts } from '../session.ts'
+import { EventStream } from './event-stream.ts'
+import { readItem, readStart, type Start } from './items.ts'
+import { type Answer, Requests } from './requests.ts'
+
+/** Uplinks under way, one after the other: their order is theirs. */
+interface Lane {
+  readonly channel: DeviceChannel
+  /** Of the last command that came, as it is said back. */
+  numbering: string
+  busy: boolean
+}
+
+const json = 'application/json'
+const octets = 'application/octet-stream'
+const post = { method: 'POST' } as const
+
+/** The way of a `PikeClient` over HTTP: commands by a stream, everything else by requests. */
+export const httpSession: OpenSession = (parts, events) => new HttpSession(parts, events)
+
+/**
+ * A client's channels over HTTP; the calls are in `docs/http.md`.
+ *
+ *     GET /commands (stream) ─▶ start ─▶ ready ─▶ command … ─▶ inbox
+ *     POST /acks       ◀─ inbox, when due
+ *     POST /events, /replies ◀─ outbox, one at a time a channel; 204: the gateway has it
+ */
+class HttpSession implements ClientSession {
+  readonly closed: Promise<void>
+  readonly #parts: SessionParts
+  readonly #events: SessionEvents
+  readonly #requests: Requests
+  readonly #lanes: readonly Lane[]
+  readonly #askedAtMs: number
+  #startedAtMs = 0
+  #ready = false
+  #ended = false
+  #flushing = false
+  #closed: () => void = () => {}
+
+  constructor(parts: SessionParts, events: SessionEvents) {
+    this.#parts = parts
+    this.#events = events
+    this.#requests = new Requests(parts.options)
+    this.#lanes = parts.keeper.channels.map((channel) => ({ channel, numbering: '', busy: false }))
+    this.#askedAtMs = parts.nowMs()
+    this.closed = new Promise((resolve) => {
+      this.#closed = resolve
+    })
+    void this.#receive()
+  }
+
+  get usable(): boolean {
+    return !this.#ended
+  }
+
+  get dueMs(): number {
+    if (!this.#ready) return Number.POSITIVE_INFINITY
+    let dueMs = this.#parts.heartbeat.dueMs(this.#oldestMs)
+    for (const { channel } of this.#lanes) dueMs = Math.min(dueMs, channel.inbox.ackDueMs)
+    return dueMs
+  }
+
+  tick(nowMs: number): void {
+    if (!this.#ready) return
+    this.#acknowledge(nowMs)
+    this.checkLife(nowMs)
+  }
+
+  checkLife(nowMs: number) {
+    if (!this.#ready || this.#ended) return
+    const { heartbeat } = this.#parts
+    const verdict = heartbeat.check(nowMs, this.#oldestMs)
+    if (verdict === 'dead') return this.#lost({ kind: 'local', text: 'the server fell silent' })
+    if (verdict === 'fine') return
+    heartbeat.pinged(nowMs)
+    void this.#live()
+    this.#parts.changed()
+  }
+
+  writeUnreliable(
+    channel: DeviceChannel,
+    name: string,
+    payload: Uint8Array,
+    binary: boolean,
+  ): 'written' | 'busy' {
+    if (!this.#ready || this.#ended) return 'busy'
+    const path = `events/${encodeURIComponent(name)}?channel=${channel.name}`
+    const headers = { 'content-type': binary ? octets : json }
+    void this.#requests.ask({ ...post, path, headers, body: payload })
+    return 'written'
+  }
+
+  scheduleFlush(): void {
+    if (this.#flushing || !this.#ready || this.#ended) return
+    this.#flushing = true
+    queueMicrotask(() => {
+      this.#flushing = false
+      if (this.#ended) return
+      for (const lane of this.#lanes) void this.#send(lane)
+      this.#acknowledge(this.#parts.nowMs())
+      this.#parts.changed()
+    })
+  }
+
+  end(politely: boolean): void {
+    if (this.#ended) return
+    this.#ended = true
+    void this.#leave(politely && this.#ready)
+  }
+
+  async #leave(politely: boolean): Promise<void> {
+    if (politely) {
+      const { goodbyeMs } = this.#parts.limits
+      const cut = setTimeout(() => void this.#requests.close(), goodbyeMs)
+      await this.#requests.ask({ method: 'DELETE', path: 'commands' })
+      clearTimeout(cut)
+    }
+    await this.#requests.close()
+    this.#closed()
+  }
+
+  async #receive(): Promise<void> {
+    const stream = new EventStream((event, data) => this.#heard(event, data))
+    const answer = await this.#requests.ask({
+      method: 'GET',
+      path: `commands?channel=${this.#lanes.map(({ channel }) => channel.name).join(',')}${this.#positions()}`,
+      headers: { accept: 'text/event-stream' },
+      piece: (text) => {
+        this.#parts.heartbeat.heard()
+        if (!this.#ended && !stream.read(text))
+          this.#lost({ kind: 'local', text: 'no such stream' })
+      },
+    })
+    this.#lost(
+      answer.status === 200 ? { kind: 'local', text: 'the stream ended' } : causeOf(answer),
+    )
+  }
+
+  /** Where the channels stand, all at once. */
+  #positions(): string {
+    const epochs: string[] = []
+    const afters: number[] = []
+    for (const { channel } of this.#lanes) {
+      const position = channel.outbox.beforeRefusal ?? channel.inbox.position
+      if (position === undefined || position.offset < 1) continue
+      epochs.push(
+        channel.name === 'main' ? `${position.epoch}` : `${position.epoch}.${channel.name}`,
+      )
+      afters.push(position.offset)
+    }
+    return epochs.length === 0 ? '' : `&epoch=${epochs.join(',')}&after=${afters.join(',')}`
+  }
+
+  #heard(event: string, data: string) {
+    if (this.#ended) return
+    switch (event) {
+      case 'start': {
+        const start = readStart(data)
+        if (start === undefined) return this.#wrong('a start that cannot be read')
+        return this.#welcomed(start)
+      }
+      case 'command':
+        return this.#command(data)
+      case 'probe':
+        return void this.#live()
+      case 'closed':
+        return this.#lost(causeOfProblem(data, 0))
+    }
+  }
+
+  #welcomed({ timeMs, keepaliveS, channels }: Start) {
+    this.#startedAtMs = timeMs
+    const { heartbeat, limits, nowMs } = this.#parts
+    for (const lane of this.#lanes) {
+      const { channel } = lane
+      const granted = channels.find((one) => one.channel === channel.name)
+      if (granted === undefined) return this.#wrong(`a start without ${channel.name}`)
+      lane.numbering = granted.numbering
+      // What the gateway has of ours it does not say; what goes again is known by its stamp.
+      channel.outbox.welcome(0, () => {})
+      if (granted.resumed === 'tail-lost') this.#tailLost(lane, granted.epoch, granted.after)
+      channel.welcomed(
+        {
+          type: 'welcome',
+          channelNumber: channel.number,
+          capabilities: 0,
+          proof: new Uint8Array(0),
+          resumed: granted.resumed,
+          epoch: granted.epoch,
+          offset: granted.after,
+          uplinkKept: 0,
+          keepaliveS,
+          frameMaxBytes: limits.frameMaxBytes,
+          windowMax: limits.windowMaxCommands,
+          uplinkWindowMax: 1,
+          bindingsMax: 0,
+          timeMs,
+          reconnectBaseMs: 0,
+          reconnectMaxMs: 0,
+          connection: '',
+          extensions: [],
+        },
+        this.#askedAtMs,
+      )
+    }
+    heartbeat.begin((keepaliveS * 1000) / 2, nowMs())
+    this.#ready = true
+    this.#events.ready(this.#parts.options.reconnect ?? reconnectPolicy)
+  }
+
+  #tailLost({ channel }: Lane, epoch: number, offset: number): void {
+    const claimed = channel.inbox.position
+    const now = { epoch, offset }
+    if (channel.inbox.positions.every((known) => known.epoch !== epoch)) {
+      channel.inbox.moved(now)
+      this.#parts.keeper.note({ kind: 'position', channel: channel.name, position: now })
+    }
+    this.#events.tailLost({ channel: channel.name, claimed, now })
+  }
+
+  #command(data: string) {
+    const item = readItem(data)
+    const lane = this.#lanes.find(({ channel }) => channel.name === item?.channel)
+    if (item === undefined || lane === undefined || !this.#ready)
+      return this.#wrong('a command that cannot be read')
+    const { channel } = lane
+    lane.numbering = item.numbering
+    channel.inbox.renumbered(item.epoch)
+    const wrong = channel.inbox.take({
+      ...item.frame,
+      channelNumber: channel.number,
+      // By the gateway's clock from its start on, and by ours from before: never later than it is.
+      deadlineMs: Math.max(0, item.expiresAtMs - this.#startedAtMs),
+    })
+    if (wrong !== undefined) return this.#wrong(wrong)
+    this.#parts.downlink.pump(channel)
+  }
+
+  #acknowledge(nowMs: number): void {
+    for (const lane of this.#lanes) {
+      if (lane.channel.inbox.ackDueMs > nowMs) continue
+      const upTo = lane.channel.inbox.acknowledge()
+      if (upTo === undefined) continue
+      this.#parts.heartbeat.wrote(nowMs)
+      void this.#say(`acks?epoch=${lane.numbering}&upTo=${upTo}`)
+    }
+  }
+
+  async #live(): Promise<void> {
+    const answer = await this.#say('acks')
+    if (answer.status === 204) this.#parts.heartbeat.ponged(this.#parts.nowMs())
+  }
+
+  async #say(path: string): Promise<Answer> {
+    const answer = await this.#requests.ask({ ...post, path })
+    if (answer.status !== 204) this.#lost(causeOf(answer))
+    return answer
+  }
+
+  /** One after the other, as far as they are stored. */
+  async #send(lane: Lane): Promise<void> {
+    if (lane.busy) return
+    lane.busy = true
+    const { channel } = lane
+    while (!this.#ended) {
+      const slot = channel.outbox.peek(1)
+      if (slot === undefined) break
+      const nowMs = this.#parts.nowMs()
+      const { uplink } = slot
+      channel.outbox.written(nowMs)
+      this.#parts.heartbeat.wrote(nowMs)
+      this.#parts.changed()
+      if (uplink.kind === 'reply') channel.inbox.replied(uplink.epoch, uplink.offset)
+      const answer = await this.#post(channel, slot)
+      if (this.#ended) return
+      if (!this.#answered(channel, slot, answer)) return
+    }
+    lane.busy = false
+  }
+
+  #post(channel: DeviceChannel, { uplink }: Slot): Promise<Answer> {
+    const { uplinkEpoch } = channel.outbox
+    const stamp = { 'pike-stamp': `${uplinkEpoch}.${uplink.sequence}` }
+    if (uplink.kind === 'event') {
+      const path = `events/${encodeURIComponent(uplink.name)}?channel=${channel.name}`
+      const headers = { ...stamp, 'content-type': uplink.binary ? octets : json }
+      return this.#requests.ask({ ...post, path, headers, body: uplink.payload })
+    }
+    const { epoch, offset, status, reason, payload, binary } = uplink
+    const id = `${this.#parts.options.device}:${channel.name}:${epoch.toString(36)}:${offset}`
+    const carried = binary
+      ? `,"payloadBase64":"${Buffer.from(payload).toString('base64')}"`
+      : payload.length === 0
+        ? ''
+        : `,"payload":${Buffer.from(payload).toString('utf8')}`
+    const said = JSON.stringify({ status, reason })
+    const headers = { ...stamp, 'content-type': json }
+    const body = Buffer.from(`${said.slice(0, -1)}${carried}}`)
+    return this.#requests.ask({ ...post, path: `replies/${id}`, headers, body })
+  }
+
+  /** @returns false when this session is over by it. */
+  #answered(channel: DeviceChannel, slot: Slot, answer: Answer): boolean {
+    const { sequence } = slot.uplink
+    const { keeper, heartbeat, downlink, nowMs } = this.#parts
+    const refused = answer.status === 400 || answer.status === 413
+    // A reply to what nobody knows, or a stamp of long ago, must not be sent for ever.
+    const over = answer.status === 204 || answer.status === 404 || answer.status === 409
+    if (!over && !refused) {
+      this.#lost(causeOf(answer))
+      return false
+    }
+    heartbeat.heard()
+    channel.outbox.acknowledge(sequence, (gone) => {
+      heartbeat.acknowledged(nowMs() - gone.writtenAtMs)
+      if (refused) this.#events.tooLarge(channel, gone)
+      else this.#events.kept(channel, gone)
+    })
+    keeper.note({ kind: 'kept', channel: channel.name, upTo: sequence })
+    this.#events.acknowledged()
+    downlink.pump(channel)
+    return true
+  }
+
+  get #oldestMs(): number | undefined {
+    let oldestMs: number | undefined
+    for (const { channel } of this.#lanes) {
+      const atMs = channel.outbox.oldestAtMs
+      if (atMs !== undefined && (oldestMs === undefined || atMs < oldestMs)) oldestMs = atMs
+    }
+    return oldestMs
+  }
+
+  #wrong(text: string): void {
+    this.#lost({ kind: 'local', text })
+  }
+
+  #lost(cause: Cause): void {
+    if (!this.#ended) this.#events.lost(cause)
+  }
+}
+
+/** Why it is refused, in the words that the life cycle knows. */
+function causeOf({ status, retryAfterMs, text }: Answer): Cause {
+  if (status === 0) return { kind: 'local', text: 'the connection was lost' }
+  return causeOfProblem(text, retryAfterMs)
+}
+
+function causeOfProblem(text: string, retryAfterMs: number): Cause {
+  let type = ''
+  let title = ''
+  try {
+    const problem = JSON.parse(text) as { type?: unknown; title?: unknown }
+    type = String(problem.type).replace('/problems/', '')
+    title = String(problem.title)
+  } catch {
+    // Not from our gateway; it may be from whatever stands before it.
+  }
+  const code = Object.hasOwn(closeCode, type) ? closeCode[type as keyof typeof closeCode] : 72
+  return { kind: 'closed', code, retryAfterMs, text: title || 'refused' }
+}
