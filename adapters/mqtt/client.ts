@@ -1,4 +1,11 @@
-import type { ChannelName, Intake, Reason, Source, Stamp } from '../../src/contract/index.ts'
+import type {
+  ChannelName,
+  CommandId,
+  Intake,
+  Reason,
+  Source,
+  Stamp,
+} from '../../src/contract/index.ts'
 import type { House } from './house.ts'
 import { OnceNames } from './once.ts'
 import { contentTypeOf, nothing, octets, own } from './payload.ts'
@@ -31,7 +38,8 @@ export interface Incoming {
   /** Left out: by what the payload looks like. */
   readonly contentType?: string | undefined
   readonly stamp?: Stamp | undefined
-  /** Of a reply, where its topic does not say it. */
+  /** Of a reply, where its topic does not say it: which command, and how it went. */
+  readonly command?: CommandId | undefined
   readonly status?: string | undefined
   readonly reason?: string | undefined
 }
@@ -265,7 +273,7 @@ export class MqttClient implements Source {
     message: Incoming,
     settled: (outcome: Published) => void,
   ): void {
-    const id = meaning.id ?? this.receiver.downlinks.oldestUnanswered()
+    const id = meaning.id ?? message.command ?? this.receiver.downlinks.oldestUnanswered()
     if (id === undefined) {
       settled('unknown')
       return

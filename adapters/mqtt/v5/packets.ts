@@ -45,6 +45,8 @@ export interface Properties {
   readonly payloadIsText?: boolean
   readonly messageExpiryS?: number
   readonly contentType?: string
+  /** A view of what was read. */
+  readonly correlation?: Uint8Array
   readonly subscriptionId?: number
   readonly sessionExpiryS?: number
   readonly authMethod?: string

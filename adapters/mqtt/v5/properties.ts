@@ -54,7 +54,7 @@ const rules: readonly (Rule | undefined)[] = (() => {
   list[0x02] = { places: publishing, read: (into) => (into.messageExpiryS = take.uint32()) }
   list[0x03] = { places: publishing, read: (into) => (into.contentType = take.text()) }
   list[0x08] = { places: publishing, read: readResponseTopic }
-  list[0x09] = { places: publishing, read: skipBytes }
+  list[0x09] = { places: publishing, read: (into) => (into.correlation = take.bytes()) }
   list[0x0b] = {
     places: ['subscribe'],
     read: (into) => (into.subscriptionId = not0(take.varint(), 'subscription identifier')),

@@ -9,6 +9,10 @@ import { type Refused, refusals } from './refusals.ts'
 import type { Speaker } from './speaker.ts'
 import { stampOf } from './stamp.ts'
 
+/** What we gave as Correlation Data, given back. Nothing longer is a command's id. */
+const textOf = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 300)).toString('latin1')
+
 const statuses: ReadonlySet<string> = new Set(['done', 'failed', 'rejected'])
 
 /** What a client's publishes ask of its connection. */
@@ -76,9 +80,10 @@ export class Uplinks {
       return
     }
     const { payload, dup } = packet
-    const { status, reason } = properties
+    const { status, reason, correlation } = properties
+    const command = correlation === undefined ? undefined : textOf(correlation)
     client.publish(
-      { topic, payload, qos, messageId: id, dup, contentType, stamp, status, reason },
+      { topic, payload, qos, messageId: id, dup, contentType, stamp, status, reason, command },
       settled,
     )
   }

@@ -98,7 +98,12 @@ test('what another library writes is read', () => {
       retain: false,
       topic: 'events/öffnen',
       id: 513,
-      properties: { topicAlias: 9, contentType: 'application/json', stamp: '7.1' },
+      properties: {
+        topicAlias: 9,
+        correlation: Buffer.from('c'),
+        contentType: 'application/json',
+        stamp: '7.1',
+      },
       payload: Buffer.from('{}'),
     },
   )

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { IConnackPacket, IDisconnectPacket, IPublishPacket } from 'mqtt-packet'
+import type { TopicTemplates } from '../../../../adapters/mqtt/index.ts'
 import { AdapterRig, secretOf } from '../../../support/adapter-subject.ts'
 import { memorySubject } from '../../../support/engine-memory.ts'
 import { RawClient } from './raw-client.ts'
@@ -10,8 +11,11 @@ const password = Buffer.from(secretOf('locker'))
 const me = { username: 'locker', password }
 
 /** A server, and a way to talk to it in bytes. */
-async function begin(t: TestContext): Promise<{ rig: AdapterRig; client: () => RawClient }> {
-  const rig = await AdapterRig.make(t, mqtt5Subject(memorySubject))
+async function begin(
+  t: TestContext,
+  topics?: TopicTemplates,
+): Promise<{ rig: AdapterRig; client: () => RawClient }> {
+  const rig = await AdapterRig.make(t, mqtt5Subject(memorySubject, topics))
   await rig.register()
   const { port } = rig.door as unknown as { port: number }
   const client = (): RawClient => {
@@ -403,4 +407,66 @@ test('who says all at once and goes is heard all the same', async (t) => {
   await raw.ended()
   await rig.calm()
   assert.equal((await rig.events('event')).length, 1)
+})
+
+test('a reply whose topic names no command belongs to the one of its Correlation Data', async (t) => {
+  const topics = {
+    events: ['locker/{device}/events'],
+    commands: ['locker/{device}/cmd'],
+    replies: ['locker/{device}/ack'],
+  }
+  const { rig, client } = await begin(t, topics)
+  const raw = client()
+  await raw.connect(me)
+  raw.send({ ...subscribe, subscriptions: [{ topic: 'locker/locker/cmd', qos: 1 }] })
+  await raw.next()
+  const ids: string[] = []
+  for (const name of ['first', 'second']) {
+    ids.push(await rig.submit({ name, expect: 'reply' }))
+    const { topic, properties, messageId } = (await raw.next()) as unknown as IPublishPacket
+    assert.equal(topic, 'locker/locker/cmd')
+    assert.equal(properties?.responseTopic, 'locker/locker/ack')
+    raw.send({ cmd: 'puback', messageId, reasonCode: 0 })
+  }
+  const correlationData = Buffer.from(ids[1]!)
+  raw.send(publish({ topic: 'locker/locker/ack', properties: { correlationData } }))
+  await raw.next()
+  assert.equal((await rig.ended(ids[1]!)).status, 'done')
+  assert.equal((await rig.status(ids[0]!))?.kind, 'open')
+  raw.send(publish({ topic: 'locker/locker/ack', messageId: 2 }))
+  await raw.next()
+  assert.equal((await rig.ended(ids[0]!)).status, 'done', 'without: to the oldest')
+})
+
+test('what was kept and not released is known after the server was killed', async (t) => {
+  const { rig, client } = await begin(t)
+  const raw = client()
+  await raw.connect({ ...me, clean: false })
+  raw.send(publish({ qos: 2, messageId: 9 }))
+  assert.equal((await raw.next()).cmd, 'pubrec')
+  raw.destroy()
+  await rig.crash()
+  const again = new RawClient((rig.door as unknown as { port: number }).port)
+  t.after(() => again.destroy())
+  await again.connect({ ...me, clean: false })
+  again.send(publish({ qos: 2, messageId: 9, dup: true }))
+  assert.equal((await again.next()).cmd, 'pubrec')
+  assert.equal((await rig.events('event')).length, 1)
+})
+
+test('of two clients that fight the fourth is refused with 0x97, and told when to come back', async (t) => {
+  const { client } = await begin(t)
+  let last: RawClient | undefined
+  for (let i = 0; i < 5; i++) {
+    last = client()
+    assert.equal((await last.connect({ ...me, clientId: `c${i % 2}` })).reasonCode, 0)
+    last.send(subscribe)
+    const suback = (await last.next()) as unknown as { granted: number[] }
+    if (suback.granted[0] === 1) continue
+    assert.deepEqual(suback.granted, [0x97])
+    assert.match((await goodbye(last, 0x97))!, /come back in 60 s/)
+    assert.ok(i >= 3, `refused at ${i}`)
+    return
+  }
+  assert.fail('nobody was refused')
 })

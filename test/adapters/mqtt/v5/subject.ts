@@ -1,5 +1,5 @@
 import mqtt, { type IClientPublishOptions, type IPublishPacket, type MqttClient } from 'mqtt'
-import { mqttAdapter } from '../../../../adapters/mqtt/index.ts'
+import { mqttAdapter, type TopicTemplates } from '../../../../adapters/mqtt/index.ts'
 import type { Stamp } from '../../../../src/contract/index.ts'
 import type {
   AdapterSubject,
@@ -14,7 +14,7 @@ import type { EngineSubject } from '../../../support/engine-subject.ts'
 import { Wire } from '../../../support/wire.ts'
 
 /** MQTT 5 through real sockets, with the `mqtt` package at the device's end. */
-export const mqtt5Subject = (engine: EngineSubject): AdapterSubject => ({
+export const mqtt5Subject = (engine: EngineSubject, topics?: TopicTemplates): AdapterSubject => ({
   name: 'mqtt5',
   engine,
   can: {
@@ -25,7 +25,11 @@ export const mqtt5Subject = (engine: EngineSubject): AdapterSubject => ({
     acknowledgesOne: true,
   },
   async start(core) {
-    const adapter = mqttAdapter({ host: '127.0.0.1', port: 0 })
+    const adapter = mqttAdapter({
+      host: '127.0.0.1',
+      port: 0,
+      ...(topics !== undefined && { topics }),
+    })
     const [listener] = await adapter.start(core)
     return new Mqtt5Door(listener!.port, (graceMs) => adapter.stop(graceMs))
   },
