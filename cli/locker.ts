@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ConnectionOptions } from 'node:tls'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { fileStorage, type LockerLog, runLocker, type StopReason } from '../devices/index.ts'
 import { isIdentifier } from '../src/contract/index.ts'
 import {
@@ -14,6 +14,7 @@ import {
 } from './api-client.ts'
 import { Failure } from './failure.ts'
 import { clockTime, print, printJson } from './print.ts'
+import { type ProtocolName, protocolNames, protocols } from './protocols.ts'
 
 interface Options extends ApiOptions {
   readonly device?: string
@@ -25,6 +26,7 @@ interface Options extends ApiOptions {
   readonly closeAfter?: number
   readonly host: string
   readonly port?: number
+  readonly protocol: ProtocolName
   readonly tls?: true
   readonly tlsCa?: string
   readonly state?: string
@@ -35,7 +37,7 @@ export const lockerCommand = (): Command =>
   withApi(new Command('locker'))
     .summary('be a parcel locker: connect, open doors, report')
     .description(
-      'Runs a parcel locker that connects to a gateway by Pike: opens doors, reports door-opened and door-closed, replies. Without --secret, --secret-file and PIKE_DEVICE_SECRET it registers itself, with the API key at hand.',
+      'Runs a parcel locker that connects to a gateway: opens doors, reports door-opened and door-closed, replies. Without --secret, --secret-file and PIKE_DEVICE_SECRET it registers itself, with the API key at hand.',
     )
     .argument('[device]', 'which device to be')
     .option('--device <device>', 'the same')
@@ -49,8 +51,11 @@ export const lockerCommand = (): Command =>
     .option('--jammed <door...>', 'doors that do not move', collect)
     .option('--close-after <seconds>', 'somebody pushes an open door shut after this', positive, 5)
     .option('--host <host>', 'where the gateway listens for devices', '127.0.0.1')
-    .option('--port <port>', 'and its port for Pike (default: PIKE_TCP_PORT, else 7450)', whole)
-    .option('--tls', 'connect by TLS; then --port is 7451 unless given')
+    .addOption(
+      new Option('--protocol <name>', 'what it speaks').choices(protocolNames).default('pike'),
+    )
+    .option('--port <port>', 'and its port for that (default: as in the settings, 7450)', whole)
+    .option('--tls', 'connect by TLS; then --port is 7451, of HTTP 8443, unless given')
     .option('--tls-ca <file>', 'trust this certificate authority, PEM')
     .option('--state <file>', 'where it remembers what it has done; else it forgets when it ends')
     .option('--json', 'for a script: one JSON object a line')
@@ -63,6 +68,7 @@ Examples:
   pike locker SZ-0042
   pike locker SZ-0042 --secret-file SZ-0042.secret --doors 24 --jammed 3
   PIKE_DEVICE_SECRET=$(cat SZ-0042.secret) pike locker SZ-0042
+  pike locker SZ-0042 --protocol http
   pike locker LK-9 --app acme --secret ...
   pike locker SZ-0042 --secret ... --host gateway.example --tls`,
     )
@@ -78,6 +84,7 @@ Examples:
         app,
         device,
         secret,
+        ...protocols[options.protocol].session,
         doors: {
           doors: options.doors,
           closeAfterMs: (options.closeAfter ?? 5) * 1000,
@@ -192,8 +199,8 @@ function read(file: string): string | undefined {
 }
 
 function defaultPort(options: Options): number {
-  const { tcpPort, tlsPort } = settingsFor(options)
-  const port = options.tls || options.tlsCa !== undefined ? tlsPort : tcpPort
+  const secure = options.tls === true || options.tlsCa !== undefined
+  const port = protocols[options.protocol].port(settingsFor(options), secure)
   if (port !== 'off' && port !== 0) return port
   throw new Failure(
     `the gateway's port for devices is "${port}" in the settings; name it with --port`,
