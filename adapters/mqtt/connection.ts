@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Sweep } from '../../src/listen/sweep.ts'
-import { type GateProblem, type Opening, PacketGate, sniff } from './gate.ts'
+import { type GateProblem, type Opening, PacketGate, sniff, type Taker } from './gate.ts'
 import type { House } from './house.ts'
 
 /** One version's understanding of a connection, from its CONNECT on. */
@@ -50,7 +50,7 @@ type Owned = Duplex & { [owner]?: Connection | undefined }
  *
  *     socket ──data──▶ gate ──CONNECT──▶ sniff ──▶ dialect: aedes (3.1, 3.1.1) or ours (5)
  */
-export class Connection {
+export class Connection implements Taker {
   readonly house: House
   readonly peer: string
   readonly #listening: Listening
@@ -156,7 +156,7 @@ export class Connection {
   received(chunk: Buffer): void {
     if (this.#ended) return
     this.house.counts.bytesInTotal += chunk.length
-    const problem = this.#gate.push(chunk, this.#take)
+    const problem = this.#gate.push(chunk, this)
     if (problem !== undefined && !this.#ended) this.#unreadable(problem)
   }
 
@@ -196,7 +196,8 @@ export class Connection {
     this.#socket.uncork()
   }
 
-  readonly #take = (packet: Buffer): void => {
+  /** A whole packet, from the gate. */
+  take(packet: Buffer): void {
     this.house.counts.packetsInTotal++
     if (this.#dialect === undefined) this.#open(sniff(packet))
     this.#dialect?.packet(packet)

@@ -20,6 +20,11 @@ export const packetType = {
   auth: 15,
 } as const
 
+/** Where whole packets go. */
+export interface Taker {
+  take(packet: Buffer): void
+}
+
 const fixedHeaderMaxBytes = 5
 const nothing = Buffer.alloc(0)
 
@@ -55,10 +60,10 @@ export class PacketGate {
   }
 
   /**
-   * @param take gets each whole packet, perhaps a part of `chunk`; it may stop the gate.
+   * @param taker gets each whole packet, perhaps a part of `chunk`; it may stop the gate.
    * @returns why nothing more is read; those before were taken.
    */
-  push(chunk: Buffer, take: (packet: Buffer) => void): GateProblem | undefined {
+  push(chunk: Buffer, taker: Taker): GateProblem | undefined {
     let at = 0
     while (!this.#stopped && at < chunk.length) {
       if (this.#heldBytes > 0) {
@@ -69,7 +74,7 @@ export class PacketGate {
         const packet = this.#held.subarray(0, length)
         this.#held = nothing
         this.#heldBytes = 0
-        take(packet)
+        taker.take(packet)
         continue
       }
       const length = packetLength(chunk, at, chunk.length, this.maxBytes)
@@ -80,7 +85,7 @@ export class PacketGate {
       }
       const packet = chunk.subarray(at, at + length)
       at += length
-      take(packet)
+      taker.take(packet)
     }
     return undefined
   }

@@ -29,6 +29,9 @@ export interface MqttOptions {
   readonly topics?: TopicTemplates
 }
 
+/** `close` follows, and says all there is to say. */
+const ignored = (): void => {}
+
 /** After our goodbye, for theirs. */
 const lingerMs = 5_000
 
@@ -159,8 +162,8 @@ class MqttAdapter implements Adapter {
 
   #accept(socket: Socket, context?: SecureContext): void {
     const started = this.#started
-    socket.on('error', () => {})
     if (started === undefined || this.#isFull(started)) {
+      socket.on('error', ignored)
       if (started !== undefined) started.house.counts.connectionsRefusedTotal++
       hangUp(socket)
       return
@@ -169,6 +172,7 @@ class MqttAdapter implements Adapter {
       new Connection(started, socket, socket, false)
       return
     }
+    socket.on('error', ignored)
     const secured = new TLSSocket(socket, { isServer: true, secureContext: context })
     new Connection(started, secured, socket, true)
   }

@@ -21,6 +21,7 @@ interface AedesConnect {
   clientId: string
   clean: boolean
   keepalive: number
+  password?: Uint8Array | undefined
   will?: { topic: string; payload: Uint8Array; qos: 0 | 1 | 2 } | undefined
 }
 type Done = (error?: Error | null) => void
@@ -101,7 +102,16 @@ function preConnect(
     return
   }
   const { clientId, clean, keepalive, will } = packet
-  dialect.connects({ clientId, clean, keepalive, will })
+  dialect.connects({
+    clientId,
+    clean,
+    keepalive,
+    will,
+    // aedes keeps the packet for as long as the connection: the secret goes at once.
+    forget: () => {
+      packet.password = undefined
+    },
+  })
   packet.clientId = dialect.token
   packet.keepalive = 0
   packet.will = undefined

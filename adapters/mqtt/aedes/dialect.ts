@@ -18,6 +18,8 @@ export interface Connect {
   readonly will:
     | { readonly topic: string; readonly payload: Uint8Array; readonly qos: 0 | 1 | 2 }
     | undefined
+  /** Called once the password has been looked at. */
+  forget(): void
 }
 
 /** CONNACK return codes. */
@@ -48,7 +50,7 @@ export class AedesDialect implements Dialect, Wire {
   #connect: Connect | undefined
   #saidGoodbye = false
   /** Granted, to be started once SUBACK is on its way. */
-  #starts: (() => void)[] = []
+  #starts: (() => void)[] | undefined
 
   /** @param handle gives aedes the stream. */
   constructor(connection: Connection, level: 3 | 4, handle: (stream: AedesStream) => void) {
@@ -166,6 +168,8 @@ export class AedesDialect implements Dialect, Wire {
     const { house } = this.#connection
     const connect = this.#connect
     if (connect === undefined) return wordsFor['protocol-error'].connack3
+    this.#connect = undefined
+    connect.forget()
     const who = await logIn(house, this.peer, username, password)
     if (who.kind === 'refused') return this.#refuse(who.reason)
     const { clientId, clean, keepalive, will } = connect
@@ -231,6 +235,7 @@ export class AedesDialect implements Dialect, Wire {
     if (this.#client === undefined) return false
     const subscribed = await this.#client.receiver.subscribe(filter, qos)
     if (subscribed.kind === 'granted') {
+      this.#starts ??= []
       this.#starts.push(subscribed.start)
       return true
     }
@@ -243,8 +248,8 @@ export class AedesDialect implements Dialect, Wire {
 
   /** SUBACK is written. */
   subscribed(): void {
-    const starts = this.#starts
-    this.#starts = []
+    const starts = this.#starts ?? []
+    this.#starts = undefined
     for (const start of starts) start()
   }
 

@@ -6,7 +6,7 @@ import { limits } from '../../../src/contract/index.ts'
 
 const hex = (text: string): Buffer => Buffer.from(text.replace(/\s/g, ''), 'hex')
 
-const unexpected = (): void => assert.fail('a packet came out')
+const unexpected = { take: (): void => assert.fail('a packet came out') }
 
 /** What comes out of a gate, piece by piece. */
 function cut(pieces: readonly Buffer[], maxBytes = 64): { packets: string[]; problem: unknown } {
@@ -14,7 +14,7 @@ function cut(pieces: readonly Buffer[], maxBytes = 64): { packets: string[]; pro
   const packets: string[] = []
   let problem: unknown
   for (const piece of pieces) {
-    problem ??= gate.push(piece, (packet) => packets.push(packet.toString('hex')))
+    problem ??= gate.push(piece, { take: (packet) => void packets.push(packet.toString('hex')) })
   }
   return { packets, problem }
 }
