@@ -6,7 +6,7 @@ import { optionOf, uintOf, uintOption } from './codec.ts'
 import { code, option } from './codes.ts'
 import type { Exchange } from './exchange.ts'
 import type { House } from './house.ts'
-import { CoapLink, type Way } from './link.ts'
+import { CoapLink, type Held, type Way } from './link.ts'
 import { Observation } from './observation.ts'
 import { type Query, secondsOf } from './query.ts'
 import { refusal, wrong } from './reasons.ts'
@@ -53,7 +53,10 @@ export async function takeCommands(
     return
   }
   if (session.sendings.has(resource)) {
-    session.answer(exchange, { code: code.content }) // what comes is notified
+    // What comes is notified; whoever asks gets what is out, once more.
+    const held = after === undefined ? outOf(house, session, resource, channels) : undefined
+    const given = held && commandBlock(held, 0, szx, session.reach.room)
+    session.answer(exchange, given ?? { code: code.content })
     return
   }
   const refused = await attachAll(session, channels, session.polling)
@@ -126,6 +129,24 @@ export async function attachAll(
 function refuse(session: CoapSession, exchange: Exchange, { reason, retryAfterMs }: Refused): void {
   session.answer(exchange, refusal(reason, retryAfterMs))
   session.silenced(reason)
+}
+
+function outOf(
+  { core }: House,
+  session: CoapSession,
+  resource: string,
+  channels: readonly ChannelName[],
+): Held | undefined {
+  for (const channel of channels) {
+    const link = session.linkOf(channel)
+    const { held } = link ?? {}
+    if (link === undefined || held?.mayBeWritten(core.clock.nowMs()) !== true) continue
+    held.written = true
+    held.isPolled = true
+    session.shows(resource, link)
+    return held
+  }
+  return undefined
 }
 
 function giveBlock(

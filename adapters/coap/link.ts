@@ -39,6 +39,8 @@ export class Held {
   written = false
   /** Its first block was acknowledged; the rest is for the device to fetch. */
   isPartly = false
+  /** Its device asked for it though it is observed. */
+  isPolled = false
 
   constructor({ command, repeated }: Downlink) {
     this.command = command

@@ -157,6 +157,8 @@ export const welcome = (session: CoapSession): Response => ({
     textOption(option.locationPath, session.token),
     uintOption(option.maxAge, Math.floor(session.keepaliveMs / 1000)),
   ],
+  // Again, for clients that show no options.
+  payload: Buffer.from(`s/${session.token}`),
 })
 
 const nothing = Buffer.alloc(0)

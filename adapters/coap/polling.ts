@@ -73,6 +73,12 @@ export class Polling implements Way {
     this.#session.silenced(reason)
   }
 
+  /** A link whose device knows nothing of its observation, and asked by itself. */
+  adopt(link: CoapLink): void {
+    link.way = this
+    this.#linger()
+  }
+
   stop(graceful: boolean): void {
     const exchange = this.#exchange
     if (exchange !== undefined) this.#session.answer(exchange, { code: code.content })

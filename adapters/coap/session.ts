@@ -192,6 +192,9 @@ export class CoapSession implements LinkHost {
       this.sendings.delete(sending.resource)
       if (!this.#isOver) this.#house.keepSoon(this)
     }
+    for (const link of this.#links.values()) {
+      if (link.way === sending && link.held?.isPolled === true) this.polling.adopt(link)
+    }
     this.detach(sending, graceful)
   }
 
