@@ -12,6 +12,7 @@ import { demoCommand } from './demo.ts'
 import { deviceCommand } from './device.ts'
 import { eventsCommand } from './events.ts'
 import { explainCommand } from './explain.ts'
+import { fleetCommand } from './fleet.ts'
 import { historyCommand } from './history.ts'
 import { keyCommand } from './key.ts'
 import { lockerCommand } from './locker.ts'
@@ -47,6 +48,7 @@ const program = new Command('pike')
   .addCommand(restoreCommand())
   .addCommand(checkCommand())
   .addCommand(lockerCommand())
+  .addCommand(fleetCommand())
   .addCommand(configCommand())
   .addHelpText(
     'after',

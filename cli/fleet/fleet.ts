@@ -1,0 +1,163 @@
+import type { RunningLocker } from '../../devices/index.ts'
+import { runLocker } from '../../devices/index.ts'
+import type { PikeBackend } from '../../src/backend/index.ts'
+import { makeSecret } from '../../src/secrets/secrets.ts'
+import { Progress } from '../progress.ts'
+import { type ProtocolName, protocols } from '../protocols.ts'
+import { dealOut, type Mix, percentile, seeded } from './mix.ts'
+
+export interface FleetOptions {
+  readonly pike: PikeBackend
+  readonly host: string
+  readonly port: (protocol: ProtocolName) => number
+  readonly devices: number
+  readonly mix: Mix
+  readonly seed: number
+  /** Commands for each device, one after the other. */
+  readonly commands: number
+  /** What the ids of its devices begin with. */
+  readonly prefix: string
+  readonly app: string
+}
+
+/** How it went for those of one protocol. Times in ms; undefined: nobody did that. */
+export interface FleetRow {
+  readonly protocol: ProtocolName
+  readonly devices: number
+  readonly connected: number
+  readonly connectP50Ms: number | undefined
+  readonly connectP99Ms: number | undefined
+  readonly sent: number
+  readonly done: number
+  readonly otherwise: number
+  readonly doneP50Ms: number | undefined
+  readonly doneP99Ms: number | undefined
+  readonly opened: number
+}
+
+interface Member {
+  readonly device: string
+  readonly protocol: ProtocolName
+  readonly secret: string
+  locker: RunningLocker | undefined
+  connectMs: number | undefined
+  readonly doneMs: number[]
+  sent: number
+  otherwise: number
+}
+
+const doors = 12
+/** Calls under way at once. */
+const callsMax = 64
+const connectMaxMs = 30_000
+const outcomeMaxS = 30
+
+/** Many lockers in this process: they connect, each gets its commands, and it is counted what came of them. */
+export async function runFleet(options: FleetOptions): Promise<FleetRow[]> {
+  const { pike, devices, mix, seed, commands, prefix } = options
+  const random = seeded(seed)
+  const members = dealOut(mix, devices, random).map(
+    (protocol, i): Member => ({
+      device: `${prefix}-${String(i + 1).padStart(4, '0')}`,
+      protocol,
+      secret: makeSecret(),
+      locker: undefined,
+      connectMs: undefined,
+      doneMs: [],
+      sent: 0,
+      otherwise: 0,
+    }),
+  )
+  try {
+    await each('devices registered', members, async ({ device, secret }) => {
+      await pike.devices.put(device, { secret })
+    })
+    await each('devices connected', members, (member) => connect(member, options))
+    // Chance is drawn before anything happens, so that it does not depend on who is quicker.
+    const plan = Array.from({ length: commands }, () =>
+      members.map((member) => ({ member, door: 1 + Math.floor(random() * doors) })),
+    ).flat()
+    await each('commands', plan, ({ member, door }) => open(pike, member, door))
+  } finally {
+    await Promise.all(members.map(({ locker }) => locker?.stop()))
+  }
+  return [...mix.keys()].map((protocol) =>
+    rowOf(
+      protocol,
+      members.filter((member) => member.protocol === protocol),
+    ),
+  )
+}
+
+/** Resolves when it is connected, or when that has taken too long: then it is counted as it is. */
+function connect(member: Member, { host, port, app }: FleetOptions): Promise<void> {
+  const { device, secret, protocol } = member
+  const { session } = protocols[protocol]
+  const startedMs = performance.now()
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, connectMaxMs)
+    const locker = runLocker({
+      ...{ host, port: port(protocol), app, device, secret, ...session },
+      doors: { doors, closeAfterMs: 1_000 },
+    })
+    member.locker = locker
+    locker.client.once('running', () => {
+      clearTimeout(timer)
+      member.connectMs = performance.now() - startedMs
+      resolve()
+    })
+  })
+}
+
+async function open(pike: PikeBackend, member: Member, door: number): Promise<void> {
+  const startedMs = performance.now()
+  member.sent++
+  const sent = await pike.send(
+    member.device,
+    { name: 'open', payload: { door }, expect: 'reply' },
+    { waitSeconds: outcomeMaxS },
+  )
+  if (sent.status === 'done') member.doneMs.push(performance.now() - startedMs)
+  else member.otherwise++
+}
+
+/** So many at a time, with a line that says how far it is. */
+async function each<T>(
+  what: string,
+  items: readonly T[],
+  run: (item: T) => Promise<void>,
+): Promise<void> {
+  const progress = new Progress(what, items.length)
+  let next = 0
+  const work = async (): Promise<void> => {
+    for (let item = items[next++]; item !== undefined; item = items[next++]) {
+      await run(item)
+      progress.add()
+    }
+  }
+  try {
+    await Promise.all(Array.from({ length: Math.min(callsMax, items.length) }, work))
+  } finally {
+    progress.end()
+  }
+}
+
+function rowOf(protocol: ProtocolName, members: readonly Member[]): FleetRow {
+  const connects = members.flatMap(({ connectMs }) => connectMs ?? [])
+  const dones = members.flatMap(({ doneMs }) => doneMs)
+  const sum = (value: (member: Member) => number): number =>
+    members.reduce((total, member) => total + value(member), 0)
+  return {
+    protocol,
+    devices: members.length,
+    connected: connects.length,
+    connectP50Ms: percentile(connects, 0.5),
+    connectP99Ms: percentile(connects, 0.99),
+    sent: sum(({ sent }) => sent),
+    done: dones.length,
+    otherwise: sum(({ otherwise }) => otherwise),
+    doneP50Ms: percentile(dones, 0.5),
+    doneP99Ms: percentile(dones, 0.99),
+    opened: sum(({ locker }) => locker?.opened.length ?? 0),
+  }
+}

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { dealOut, percentile, readMix, seeded } from '../../cli/fleet/mix.ts'
+import { startGateway } from '../support/gateway-process.ts'
+import { runPike } from '../support/pike-process.ts'
+
+test('a mix is dealt out as exactly as whole devices allow, and the same for the same seed', () => {
+  const mix = readMix('pike=3,http=1')
+  assert.ok(typeof mix !== 'string', 'read')
+  const dealt = dealOut(mix, 10, seeded(1))
+  assert.equal(dealt.length, 10)
+  assert.equal(dealt.filter((name) => name === 'http').length, 2)
+  assert.deepEqual(dealOut(mix, 10, seeded(1)), dealt)
+  assert.notDeepEqual(dealOut(mix, 100, seeded(2)), dealOut(mix, 100, seeded(1)))
+  for (const wrong of ['', 'amqp=1', 'pike=0', 'pike=x', '__proto__=1', 'pike=1,'])
+    assert.equal(typeof readMix(wrong), 'string', wrong)
+  assert.equal(percentile([3, 1, 2], 0.5), 2)
+  assert.equal(percentile([], 0.5), undefined)
+})
+
+test('pike fleet: all connect, every door opens, and the table says so', async () => {
+  const gateway = await startGateway()
+  const env = { PIKE_API_URL: gateway.url, PIKE_DATA_DIR: gateway.dataDir }
+  const ports = `pike=${gateway.port('pike')},http=${gateway.port('http')}`
+  const args = ['fleet', '--devices', '8', '--mix', 'http=1,pike=3', '--ports', ports]
+  const { code, stdout, stderr } = await runPike([...args, '--json'], env)
+  assert.equal(code, 0, stdout + stderr)
+  const rows = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  assert.deepEqual(
+    rows.map(({ protocol, devices, connected, done, otherwise }) => ({
+      protocol,
+      devices,
+      connected,
+      done,
+      otherwise,
+    })),
+    [
+      { protocol: 'http', devices: 2, connected: 2, done: 2, otherwise: 0 },
+      { protocol: 'pike', devices: 6, connected: 6, done: 6, otherwise: 0 },
+    ],
+  )
+  const table = await runPike(args, env)
+  assert.match(table.stdout, /PROTOCOL +DEVICES +CONNECTED/)
+  await gateway.stop()
+})
