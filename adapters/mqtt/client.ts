@@ -21,6 +21,8 @@ export interface Who {
   readonly clientId: string
   /** Nothing is left of what this client id did before. */
   readonly isClean: boolean
+  /** It may come back to what it leaves (MQTT 5). Left out: not, if it `isClean`. */
+  readonly lasts?: boolean
   /** As it asked for; 0: it says nothing of itself while it is silent. */
   readonly keepaliveMs: number
   /** Said for it when it goes without a goodbye. */
@@ -204,8 +206,14 @@ export class MqttClient implements Source {
     const intake = this.#intake
     const { will } = this.who
     if (intake === undefined) return
-    if (graceful || will === undefined) intake.leave(graceful)
-    else this.#sayWill(intake, will)
+    const leave = (): void => {
+      if (graceful || will === undefined) intake.leave(graceful)
+      else this.#sayWill(intake, will)
+    }
+    const { isClean, lasts = false } = this.who
+    // Else clients that are never heard of again would use up the names there may be.
+    if (this.#once === undefined || !isClean || lasts) leave()
+    else this.#once.end(intake, leave)
   }
 
   /**

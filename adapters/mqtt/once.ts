@@ -47,6 +47,19 @@ export class OnceNames {
     this.#open.delete(messageId)
     intake.forget(channel, this.#prefix + messageId, settled)
   }
+
+  /** The client is gone for good: what it has not released it never will. */
+  end(intake: Intake, done: () => void): void {
+    const channels = new Set(this.#open.values())
+    let left = channels.size
+    if (left === 0) done()
+    for (const channel of channels) {
+      intake.forgetAll(channel, this.#prefix, () => {
+        left--
+        if (left === 0) done()
+      })
+    }
+  }
 }
 
 /** If it was not kept, what follows is not kept either. */

@@ -75,6 +75,7 @@ export async function openClient(
       device: login.device,
       clientId,
       isClean: packet.cleanStart,
+      lasts: sessionS > 0,
       keepaliveMs: keepaliveS * 1000,
       will: delayMs === 0 ? message : undefined,
     },

@@ -209,3 +209,16 @@ test('of two clients that fight the fourth is refused with 0x97, and told when t
   }
   assert.fail('nobody was refused')
 })
+
+test('clients that never release what they published use up nothing', async (t) => {
+  const { rig, client } = await begin(t)
+  for (let i = 0; i < 70; i++) {
+    const raw = client()
+    await raw.connect({ ...me, clientId: '' })
+    raw.send(publish({ qos: 2 }))
+    const { cmd } = await raw.next()
+    assert.equal(cmd, 'pubrec', `client ${i}`)
+    raw.destroy()
+    await rig.until('it is gone', () => rig.hub.presence('default', 'locker').state === 'offline')
+  }
+})
