@@ -69,7 +69,7 @@ class MqttAdapter implements Adapter {
       sessions,
       connections: new Set(),
       dialectOf: (connection, level) =>
-        level === 5 ? dialect5(connection, sessions) : broker.dialect(connection, level),
+        level === 5 ? dialect5(connection, sessions) : broker.dialect(connection, level, sessions),
       greeting: new Sweep(clock, tlsHandshakeTimeoutMs, 'mqtt-tls-handshakes', reset),
       connecting: new Sweep(clock, limits.mqttConnectTimeoutMs, 'mqtt-connects', overdue),
       lingering: new Sweep(clock, lingerMs, 'mqtt-lingering', reset),

@@ -2,8 +2,9 @@ import { Aedes } from 'aedes'
 import type { Reason } from '../../../src/contract/index.ts'
 import type { Connection, Dialect } from '../connection.ts'
 import { wordsFor } from '../reasons.ts'
+import type { Sessions } from '../v5/sessions.ts'
 import { AedesDialect } from './dialect.ts'
-import { NothingKept, NothingSent } from './nothing.ts'
+import { NothingKept, NothingSent, type Subscribed } from './nothing.ts'
 import { AedesStream } from './stream.ts'
 
 /** What its hooks are called with. aedes makes no promises about these in its types. */
@@ -31,7 +32,7 @@ const heartbeatMs = 24 * 3_600_000
 
 const dialectOf = (client: object | null): AedesDialect | undefined => {
   const conn = (client as AedesClient | null)?.conn
-  return conn instanceof AedesStream ? conn.dialect : undefined
+  return conn instanceof AedesStream && conn.owner instanceof AedesDialect ? conn.owner : undefined
 }
 
 /**
@@ -49,11 +50,20 @@ export class Broker {
   }
 
   static async start(maxInflight: number): Promise<Broker> {
+    /** Let in, and asked for what they were subscribed to in the next moment. */
+    const restoring = new Map<string, readonly Subscribed[]>()
     const options = {
       mq: new NothingSent(),
-      persistence: new NothingKept(async (client, messageId) => {
-        await dialectOf(client)?.release(messageId)
-      }),
+      persistence: new NothingKept(
+        async (client, messageId) => {
+          await dialectOf(client)?.release(messageId)
+        },
+        (id) => {
+          const subscriptions = restoring.get(id) ?? []
+          restoring.delete(id)
+          return subscriptions
+        },
+      ),
       // Ours run in the core's time.
       connectTimeout: 2 ** 31 - 1,
       drainTimeout: 0,
@@ -63,7 +73,7 @@ export class Broker {
       maxClientsIdLength: 65_535,
       queueLimit: 1_024,
       preConnect,
-      authenticate,
+      authenticate: authenticate(restoring),
       authorizePublish,
       authorizeSubscribe,
       published,
@@ -81,8 +91,8 @@ export class Broker {
     return new Broker(aedes)
   }
 
-  dialect(connection: Connection, level: 3 | 4): Dialect {
-    return new AedesDialect(connection, level, (stream) => this.#aedes.handle(stream))
+  dialect(connection: Connection, level: 3 | 4, sessions: Sessions): Dialect {
+    return new AedesDialect(connection, level, sessions, (stream) => this.#aedes.handle(stream))
   }
 
   stop(): Promise<void> {
@@ -115,26 +125,31 @@ function preConnect(
   packet.clientId = dialect.token
   packet.keepalive = 0
   packet.will = undefined
-  packet.clean = true
   done(null, true)
 }
 
-function authenticate(
-  client: object,
-  username: string | undefined,
-  password: Uint8Array | undefined,
-  done: (error: Error | null, go: boolean) => void,
-): void {
-  const answer = (code: number): void => {
-    if (code === 0) done(null, true)
-    else done(Object.assign(new Error('refused'), { returnCode: code }), false)
+const authenticate =
+  (restoring: Map<string, readonly Subscribed[]>) =>
+  (
+    client: object,
+    username: string | undefined,
+    password: Uint8Array | undefined,
+    done: (error: Error | null, go: boolean) => void,
+  ): void => {
+    const dialect = dialectOf(client)
+    const answer = (code: number): void => {
+      if (code === 0) {
+        const restored = dialect?.restored ?? []
+        if (dialect !== undefined && restored.length > 0) restoring.set(dialect.token, restored)
+        done(null, true)
+      } else done(Object.assign(new Error('refused'), { returnCode: code }), false)
+    }
+    const { connack3 } = wordsFor.unavailable
+    const asked = dialect?.authenticate(username, password)
+    if (asked === undefined) answer(connack3)
+    // The store is away.
+    else asked.then(answer, () => answer(connack3))
   }
-  const { connack3 } = wordsFor.unavailable
-  const asked = dialectOf(client)?.authenticate(username, password)
-  if (asked === undefined) answer(connack3)
-  // The store is away.
-  else asked.then(answer, () => answer(connack3))
-}
 
 function take(client: object, packet: AedesPublish, done: Done): void {
   const { topic, payload, qos, messageId = 0, dup } = packet

@@ -1,26 +1,17 @@
 import type { KeptCommand, Reason } from '../../../src/contract/index.ts'
 import { reasons } from '../../../src/contract/index.ts'
 import { logIn } from '../auth.ts'
-import { type Incoming, MqttClient, type Published } from '../client.ts'
+import { type Incoming, MqttClient } from '../client.ts'
 import type { Connection, Dialect } from '../connection.ts'
 import { type GateProblem, packetType } from '../gate.ts'
 import { wordsFor } from '../reasons.ts'
+import type { Kept, Sessions } from '../v5/sessions.ts'
 import type { Outgoing, Wire } from '../wire.ts'
+import { type Connect, endOf, whoOf } from './connect.ts'
 import { publishPacket } from './encode.ts'
-import { AedesStream } from './stream.ts'
+import type { Subscribed } from './nothing.ts'
+import { AedesStream, type StreamOwner } from './stream.ts'
 import { bodyStart, problemOf, problemOfConnect } from './strict.ts'
-
-/** What aedes says of a CONNECT. */
-export interface Connect {
-  readonly clientId: string
-  readonly clean: boolean
-  readonly keepalive: number
-  readonly will:
-    | { readonly topic: string; readonly payload: Uint8Array; readonly qos: 0 | 1 | 2 }
-    | undefined
-  /** Called once the password has been looked at. */
-  forget(): void
-}
 
 /** CONNACK return codes. */
 const identifierRejected = 2
@@ -37,7 +28,7 @@ const unavailableRetryMs = 2_000
  *                     ╰─ the rest ─▶ stream ─▶ aedes ─▶ its hooks ─▶ client
  *     client ─▶ publish ─▶ stream ─▶ connection ◀─ PUBACK, SUBACK, … ◀─ aedes
  */
-export class AedesDialect implements Dialect, Wire {
+export class AedesDialect implements Dialect, Wire, StreamOwner {
   readonly protocol = 'mqtt'
   readonly receiveMaximum = messageIdMax
   readonly #connection: Connection
@@ -52,8 +43,20 @@ export class AedesDialect implements Dialect, Wire {
   /** Granted, to be started once SUBACK is on its way. */
   #starts: (() => void)[] | undefined
 
+  /** What a client that comes back is subscribed to; only of a session that is to last. */
+  #filters: Map<string, Kept> | undefined
+  readonly #sessions: Sessions
+  #heldByClient = false
+  #heldByStream = false
+
   /** @param handle gives aedes the stream. */
-  constructor(connection: Connection, level: 3 | 4, handle: (stream: AedesStream) => void) {
+  constructor(
+    connection: Connection,
+    level: 3 | 4,
+    sessions: Sessions,
+    handle: (stream: AedesStream) => void,
+  ) {
+    this.#sessions = sessions
     this.#connection = connection
     this.#level = level
     this.token = connection.house.makeToken()
@@ -80,7 +83,7 @@ export class AedesDialect implements Dialect, Wire {
       else {
         this.#state = 'connecting'
         this.#early = []
-        this.#connection.hold(true)
+        this.#holdStream(true)
         this.#stream.push(packet)
       }
       return
@@ -144,7 +147,8 @@ export class AedesDialect implements Dialect, Wire {
   }
 
   hold(held: boolean): void {
-    this.#connection.hold(held)
+    this.#heldByClient = held
+    this.#connection.hold(held || this.#heldByStream)
   }
 
   /** 3.x has no words for it: the connection just ends. */
@@ -172,21 +176,8 @@ export class AedesDialect implements Dialect, Wire {
     connect.forget()
     const who = await logIn(house, this.peer, username, password)
     if (who.kind === 'refused') return this.#refuse(who.reason)
-    const { clientId, clean, keepalive, will } = connect
-    const client = new MqttClient(
-      house,
-      this,
-      {
-        app: who.app,
-        device: who.device,
-        // Each client without a name is one of its own [MQTT-3.1.3-6].
-        clientId: clientId === '' ? `auto-${this.token}` : clientId,
-        isClean: clean,
-        keepaliveMs: keepalive * 1000,
-        will: will === undefined ? undefined : incomingWill(will),
-      },
-      this.token,
-    )
+    const { clean } = connect
+    const client = new MqttClient(house, this, whoOf(connect, who, this.token), this.token)
     if (this.#state === 'closed') return this.#refuse('normal')
     this.#client = client
     const refused = await client.enter()
@@ -196,7 +187,14 @@ export class AedesDialect implements Dialect, Wire {
       return this.#refuse(refused.reason)
     }
     house.counts.loginsTotal++
+    if (clean) this.#sessions.end(client)
+    else this.#filters = new Map(this.#sessions.resume(client)?.filters)
     return 0
+  }
+
+  /** What aedes is to take up again. MQTT 3.1 has no word for it, and does it by itself. */
+  get restored(): readonly Subscribed[] {
+    return this.#level === 3 ? [] : this.#asSubscribed()
   }
 
   /** CONNACK is written; what came before it is taken now. */
@@ -204,9 +202,11 @@ export class AedesDialect implements Dialect, Wire {
     if (this.#state !== 'connecting') return
     this.#state = 'open'
     this.#connection.welcomed()
+    if (this.#level === 3) this.#restore()
+    else this.subscribed()
     const early = this.#early ?? []
     this.#early = undefined
-    this.#connection.hold(false)
+    this.#holdStream(false)
     for (const packet of early) this.#pass(packet)
   }
 
@@ -235,6 +235,7 @@ export class AedesDialect implements Dialect, Wire {
     if (this.#client === undefined) return false
     const subscribed = await this.#client.receiver.subscribe(filter, qos)
     if (subscribed.kind === 'granted') {
+      this.#filters?.set(filter, { qos, id: undefined })
       this.#starts ??= []
       this.#starts.push(subscribed.start)
       return true
@@ -254,19 +255,20 @@ export class AedesDialect implements Dialect, Wire {
   }
 
   unsubscribed(filters: readonly string[]): void {
-    for (const filter of filters) void this.#client?.receiver.unsubscribe(filter)
+    for (const filter of filters) {
+      this.#filters?.delete(filter)
+      void this.#client?.receiver.unsubscribe(filter)
+    }
   }
 
-  /** aedes has room for more. */
   wants(): void {
-    if (this.#state === 'open') this.#connection.hold(false)
+    if (this.#state === 'open') this.#holdStream(false)
   }
 
   writes(bytes: Buffer): void {
     this.#connection.write(bytes)
   }
 
-  /** aedes ended the stream. */
   streamClosed(): void {
     this.#connection.end()
     this.#left()
@@ -292,7 +294,7 @@ export class AedesDialect implements Dialect, Wire {
       return
     }
     if (type === packetType.disconnect) this.#saidGoodbye = true
-    if (!this.#stream.push(packet)) this.#connection.hold(true)
+    if (!this.#stream.push(packet)) this.#holdStream(true)
   }
 
   #malformed(_problem: GateProblem): void {
@@ -317,27 +319,31 @@ export class AedesDialect implements Dialect, Wire {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     this.#early = undefined
-    this.#client?.end(this.#saidGoodbye)
+    const client = this.#client
+    if (client === undefined) return
+    client.end(this.#saidGoodbye)
+    const filters = this.#filters
+    if (filters === undefined || filters.size === 0) return
+    const { clock, limits } = this.#connection.house.core
+    const endsAtMs = clock.nowMs() + limits.mqttSessionMaxMs
+    this.#sessions.keep(client, { filters, will: undefined, endsAtMs })
+  }
+
+  #holdStream(held: boolean): void {
+    this.#heldByStream = held
+    this.#connection.hold(held || this.#heldByClient)
+  }
+
+  #asSubscribed(): Subscribed[] {
+    const all: Subscribed[] = []
+    for (const [topic, { qos }] of this.#filters ?? []) all.push({ topic, qos })
+    return all
+  }
+
+  /** Without the client's asking, as it was before. */
+  #restore(): void {
+    for (const { topic, qos } of this.#asSubscribed()) {
+      void this.subscribe(topic, qos).then(() => this.subscribed())
+    }
   }
 }
-
-/** What a publish that is not kept does to its connection: 3.x can say nothing else (§3.3.5). */
-const endOf: Readonly<Record<Published, Reason | undefined>> = {
-  kept: undefined,
-  stale: undefined,
-  // It would not become known by being sent again.
-  unknown: undefined,
-  'foreign-topic': 'unauthorized',
-  'bad-name': 'protocol-error',
-  'too-large': 'too-large',
-  'unknown-channel': 'unknown-channel',
-  unavailable: 'unavailable',
-}
-
-const incomingWill = (will: NonNullable<Connect['will']>): Incoming => ({
-  topic: will.topic,
-  payload: will.payload,
-  qos: will.qos,
-  messageId: 0,
-  dup: false,
-})

@@ -1,15 +1,29 @@
 import { Readable } from 'node:stream'
 
+/** To what a client was subscribed. */
+export interface Subscribed {
+  readonly topic: string
+  readonly qos: 0 | 1 | 2
+}
+
 /**
  * What aedes is given instead of a store and a bus: commands and events are kept by the core, and
  * nothing is kept or sent twice. Methods are those of aedes-persistence 11 and mqemitter 7.
  */
 export class NothingKept {
   readonly #release: (client: object, messageId: number) => Promise<void>
+  readonly #subscriptions: (id: string) => readonly Subscribed[]
 
-  /** @param release of a PUBREL: resolves once its packet id may be used anew. */
-  constructor(release: (client: object, messageId: number) => Promise<void>) {
+  /**
+   * @param release of a PUBREL: resolves once its packet id may be used anew.
+   * @param subscriptions of a session that goes on, asked for once.
+   */
+  constructor(
+    release: (client: object, messageId: number) => Promise<void>,
+    subscriptions: (id: string) => readonly Subscribed[],
+  ) {
     this.#release = release
+    this.#subscriptions = subscriptions
   }
 
   // aedes asks that it be an async function.
@@ -19,8 +33,8 @@ export class NothingKept {
   async addSubscriptions(): Promise<void> {}
   async removeSubscriptions(): Promise<void> {}
   async cleanSubscriptions(): Promise<void> {}
-  async subscriptionsByClient(): Promise<readonly never[]> {
-    return none
+  async subscriptionsByClient({ id }: { readonly id: string }): Promise<readonly Subscribed[]> {
+    return this.#subscriptions(id)
   }
   async subscriptionsByTopic(): Promise<readonly never[]> {
     return none

@@ -1,31 +1,39 @@
 import { Duplex } from 'node:stream'
-import type { AedesDialect } from './dialect.ts'
+
+/** Whose stream it is. */
+export interface StreamOwner {
+  /** aedes has room for more. */
+  wants(): void
+  writes(bytes: Buffer): void
+  /** It ended, by whomever. */
+  streamClosed(): void
+}
 
 /** The transport aedes believes to have. It gets whole packets that were looked at. */
-export class AedesStream extends Duplex {
-  readonly dialect: AedesDialect
+export class AedesStream<Owner extends StreamOwner = StreamOwner> extends Duplex {
+  readonly owner: Owner
 
-  constructor(dialect: AedesDialect) {
+  constructor(owner: Owner) {
     super({ allowHalfOpen: true, emitClose: true })
-    this.dialect = dialect
+    this.owner = owner
   }
 
   override _read(): void {
-    this.dialect.wants()
+    this.owner.wants()
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    this.dialect.writes(chunk)
+    this.owner.writes(chunk)
     done()
   }
 
   override _writev(chunks: { readonly chunk: Buffer }[], done: () => void): void {
-    for (const { chunk } of chunks) this.dialect.writes(chunk)
+    for (const { chunk } of chunks) this.owner.writes(chunk)
     done()
   }
 
   override _destroy(_error: Error | null, done: (error: null) => void): void {
-    this.dialect.streamClosed()
+    this.owner.streamClosed()
     done(null)
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { secretOf } from '../../support/adapter-subject.ts'
-import { RawRig } from './raw-client.ts'
+import { type RawClient, RawRig } from './raw-client.ts'
 
 const legacy = {
   topics: {
@@ -354,4 +354,60 @@ test('what comes right behind CONNECT waits for its answer', async (t) => {
   came.push(await raw.next(client))
   assert.equal(came[0]!.cmd, 'connack')
   assert.deepEqual(came.map(({ cmd }) => cmd).sort(), ['connack', 'pingresp', 'puback', 'suback'])
+})
+
+test('a persistent session goes on where it was: subscribed, and told so', async (t) => {
+  const raw = await RawRig.make(t)
+  for (const [protocolVersion, protocolId] of [
+    [4, 'MQTT'],
+    [3, 'MQIsdp'],
+  ] as const) {
+    const persistent = { clean: false, protocolVersion, protocolId, clientId: protocolId }
+    const present = async (): Promise<readonly [unknown, RawClient]> => {
+      const client = raw.client()
+      client.connect(persistent)
+      return [(await raw.next(client)).sessionPresent, client]
+    }
+    const [first, before] = await present()
+    assert.equal(first, false)
+    before.subscribe('commands/#')
+    assert.equal((await raw.next(before)).cmd, 'suback')
+    before.socket.destroy()
+    await raw.rig.until('it is gone', () => raw.rig.hub.figures().sessions === 0)
+    const name = `waited-${protocolVersion}`
+    const id = await raw.rig.submit({ name })
+    const [second, after] = await present()
+    assert.equal(second, protocolVersion === 4, '3.1 has no word for it')
+    const publish = await raw.next(after)
+    assert.equal(publish.topic, `commands/${id}/${name}`)
+    after.send({ cmd: 'puback', messageId: publish.messageId })
+    assert.equal((await raw.rig.ended(id)).status, 'delivered')
+    // Taken over by itself it goes on as well.
+    const [third, again] = await present()
+    assert.equal(third, protocolVersion === 4)
+    await raw.ended(after)
+    await raw.rig.until('it is attached', () => raw.rig.hub.figures().sessions === 2)
+    again.send({ cmd: 'unsubscribe', messageId: 9, unsubscriptions: ['commands/#'] })
+    assert.equal((await raw.next(again)).cmd, 'unsuback')
+    again.socket.destroy()
+    await raw.ended(again)
+    const [fourth, clean] = await present()
+    assert.equal(fourth, false)
+    clean.socket.destroy()
+  }
+})
+
+test('a clean session ends what was before, and nobody comes back to it', async (t) => {
+  const raw = await RawRig.make(t)
+  const client = await raw.connected({ clean: false })
+  client.subscribe('commands/#')
+  assert.equal((await raw.next(client)).cmd, 'suback')
+  client.socket.destroy()
+  await raw.ended(client)
+  const anew = await raw.connected({ clean: true })
+  anew.socket.destroy()
+  await raw.ended(anew)
+  const back = raw.client()
+  back.connect({ clean: false })
+  assert.equal((await raw.next(back)).sessionPresent, false)
 })
