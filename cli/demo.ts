@@ -12,7 +12,7 @@ export const demoCommand = (): Command =>
   new Command('demo')
     .summary('the whole story in a few seconds: a locker, a door, a gateway killed and found whole')
     .description(
-      'Starts a gateway and a locker on free ports and a folder of their own, opens a door, kills the gateway, and shows that nothing accepted is lost. Leaves nothing behind.',
+      'Starts a gateway and a locker on free ports and a folder of their own, opens a door, kills the gateway, shows that nothing accepted is lost, and does it over every protocol. Leaves nothing behind.',
     )
     .addHelpText(
       'after',

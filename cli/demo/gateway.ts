@@ -17,6 +17,8 @@ export interface DemoGateway {
   readonly pike: PikeBackend
   readonly ports: { readonly api: number; readonly pike: number }
   readonly apiKey: string
+  /** Of any listener, by its name in the ready line; 0: there is none. */
+  port(name: string): number
   /** Resolves when the process is gone. */
   kill(signal: NodeJS.Signals): Promise<void>
 }
@@ -49,7 +51,7 @@ export async function startGateway(
       PIKE_MQTT_PORT: 'off',
       PIKE_MQTT_WS_PORT: 'off',
       PIKE_COAP_PORT: 'off',
-      PIKE_HTTP_PORT: 'off',
+      PIKE_HTTP_PORT: '0',
       PIKE_DEVICE_HOST: '127.0.0.1',
       PIKE_LOG_LEVEL: 'warn',
     },
@@ -88,6 +90,7 @@ export async function startGateway(
     pike: backend({ url: `http://127.0.0.1:${port('api')}`, key: apiKey }),
     ports: { api: port('api'), pike: port('pike') },
     apiKey,
+    port,
     kill(signal) {
       child.kill(signal)
       return gone

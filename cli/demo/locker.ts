@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { fileStorage, type RunningLocker, runLocker } from '../../devices/index.ts'
+import { protocols } from '../protocols.ts'
 import type { DemoLocker, Stage } from './story.ts'
 
 /** Doors of the demo's locker. */
@@ -9,7 +10,10 @@ const doors = 12
  * A locker that is built anew each time it comes, like one that was switched off: what it remembers
  * is what lies in its file.
  */
-export const makeDemoLocker: Stage['makeLocker'] = ({ device, secret, port, folder }, tell) => {
+export const makeDemoLocker: Stage['makeLocker'] = (
+  { device, secret, protocol, port, folder },
+  tell,
+) => {
   const opened: number[] = []
   let running: RunningLocker | undefined
   const locker: DemoLocker = {
@@ -21,7 +25,8 @@ export const makeDemoLocker: Stage['makeLocker'] = ({ device, secret, port, fold
         device,
         secret,
         doors,
-        storage: fileStorage(join(folder, 'locker.state')),
+        ...protocols[protocol].session,
+        storage: fileStorage(join(folder, `${device}.state`)),
         log: ({ event, details }) => {
           if (event !== 'locker.door-opened') return
           opened.push(details.door as number)

@@ -2,7 +2,9 @@ import type { ChildProcess } from 'node:child_process'
 import type { Command, PikeBackend, Sent } from '../../src/backend/index.ts'
 import { Failure } from '../failure.ts'
 import { print, table } from '../print.ts'
+import type { ProtocolName } from '../protocols.ts'
 import { type DemoGateway, startGateway } from './gateway.ts'
+import { tellProtocols } from './protocols.ts'
 
 /** The other end: a locker that connects by Pike and opens doors. */
 export interface DemoLocker {
@@ -18,7 +20,13 @@ export interface Stage {
   readonly folder: string
   readonly children: Set<ChildProcess>
   makeLocker(
-    options: { device: string; secret: string; port: number; folder: string },
+    options: {
+      device: string
+      secret: string
+      protocol: ProtocolName
+      port: number
+      folder: string
+    },
     tell: (text: string) => void,
   ): DemoLocker
 }
@@ -59,7 +67,10 @@ export async function tellStory(stage: Stage): Promise<readonly string[]> {
   const { secret } = await gateway.pike.devices.put(device)
   tell(`Locker ${device} is registered and gets its secret.`)
   const locker = stage.makeLocker(
-    { device, secret: secret!, port: gateway.ports.pike, folder: stage.folder },
+    {
+      ...{ device, secret: secret!, protocol: 'pike', folder: stage.folder },
+      port: gateway.ports.pike,
+    },
     (text) => tell(`    locker: ${text}`),
   )
   locker.start()
@@ -121,6 +132,11 @@ export async function tellStory(stage: Stage): Promise<readonly string[]> {
     openedLater.length === 3 && unaccounted === 0,
     'the gateway counts the same: accepted = ended + open',
   )
+
+  print()
+  const { pike } = gateway
+  const seen = (who: string, state: string): Promise<void> => presence(pike, state, who)
+  await tellProtocols({ stage, gateway, tell, check, presence: seen })
   await gateway.kill('SIGTERM')
   return broken
 }
@@ -156,9 +172,9 @@ async function ended(pike: PikeBackend, id: string): Promise<Command> {
 }
 
 /** Waits until the gateway sees the locker in this state. */
-async function presence(pike: PikeBackend, state: string): Promise<void> {
-  await until(`the locker being ${state}`, async () => {
-    const found = await pike.devices.get(device)
+async function presence(pike: PikeBackend, state: string, who = device): Promise<void> {
+  await until(`${who} being ${state}`, async () => {
+    const found = await pike.devices.get(who)
     return found?.presence.state === state ? true : undefined
   })
 }
