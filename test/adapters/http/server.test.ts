@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { request } from 'node:https'
+import { test } from 'node:test'
+import { httpAdapter } from '../../../adapters/http/index.ts'
+import { cert, key } from '../pike/certificate.ts'
+import { FakeCore, strongSecret } from '../pike/fake-core.ts'
+import { basic, httpRig } from './rig.ts'
+
+test('over TLS it says the same, and nothing older than TLS 1.2 gets in', async (t) => {
+  const core = new FakeCore()
+  const adapter = httpAdapter({ host: '127.0.0.1', port: 'off', tls: { port: 0, cert, key } })
+  const [listener] = await adapter.start(core)
+  t.after(() => adapter.stop(0))
+  assert.equal(listener!.name, 'https')
+  const ask = (more: object) =>
+    new Promise<number>((resolve, reject) => {
+      request(
+        {
+          ...{ host: '127.0.0.1', port: listener!.port, path: '/device/v1/acks', method: 'POST' },
+          ca: cert,
+          headers: { authorization: basic('SZ-0042', strongSecret) },
+          agent: false,
+          ...more,
+        },
+        (answer) => resolve(answer.resume().statusCode ?? 0),
+      )
+        .on('error', reject)
+        .end()
+    })
+  assert.equal(await ask({}), 204)
+  await assert.rejects(ask({ minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1' }))
+})
+
+test('when the gateway stops, a waiting poll is answered at once and told when to come back', async (t) => {
+  const { rig, client } = await httpRig(t)
+  let said: Awaited<ReturnType<typeof client.ask>> | undefined
+  client.ask('/device/v1/commands?channel=main&wait=30').then(
+    (answer) => {
+      said = answer
+    },
+    () => {},
+  )
+  await rig.until('it waits', () => rig.hub.presence('default', 'locker').state === 'online')
+  const stopped = rig.door.stop()
+  await rig.until('it is told', () => said !== undefined)
+  assert.equal(said!.status, 503)
+  assert.equal((said!.json() as { type: string }).type, '/problems/going-away')
+  assert.ok(Number(said!.headers['retry-after']) >= 1, 'when to come back')
+  await client.cut()
+  await stopped
+})
+
+test('a port that is taken stops the start, and leaves nothing listening', async () => {
+  const first = httpAdapter({ host: '127.0.0.1', port: 0 })
+  const [{ port } = { port: 0 }] = await first.start(new FakeCore())
+  const second = httpAdapter({ host: '127.0.0.1', port })
+  await assert.rejects(second.start(new FakeCore()), /EADDRINUSE/)
+  await first.stop(0)
+})
