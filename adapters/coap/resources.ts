@@ -140,7 +140,7 @@ export class Resources {
           session.answer(exchange, wrong(code.badRequest, '?sleep= is in seconds'))
           return
         }
-        this.#hinting(session, exchange, { code: code.changed })
+        session.hint.answer(exchange, { code: code.changed })
         if (sleepMs !== undefined) session.sleep(sleepMs)
         return
       }
@@ -189,13 +189,13 @@ export class Resources {
     }
     const { body, options: echo } = received
     const done = session.speaking.settling()
-    const hint = session.hint()
+    const looked = session.hint.look()
     take({ query, options: message.options, body }, (response) => {
       done()
       const { options = [] } = response
       const whole = echo.length === 0 ? response : { ...response, options: [...options, ...echo] }
-      if (hint === undefined) session.answer(exchange, whole)
-      else session.answerHinting(exchange, whole, hint)
+      if (looked === undefined) session.answer(exchange, whole)
+      else session.hint.answer(exchange, whole, looked)
     })
   }
 
@@ -232,12 +232,6 @@ export class Resources {
     speak: (intake: Intake) => void,
   ): void {
     session.speak(speak, ({ reason, retryAfterMs }) => answer(refusal(reason, retryAfterMs)))
-  }
-
-  #hinting(session: CoapSession, exchange: Exchange, response: Response): void {
-    const hint = session.hint()
-    if (hint === undefined) session.answer(exchange, response)
-    else session.answerHinting(exchange, response, hint)
   }
 
   #takeDiscovery(exchange: Exchange): void {

@@ -7,10 +7,9 @@ import type {
   Position,
   Reason,
 } from '../../src/contract/index.ts'
-import { type Option, uintOption } from './codec.ts'
-import { option } from './codes.ts'
 import type { Peer } from './datagrams.ts'
 import type { Exchange, Response } from './exchange.ts'
+import { Hint } from './hint.ts'
 import type { House } from './house.ts'
 import { CoapLink, type LinkHost, type Way } from './link.ts'
 import { Polling } from './polling.ts'
@@ -19,8 +18,6 @@ import { endsSession } from './reasons.ts'
 import type { Sending, SendingRecord } from './sending.ts'
 import { fitting, sizeOf } from './sizes.ts'
 import { type Refused, Speaking } from './speaking.ts'
-
-const hintMs = 1_000
 
 /** Who a session is of, and how it proved that. */
 export interface Identity {
@@ -49,13 +46,13 @@ export class CoapSession implements LinkHost {
   /** By resource. */
   readonly sendings = new Map<string, Sending>()
   readonly polling: Polling
+  readonly hint: Hint
   readonly #house: House
   readonly #links = new Map<ChannelName, CoapLink>()
-  readonly #attaching = new Map<ChannelName, Promise<CoapLink | Refused>>()
+  /** Made when needed, like all that a device at rest does without. */
+  #attaching: Map<ChannelName, Promise<CoapLink | Refused>> | undefined
   /** Whose command was last given on a resource: its further blocks are asked for there. */
-  readonly #shown = new Map<string, CoapLink>()
-  #hint: Promise<Option | undefined> | undefined
-  #hintUntilMs = 0
+  #shown: Map<string, CoapLink> | undefined
   #isOver = false
   #reviving = false
   heardAtMs: number
@@ -69,6 +66,7 @@ export class CoapSession implements LinkHost {
     this.reach = new Reach(house.messages, this, peer, isProven)
     this.speaking = new Speaking(house.core, this)
     this.polling = new Polling(house, this)
+    this.hint = new Hint(house, this)
     this.heardAtMs = house.core.clock.nowMs()
   }
 
@@ -93,7 +91,9 @@ export class CoapSession implements LinkHost {
   }
 
   get keepaliveMs(): number {
-    return this.identity.keepaliveMs ?? this.#house.core.limits.keepaliveDefaultMs
+    const { keepaliveDefaultMs, keepaliveMinMs, keepaliveMaxMs } = this.#house.core.limits
+    const askedMs = this.identity.keepaliveMs ?? keepaliveDefaultMs
+    return Math.min(keepaliveMaxMs, Math.max(keepaliveMinMs, askedMs)) // as the core grants it
   }
 
   /** Is it there to receive without being asked? */
@@ -154,10 +154,12 @@ export class CoapSession implements LinkHost {
       link.way = way
       return link
     }
+    this.#attaching ??= new Map()
     let attaching = this.#attaching.get(channel)
     if (attaching === undefined) {
       attaching = this.#attach(channel, way, resumeFrom).finally(() => {
-        this.#attaching.delete(channel)
+        this.#attaching?.delete(channel)
+        if (this.#attaching?.size === 0) this.#attaching = undefined
       })
       this.#attaching.set(channel, attaching)
     }
@@ -312,11 +314,12 @@ export class CoapSession implements LinkHost {
   // What it is given.
 
   shows(resource: string, link: CoapLink): void {
+    this.#shown ??= new Map()
     this.#shown.set(resource, link)
   }
 
   shown(resource: string): CoapLink | undefined {
-    return this.#shown.get(resource)
+    return this.#shown?.get(resource)
   }
 
   /** As large as its address may get. */
@@ -325,33 +328,6 @@ export class CoapSession implements LinkHost {
     const fits = fitting(response, tokenBytes, this.reach.room)
     this.reach.mayWrite(sizeOf(fits, tokenBytes))
     exchange.respond(fits)
-  }
-
-  /** The same, with a word on what waits for a device that is not listening. */
-  answerHinting(exchange: Exchange, response: Response, hint: Promise<Option | undefined>): void {
-    hint.then((waiting) => {
-      const { options = [] } = response
-      const hinting = waiting === undefined ? options : [...options, waiting]
-      this.answer(exchange, { ...response, options: hinting })
-    })
-  }
-
-  /**
-   * How many commands wait, for a device that would not hear of them otherwise; none: undefined.
-   * Asked for once a second at most.
-   */
-  hint(): Promise<Option | undefined> | undefined {
-    const { waiting, core } = this.#house
-    if (waiting === undefined || this.isListening) return undefined
-    const nowMs = core.clock.nowMs()
-    if (this.#hint === undefined || nowMs >= this.#hintUntilMs) {
-      this.#hintUntilMs = nowMs + hintMs
-      this.#hint = waiting(this.app, this.device).then(
-        (count) => (count === 0 ? undefined : uintOption(option.waiting, count)),
-        () => undefined,
-      )
-    }
-    return this.#hint
   }
 
   async #attach(

@@ -44,6 +44,8 @@ test('nothing given: the defaults of the documents', () => {
     mqttWsPort: 8083,
     httpPort: 8081,
     httpsPort: 8443,
+    coapPort: 5683,
+    coapBareSecrets: 'loopback',
     mqttTopics: { events: undefined, commands: undefined, replies: undefined },
     tls: undefined,
     engine: 'level',
