@@ -5,10 +5,11 @@ import { type Incoming, MqttClient } from '../client.ts'
 import type { Connection, Dialect } from '../connection.ts'
 import { type GateProblem, packetType } from '../gate.ts'
 import { wordsFor } from '../reasons.ts'
-import type { Kept, Sessions } from '../v5/sessions.ts'
+import type { Sessions } from '../v5/sessions.ts'
 import type { Outgoing, Wire } from '../wire.ts'
 import { type Connect, endOf, whoOf } from './connect.ts'
 import { publishPacket } from './encode.ts'
+import { Lasting } from './lasting.ts'
 import type { Subscribed } from './nothing.ts'
 import { AedesStream, type StreamOwner } from './stream.ts'
 import { bodyStart, problemOf, problemOfConnect } from './strict.ts'
@@ -43,11 +44,13 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
   /** Granted, to be started once SUBACK is on its way. */
   #starts: (() => void)[] | undefined
 
-  /** What a client that comes back is subscribed to; only of a session that is to last. */
-  #filters: Map<string, Kept> | undefined
+  #lasting: Lasting | undefined
   readonly #sessions: Sessions
   #heldByClient = false
   #heldByStream = false
+  /** Publishes on their way into the store. */
+  #unsettled = 0
+  #isGoing = false
 
   /** @param handle gives aedes the stream. */
   constructor(
@@ -128,7 +131,12 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
 
   goAway(): void {
     if (this.#client === undefined) this.#reset()
-    else this.#client.close('going-away')
+    else if (this.#unsettled === 0) this.#client.close('going-away')
+    else {
+      // What it said already is kept and acknowledged first, lest it say it again elsewhere.
+      this.#isGoing = true
+      this.hold(true)
+    }
   }
 
   // Wire: what the client's side sends.
@@ -176,7 +184,6 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
     connect.forget()
     const who = await logIn(house, this.peer, username, password)
     if (who.kind === 'refused') return this.#refuse(who.reason)
-    const { clean } = connect
     const client = new MqttClient(house, this, whoOf(connect, who, this.token), this.token)
     if (this.#state === 'closed') return this.#refuse('normal')
     this.#client = client
@@ -187,14 +194,13 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
       return this.#refuse(refused.reason)
     }
     house.counts.loginsTotal++
-    if (clean) this.#sessions.end(client)
-    else this.#filters = new Map(this.#sessions.resume(client)?.filters)
+    this.#lasting = new Lasting(this.#sessions, client)
     return 0
   }
 
-  /** What aedes is to take up again. MQTT 3.1 has no word for it, and does it by itself. */
+  /** What aedes is to take up again. MQTT 3.1 has no word for it, so there we do. */
   get restored(): readonly Subscribed[] {
-    return this.#level === 3 ? [] : this.#asSubscribed()
+    return this.#level === 3 ? [] : (this.#lasting?.all ?? [])
   }
 
   /** CONNACK is written; what came before it is taken now. */
@@ -216,7 +222,12 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
       settled('unavailable')
       return
     }
-    this.#client.publish(message, (outcome) => settled(endOf[outcome]))
+    this.#unsettled++
+    this.#client.publish(message, (outcome) => {
+      this.#unsettled--
+      settled(endOf[outcome])
+      if (this.#isGoing && this.#unsettled === 0) this.#client?.close('going-away')
+    })
   }
 
   async release(messageId: number): Promise<void> {
@@ -235,7 +246,7 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
     if (this.#client === undefined) return false
     const subscribed = await this.#client.receiver.subscribe(filter, qos)
     if (subscribed.kind === 'granted') {
-      this.#filters?.set(filter, { qos, id: undefined })
+      this.#lasting?.add(filter, qos)
       this.#starts ??= []
       this.#starts.push(subscribed.start)
       return true
@@ -256,7 +267,7 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
 
   unsubscribed(filters: readonly string[]): void {
     for (const filter of filters) {
-      this.#filters?.delete(filter)
+      this.#lasting?.remove(filter)
       void this.#client?.receiver.unsubscribe(filter)
     }
   }
@@ -319,14 +330,8 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     this.#early = undefined
-    const client = this.#client
-    if (client === undefined) return
-    client.end(this.#saidGoodbye)
-    const filters = this.#filters
-    if (filters === undefined || filters.size === 0) return
-    const { clock, limits } = this.#connection.house.core
-    const endsAtMs = clock.nowMs() + limits.mqttSessionMaxMs
-    this.#sessions.keep(client, { filters, will: undefined, endsAtMs })
+    this.#client?.end(this.#saidGoodbye)
+    this.#lasting?.keep()
   }
 
   #holdStream(held: boolean): void {
@@ -334,15 +339,9 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
     this.#connection.hold(held || this.#heldByClient)
   }
 
-  #asSubscribed(): Subscribed[] {
-    const all: Subscribed[] = []
-    for (const [topic, { qos }] of this.#filters ?? []) all.push({ topic, qos })
-    return all
-  }
-
   /** Without the client's asking, as it was before. */
   #restore(): void {
-    for (const { topic, qos } of this.#asSubscribed()) {
+    for (const { topic, qos } of this.#lasting?.all ?? []) {
       void this.subscribe(topic, qos).then(() => this.subscribed())
     }
   }

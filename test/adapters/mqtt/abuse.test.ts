@@ -189,6 +189,20 @@ test('a stop closes all, also those that say nothing', async (t) => {
   await raw.rig.until('all are closed', () => client.closed && silent.closed && web.destroyed)
 })
 
+test('a stop acknowledges what was said before it', async (t) => {
+  const raw = await RawRig.make(t)
+  const client = await raw.connected()
+  client.publish('events/a', '1', { messageId: 5 })
+  client.publish('events/b', '1', { messageId: 6, qos: 2 })
+  await raw.rig.until('it is on its way', () => raw.figures.packets_in_total === 3)
+  void raw.door.adapter.stop(5_000)
+  await raw.ended(client)
+  assert.deepEqual(
+    client.packets.map(({ cmd }) => cmd),
+    ['puback', 'pubrec'],
+  )
+})
+
 test('over TLS, and a handshake that does not end', async (t) => {
   const raw = await RawRig.make(t, { port: 'off', tls: { port: 0, cert, key } })
   const { port } = raw.door.listeners[0]!
