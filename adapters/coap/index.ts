@@ -46,7 +46,7 @@ class CoapAdapter implements Adapter {
     const carrier = datagrams ?? new UdpDatagrams(host, port === 'off' ? 0 : port)
     const running = new Running(core, carrier, bareSecrets)
     await running.sessions.restore()
-    const at = await carrier.open((bytes, peer) => running.messages.receive(bytes, peer))
+    const at = await carrier.open((bytes, peer) => running.take(bytes, peer))
     this.#running = running
     running.start()
     return [{ name: 'coap', ...at }]
@@ -86,6 +86,7 @@ class Running implements House, MessageUser {
   #made = 0
   #housekeeping: Timer | undefined
   #stopped = false
+  #failedTotal = 0
 
   constructor(core: Core, datagrams: Datagrams, bareSecrets: boolean) {
     const { limits, clock } = core
@@ -133,6 +134,7 @@ class Running implements House, MessageUser {
       sessions: this.sessions.size,
       uploads: this.#uploads.size,
       uploads_bytes: this.#uploads.bytes,
+      failed_total: this.#failedTotal,
       logins_failed_total: this.#login.failedTotal,
       datagrams_in_total: counts.datagramsInTotal,
       datagrams_out_total: counts.datagramsOutTotal,
@@ -142,6 +144,15 @@ class Running implements House, MessageUser {
       repeated_total: counts.repeatedTotal,
       requests_total: counts.requestsTotal,
       ...this.messages.figures,
+    }
+  }
+
+  /** Whatever a datagram does, it does to nobody else: a mistake of ours in it ends here, and is counted. */
+  take(bytes: Buffer, peer: Peer): void {
+    try {
+      this.messages.receive(bytes, peer)
+    } catch {
+      this.#failedTotal++
     }
   }
 
@@ -199,10 +210,10 @@ class Running implements House, MessageUser {
 
   /** Observers of before the restart, who do not know of it (rule 25). */
   async #reviveAll(): Promise<void> {
-    const all = [...this.sessions.all()].filter((one) => one.isToBeRevived)
+    const all = [...this.sessions.all()].filter((one) => one.revival.isDue)
     const worker = async (): Promise<void> => {
       for (let next = all.pop(); next !== undefined && !this.#stopped; next = all.pop()) {
-        await next.revive()
+        await next.revival.run()
       }
     }
     await Promise.all(Array.from({ length: revivedAtOnce }, worker))

@@ -15,6 +15,7 @@ import { CoapLink, type LinkHost, type Way } from './link.ts'
 import { Polling } from './polling.ts'
 import { Reach } from './reach.ts'
 import { endsSession } from './reasons.ts'
+import { Revival } from './revival.ts'
 import type { Sending, SendingRecord } from './sending.ts'
 import { fitting, sizeOf } from './sizes.ts'
 import { type Refused, Speaking } from './speaking.ts'
@@ -47,6 +48,7 @@ export class CoapSession implements LinkHost {
   readonly sendings = new Map<string, Sending>()
   readonly polling: Polling
   readonly hint: Hint
+  readonly revival: Revival
   readonly #house: House
   readonly #links = new Map<ChannelName, CoapLink>()
   /** Made when needed, like all that a device at rest does without. */
@@ -54,7 +56,6 @@ export class CoapSession implements LinkHost {
   /** Whose command was last given on a resource: its further blocks are asked for there. */
   #shown: Map<string, CoapLink> | undefined
   #isOver = false
-  #reviving = false
   heardAtMs: number
   /** It said that it sleeps until then. */
   sleepUntilMs = 0
@@ -67,6 +68,7 @@ export class CoapSession implements LinkHost {
     this.speaking = new Speaking(house.core, this)
     this.polling = new Polling(house, this)
     this.hint = new Hint(house, this)
+    this.revival = new Revival(house, this)
     this.heardAtMs = house.core.clock.nowMs()
   }
 
@@ -128,7 +130,7 @@ export class CoapSession implements LinkHost {
       sending.heard()
       isDormant ||= sending.dormant
     }
-    if (isDormant) void this.revive()
+    if (isDormant) void this.revival.run()
   }
 
   /** Somebody at its address answered what was sent there. */
@@ -232,42 +234,6 @@ export class CoapSession implements LinkHost {
     this.speaking.stop()
   }
 
-  get isToBeRevived(): boolean {
-    for (const { dormant } of this.sendings.values()) if (!dormant) return true
-    return false
-  }
-
-  /** What has no links get them again: of before a restart, or of before a silence. */
-  async revive(): Promise<void> {
-    if (this.#reviving) return
-    this.#reviving = true
-    try {
-      for (const sending of [...this.sendings.values()]) await this.#reviveOne(sending)
-    } finally {
-      this.#reviving = false
-    }
-  }
-
-  async #reviveOne(sending: Sending): Promise<void> {
-    sending.dormant = false
-    for (const channel of sending.channels) {
-      if (this.#links.has(channel)) continue
-      const attached = await this.attach(channel, sending)
-      if (attached instanceof CoapLink) continue
-      if (this.sendings.get(sending.resource) === sending) {
-        sending.closed(undefined, attached.reason, attached.retryAfterMs)
-      }
-      return
-    }
-    if (this.sleepUntilMs > this.#house.core.clock.nowMs()) {
-      // It said so meanwhile.
-      sending.dormant = true
-      this.detach(sending, true, this.sleepUntilMs)
-    } else if (this.sendings.get(sending.resource) === sending) {
-      if (sending.isAnswered) sending.run()
-    }
-  }
-
   #detachAll(graceful: boolean, backAtMs?: number): void {
     this.polling.backAtMs = backAtMs
     this.polling.stop(graceful)
@@ -336,7 +302,11 @@ export class CoapSession implements LinkHost {
     resumeFrom: Position | undefined,
   ): Promise<CoapLink | Refused> {
     const { core } = this.#house
-    if (!(await this.#house.isWelcome(this))) return { kind: 'refused', reason: 'unauthorized' }
+    try {
+      if (!(await this.#house.isWelcome(this))) return { kind: 'refused', reason: 'unauthorized' }
+    } catch {
+      return { kind: 'refused', reason: 'unavailable' }
+    }
     const link = new CoapLink(this, this.#house.makeLinkId(), channel, way)
     const { app, device, keepaliveMs } = this.identity
     const attached = await core.attach(link, {

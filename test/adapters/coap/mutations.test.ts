@@ -145,6 +145,7 @@ test('20,000 mutated datagrams to a gateway: a bystander is served, and nothing 
   network.sent.length = 0
   const grown = memory() - before
   assert.ok(grown < grownMaxBytes, `grew by ${grown} bytes`)
+  assert.equal(stage.figures.failed_total, 0)
   assert.equal(stage.figures.uploads, 0)
   assert.equal(stage.figures.transmissions, 0)
   const honest = stage.client('203.0.113.99')

@@ -439,6 +439,7 @@ test('what is wrong is said in the words of CoAP', async (t) => {
     assert.equal(answer.code, code, `${method} ${path}: ${answer.payload}`)
   }
   assert.equal((await stage.ask(client, 'PUT', session)).code, '2.04')
+  assert.equal(stage.figures.failed_total, 0)
 })
 
 test('an event in blocks is kept once, whatever is sent again, and its blocks need no token', async (t) => {
