@@ -41,6 +41,8 @@ class HttpSession implements ClientSession {
   #ready = false
   #ended = false
   #flushing = false
+  /** The gateway, or the network, has ended it. */
+  #told = false
   #closed: () => void = () => {}
 
   constructor(parts: SessionParts, events: SessionEvents) {
@@ -111,7 +113,8 @@ class HttpSession implements ClientSession {
   end(politely: boolean): void {
     if (this.#ended) return
     this.#ended = true
-    void this.#leave(politely && this.#ready)
+    // Goodbye is said for whatever receives for this device: after a take-over that is another.
+    void this.#leave(politely && this.#ready && !this.#told)
   }
 
   async #leave(politely: boolean): Promise<void> {
@@ -342,7 +345,9 @@ class HttpSession implements ClientSession {
   }
 
   #lost(cause: Cause): void {
-    if (!this.#ended) this.#events.lost(cause)
+    if (this.#ended) return
+    this.#told = true
+    this.#events.lost(cause)
   }
 }
 
