@@ -150,7 +150,7 @@ export function mailboxBoundsExam(subject: EngineSubject): void {
     for (let i = 0; i < 4; i++) await keep(rig, main, {}, bounded)
     await mailbox.open(main)
     const commits = () => rig.engine.figures().commits_total!
-    const patience = commits() + 300
+    const patience = commits() + 3_000
     let over = false
     const posts: Promise<unknown>[] = []
     const post = (): void => {
