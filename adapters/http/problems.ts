@@ -73,8 +73,6 @@ const all = new Map<string, Problem>([
   ...Object.entries(own),
 ])
 
-export const problems: ReadonlyMap<string, Problem> = all
-
 /** A refusal as a value. */
 export interface Refusal {
   readonly problem: ProblemName
@@ -101,17 +99,6 @@ export const badField = (
   problem: 'invalid-request',
   said: { detail: `${where} ${path}: ${message}`, errors: [{ in: where, path, message }] },
 })
-
-/** A refusal on its way through code that cannot answer itself. */
-export class Refused extends Error {
-  override readonly name = 'Refused'
-  readonly refusal: Refusal
-
-  constructor(refusal: Refusal) {
-    super(refusal.problem)
-    this.refusal = refusal
-  }
-}
 
 /** Whoever has not proved itself may not stay either. */
 const endsConnection = (name: ProblemName): boolean =>

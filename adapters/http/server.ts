@@ -7,7 +7,7 @@ import { framingFault } from '../../src/listen/framing.ts'
 import { Methods } from '../../src/listen/methods.ts'
 import type { Doorman } from './auth.ts'
 import { httpBounds } from './bounds.ts'
-import { problemJson, type Refusal, Refused, refusalOf, refuse } from './problems.ts'
+import { problemJson, type Refusal, refusalOf, refuse } from './problems.ts'
 import type { Visitor, Visitors } from './visitors.ts'
 
 declare module 'fastify' {
@@ -102,9 +102,8 @@ export function createServer(lobby: Lobby, tls: ServerOptions | undefined): Fast
     if (allowed.length > 0) reply.raw.setHeader('allow', allowed.join(', '))
     refuse(reply.raw, { problem: allowed.length > 0 ? 'method-not-allowed' : 'not-found' })
   })
-  app.setErrorHandler((error: FastifyError | Refused, _request, reply) => {
+  app.setErrorHandler((error: FastifyError, _request, reply) => {
     reply.hijack()
-    if (error instanceof Refused) return refuse(reply.raw, error.refusal)
     if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
       return refuse(reply.raw, refusalOf('too-large'))
     const { statusCode } = error

@@ -1,9 +1,9 @@
-import { closeCode } from '../../adapters/pike/frames.ts'
 import type { DeviceChannel } from '../channel.ts'
 import type { Cause } from '../lifecycle.ts'
 import type { Slot } from '../outbox.ts'
 import { reconnectPolicy } from '../reconnect.ts'
 import type { ClientSession, OpenSession, SessionEvents, SessionParts } from '../session.ts'
+import { causeOf, causeOfProblem } from './causes.ts'
 import { EventStream } from './event-stream.ts'
 import { readItem, readStart, type Start } from './items.ts'
 import { type Answer, Requests } from './requests.ts'
@@ -349,24 +349,4 @@ class HttpSession implements ClientSession {
     this.#told = true
     this.#events.lost(cause)
   }
-}
-
-/** Why it is refused, in the words that the life cycle knows. */
-function causeOf({ status, retryAfterMs, text }: Answer): Cause {
-  if (status === 0) return { kind: 'local', text: 'the connection was lost' }
-  return causeOfProblem(text, retryAfterMs)
-}
-
-function causeOfProblem(text: string, retryAfterMs: number): Cause {
-  let type = ''
-  let title = ''
-  try {
-    const problem = JSON.parse(text) as { type?: unknown; title?: unknown }
-    type = String(problem.type).replace('/problems/', '')
-    title = String(problem.title)
-  } catch {
-    // Not from our gateway; it may be from whatever stands before it.
-  }
-  const code = Object.hasOwn(closeCode, type) ? closeCode[type as keyof typeof closeCode] : 72
-  return { kind: 'closed', code, retryAfterMs, text: title || 'refused' }
 }
