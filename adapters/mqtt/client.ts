@@ -66,7 +66,6 @@ export type Published =
  *     publish ─────▶ topics ─▶ intake.receive | intake.reply ─▶ settled ─▶ PUBACK
  *     subscribe, PUBACK ──▶ receiver
  *     the end ─────▶ will ─▶ intake.leave, session.detach
- *
  * Holds no socket; what it writes goes through its {@link Wire}.
  */
 export class MqttClient implements Source {
@@ -217,9 +216,8 @@ export class MqttClient implements Source {
   }
 
   /**
-   * A newer client of its id is here [MQTT-3.1.4-2]: its connection ends at once. Its channels stay
-   * until that one asks for them, so that the core sees a take-over, not a device that left, and
-   * knows when two fight (rule 18).
+   * A newer client of its id is here [MQTT-3.1.4-2]: its connection ends. Its channels stay until
+   * that one asks for them: to the core a take-over, so that it knows when two fight (rule 18).
    */
   giveWay(): void {
     if (this.#over) return
