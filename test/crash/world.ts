@@ -48,6 +48,8 @@ const usualLimits = {
   webhookTimeoutMs: 1_500,
   webhookRetryMinMs: 100,
   webhookRetryMaxMs: 1_500,
+  // A long run makes more than a gateway remembers, and all are looked at in the end.
+  broadcastsMaxKept: 100_000,
 } as const
 
 /** A gateway and everything around it that talks to it. */
