@@ -7,6 +7,7 @@ import test, { after } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { CheckReport, Code, Finding } from '../../../src/engine/level/check/index.ts'
 import { CheckRefused, checkStore, meanings } from '../../../src/engine/level/check/index.ts'
+import { tablesOf } from '../../../src/engine/level/check/manifest.ts'
 import { openLevelEngine } from '../../../src/engine/level/index.ts'
 import type { Store } from '../../../src/engine/level/store.ts'
 import { makeStore } from '../../../src/engine/level/store.ts'
@@ -235,10 +236,12 @@ test('a byte that changed in a file of the store is found, or the store cannot b
     await engine.names.putApp({ app: `a-${record}`, createdAtMs: 1 })
   await engine.close()
   const files: { name: string; size: number }[] = []
+  const tables = await namedTables(join(folder, 'level'))
   for (const name of await readdir(join(folder, 'level'))) {
     const bytes = await readFile(join(folder, 'level', name))
     // Behind the last block of a table comes its end, in a log what may be torn.
-    if (/\.ldb$/.test(name)) files.push({ name, size: bytes.length - 48 })
+    const isTable = /\.ldb$/.test(name) && tables.has(Number.parseInt(name, 10))
+    if (isTable) files.push({ name, size: bytes.length - 48 })
     if (/\.log$/.test(name)) files.push({ name, size: lastRecordOf(bytes) })
   }
   assert.ok(files.some(({ name }) => name.endsWith('.ldb')))
@@ -277,6 +280,33 @@ function lastRecordOf(bytes: Buffer): number {
     last = at
   }
   return last
+}
+
+test('a table that a cut compaction left behind is no part of the store; one that is part of it is', async (t) => {
+  const folder = await full(t)
+  const level = join(folder, 'level')
+  // What was only logged is in a table from the next start on.
+  await (await openLevelEngine({ folder, clock: new ManualClock() })).close()
+  const before = (await look(folder)).findings
+  const [live] = await namedTables(level)
+  const name = `${String(live).padStart(6, '0')}.ldb`
+  const bytes = await readFile(join(level, name))
+  await writeFile(join(level, '999999.ldb'), bytes.subarray(0, -60))
+  assert.deepEqual((await look(folder)).findings, before)
+  await writeFile(join(level, name), bytes.subarray(0, -60))
+  const { findings } = await look(folder)
+  assert.deepEqual(
+    findings.map(({ code, where }) => [code, where]),
+    [['file-damaged', name]],
+  )
+})
+
+/** Numbers of the tables a store is made of. */
+async function namedTables(level: string): Promise<ReadonlySet<number>> {
+  const manifest = (await readFile(join(level, 'CURRENT'), 'latin1')).trim()
+  const tables = tablesOf(await readFile(join(level, manifest)))
+  assert.ok(tables !== undefined && tables.size > 0, 'the manifest names tables')
+  return tables
 }
 
 test('a log that was torn at its end by a power cut is no damage', async (t) => {

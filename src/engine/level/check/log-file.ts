@@ -2,6 +2,8 @@ import { crc32c, masked } from './crc32c.ts'
 
 const blockBytes = 32_768
 const headerBytes = 7
+/** Of a record: it is whole; or its first part, a middle one, its last. */
+const fullType = 1
 const lastType = 4
 
 /**
@@ -15,6 +17,36 @@ const lastType = 4
  * @returns what is wrong; undefined: nothing
  */
 export function wrongInLog(file: Buffer): string | undefined {
+  const at = wholeUpTo(file)
+  if (at + headerBytes > file.length) return undefined
+  return recordAfter(file, at) ? `the record at ${at} is damaged` : undefined
+}
+
+/** Nothing of it is damaged or torn. */
+export const isWhole = (file: Buffer): boolean => wholeUpTo(file) + headerBytes > file.length
+
+/** The records of a log that is whole; one that spans blocks is put together. */
+export function* recordsIn(file: Buffer): Generator<Buffer> {
+  let parts: Buffer[] = []
+  for (let at = 0; at + headerBytes <= file.length; ) {
+    const blockEnd = endOfBlock(file, at)
+    if (blockEnd - at < headerBytes) {
+      at = blockEnd
+      continue
+    }
+    const end = at + headerBytes + file.readUInt16LE(at + 4)
+    const type = file[at + 6]!
+    parts.push(file.subarray(at + headerBytes, end))
+    if (type === fullType || type === lastType) {
+      yield Buffer.concat(parts)
+      parts = []
+    }
+    at = end
+  }
+}
+
+/** Where the first record that is not whole begins; near the end of the file: there is none. */
+function wholeUpTo(file: Buffer): number {
   let at = 0
   while (at + headerBytes <= file.length) {
     const blockEnd = endOfBlock(file, at)
@@ -22,8 +54,7 @@ export function wrongInLog(file: Buffer): string | undefined {
     else if (isRecord(file, at, blockEnd)) at += headerBytes + file.readUInt16LE(at + 4)
     else break
   }
-  if (at + headerBytes > file.length) return undefined
-  return recordAfter(file, at) ? `the record at ${at} is damaged` : undefined
+  return at
 }
 
 const endOfBlock = (file: Buffer, at: number): number =>
