@@ -21,16 +21,15 @@ export class Hint {
 
   /** undefined: it needs none. Begun before the answer is ready, so that nobody waits for it longer. */
   look(): Promise<Option | undefined> | undefined {
-    const { waiting, core } = this.#house
+    const { core } = this.#house
     const { app, device, isListening } = this.#session
-    if (waiting === undefined || isListening) return undefined
+    if (isListening) return undefined
     const nowMs = core.clock.nowMs()
     if (this.#option === undefined || nowMs >= this.#untilMs) {
       this.#untilMs = nowMs + keptMs
-      this.#option = waiting(app, device).then(
-        (count) => (count === 0 ? undefined : uintOption(option.waiting, count)),
-        () => undefined,
-      )
+      this.#option = core
+        .waiting(app, device)
+        .then((count) => (count === 0 ? undefined : uintOption(option.waiting, count)))
     }
     return this.#option
   }

@@ -1,4 +1,4 @@
-import type { AppId, Core, DeviceId, LinkId } from '../../src/contract/index.ts'
+import type { Core, LinkId } from '../../src/contract/index.ts'
 import type { Messages } from './messages.ts'
 import type { Serving } from './serving.ts'
 import type { CoapSession } from './session.ts'
@@ -7,8 +7,6 @@ import type { CoapSession } from './session.ts'
 export interface House {
   readonly core: Core
   readonly messages: Messages
-  /** Commands that wait for a device, where the core can tell. */
-  readonly waiting: ((app: AppId, device: DeviceId) => Promise<number>) | undefined
   /** A name for one link, by which it can be traced. */
   makeLinkId(): LinkId
   /** May it still act for its device, or was the secret it was made with changed since? */

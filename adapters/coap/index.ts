@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Adapter, Core, Gateway, LinkId, Listener, Timer } from '../../src/contract/index.ts'
+import type { Adapter, Core, LinkId, Listener, Timer } from '../../src/contract/index.ts'
 import type { Message } from './codec.ts'
 import { type Datagrams, type Peer, UdpDatagrams } from './datagrams.ts'
 import type { Exchange } from './exchange.ts'
@@ -63,18 +63,11 @@ class CoapAdapter implements Adapter {
   }
 }
 
-/** The port of adapters does not say what waits; the hub behind it can. */
-function waitingOf(core: Core & Partial<Pick<Gateway, 'depth'>>): House['waiting'] {
-  if (core.depth === undefined) return undefined
-  return async (app, device) => (await core.depth!(app, device)).commands
-}
-
 /** One adapter from its start to its stop. */
 class Running implements House, MessageUser {
   readonly core: Core
   readonly messages: Messages
   readonly sessions: Sessions
-  readonly waiting: House['waiting']
   readonly #datagrams: Datagrams
   readonly #login: Login
   readonly #uploads: Uploads
@@ -92,7 +85,6 @@ class Running implements House, MessageUser {
     const { limits, clock } = core
     this.core = core
     this.#datagrams = datagrams
-    this.waiting = waitingOf(core)
     this.messages = new Messages(clock, datagrams, this, {
       dedupeMax: limits.coapDedupeMax,
       peersMax: limits.coapSessionsMax,

@@ -1,5 +1,5 @@
 import type { Clock } from './clock.ts'
-import type { AppId, DeviceId } from './ids.ts'
+import type { AppId, ChannelName, DeviceId } from './ids.ts'
 import type { Limits } from './limits.ts'
 import type { Attached, Hello, Link } from './link.ts'
 import type { Credential } from './names.ts'
@@ -26,6 +26,12 @@ export interface Core {
   attach(link: Link, hello: Hello): Promise<Attached>
   /** Let a device speak that may receive by another way, or not at all. It must have proved itself. */
   admit(source: Source): Promise<Admitted>
+  /**
+   * How many commands wait for a device, on one of its channels or on all, for hints to a device that
+   * does not receive at the moment. 0: all that is open it has already got. Else those that are open,
+   * so some of them may owe a reply only. Cheap. Never rejects: what cannot be read says 0.
+   */
+  waiting(app: AppId, device: DeviceId, channel?: ChannelName): Promise<number>
   /** Small records an adapter keeps over restarts, under `adapters/<its name>/`. */
   readonly shelf: Shelf
 }

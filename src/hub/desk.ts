@@ -3,6 +3,7 @@ import type {
   AppId,
   Canceled,
   ChannelId,
+  ChannelName,
   Clock,
   CommandId,
   CommandStatus,
@@ -13,22 +14,33 @@ import type {
   Found,
   Limits,
   Mailbox,
+  Names,
   OpenCommand,
   ScheduledCommand,
 } from '../contract/index.ts'
-import { deviceKey, locateCommand, scheduledEpoch } from '../contract/index.ts'
+import {
+  channelId,
+  deviceKey,
+  locateCommand,
+  mainChannel,
+  StoreUnavailable,
+  scheduledEpoch,
+  urgentChannel,
+} from '../contract/index.ts'
 import { asAccepted, endedOptions } from './placement.ts'
 import { openStatus } from './router.ts'
 import type { Waiters } from './waiters.ts'
 
 /** Where back ends ask about their commands, take them back, and where a device's are ended. */
 export class Desk {
+  readonly #names: Names
   readonly #mailbox: Mailbox
   readonly #clock: Clock
   readonly #limits: Limits
   readonly #waiters: Waiters
 
-  constructor(mailbox: Mailbox, clock: Clock, limits: Limits, waiters: Waiters) {
+  constructor(names: Names, mailbox: Mailbox, clock: Clock, limits: Limits, waiters: Waiters) {
+    this.#names = names
     this.#mailbox = mailbox
     this.#clock = clock
     this.#limits = limits
@@ -70,6 +82,20 @@ export class Desk {
     return { commands, bytes, oldestAtMs }
   }
 
+  /** How many wait for it, see `Core.waiting`. */
+  async waiting(app: AppId, device: DeviceId, only?: ChannelName): Promise<number> {
+    try {
+      let count = 0
+      for (const name of only === undefined ? await this.#channelsOf(app, device) : [only]) {
+        count += await this.#waitingIn(channelId(app, device, name))
+      }
+      return count
+    } catch (error) {
+      if (error instanceof StoreUnavailable) return 0
+      throw error
+    }
+  }
+
   /** Only what is certainly unsent can go (rule 10). */
   async cancel(app: AppId, id: CommandId): Promise<Canceled> {
     const found = await this.#find(app, id)
@@ -101,6 +127,19 @@ export class Desk {
       await new Promise((done) => this.#mailbox.settle(channel, { changes }, done))
       if (!isAttached(channel)) this.#mailbox.release(channel)
     }
+  }
+
+  async #channelsOf(app: AppId, device: DeviceId): Promise<readonly ChannelName[]> {
+    const record = await this.#names.device(app, device)
+    return record === undefined ? [] : [mainChannel, urgentChannel, ...Object.keys(record.channels)]
+  }
+
+  async #waitingIn(channel: ChannelId): Promise<number> {
+    const { commands } = await this.#mailbox.depth(channel)
+    if (commands === 0) return 0
+    // What it has got and not answered yet is open too.
+    const reading = await this.#mailbox.read(channel, 0, 1)
+    return reading.commands.length === 0 ? 0 : commands
   }
 
   async #cancelPlaced(app: AppId, command: OpenCommand): Promise<Canceled> {

@@ -9,6 +9,7 @@ import type {
   BroadcastRequest,
   Canceled,
   ChannelId,
+  ChannelName,
   Claim,
   Clock,
   CommandId,
@@ -117,7 +118,7 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
     const { mailbox, clock, quotas } = this
     this.#router = new Router(names, mailbox, clock, this.limits, quotas, this)
     this.#waiters = new Waiters(clock, this.limits.waitersMax)
-    this.#desk = new Desk(mailbox, clock, this.limits, this.#waiters)
+    this.#desk = new Desk(names, mailbox, clock, this.limits, this.#waiters)
     const placement = new Placement(names, mailbox, clock, this.limits, this)
     this.#schedules = new Schedules(mailbox, placement, clock, this.#log)
     this.#schedules.holdUntil(this.#holdUntilMs)
@@ -194,6 +195,10 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
 
   admit(source: Source): Promise<Admitted> {
     return this.#sources.admit(source)
+  }
+
+  waiting(app: AppId, device: DeviceId, channel?: ChannelName): Promise<number> {
+    return this.#desk.waiting(app, device, channel)
   }
 
   // House: what arrivals need.

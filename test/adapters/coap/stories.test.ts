@@ -257,6 +257,20 @@ test('a device that only reports hears how many commands wait', async (t) => {
   assert.equal((await report()).options.has(65_004), false, 'who observes knows')
 })
 
+test('a device that owes a reply is not called for it', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const id = await rig.submit({ expect: 'reply' })
+  const given = await stage.ask(client, 'GET', `${session}/commands`)
+  assert.equal(idOf(given), id)
+  await stage.ask(client, 'GET', `${session}/commands?after=${id}`)
+  await rig.pass(1_000)
+  const answer = await stage.ask(client, 'PUT', session)
+  assert.equal(answer.options.has(65_004), false, 'it has all there is')
+})
+
 test('both channels come over one observation, one notification after the other', async (t) => {
   const stage = await Stage.make(t)
   const { rig } = stage

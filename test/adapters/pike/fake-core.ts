@@ -214,6 +214,10 @@ export class FakeCore implements Core {
     return { kind: 'refused', reason: 'unsupported' }
   }
 
+  async waiting(): Promise<number> {
+    return 0
+  }
+
   get shelf(): Shelf {
     throw new Error('Pike keeps nothing on a shelf')
   }
