@@ -21,10 +21,6 @@ export interface ChannelHost {
 
 /**
  * One channel a client subscribed to: a link for the core, a session for the client.
- *
- * Only keep-alive decides whether a silent client is dead, and the client's own is known here: so
- * the core is told that the silence is not the device's, and `MqttClient` ends what is overdue
- * (rule 21, MQTT 3.1.1 [MQTT-3.1.2-24]).
  */
 export class MqttChannel implements Link {
   readonly id: LinkId
@@ -77,11 +73,8 @@ export class MqttChannel implements Link {
     return this.#host.deliver(this, downlink)
   }
 
+  /** No server may ask; the client's keep-alive decides (rule 21), and `MqttClient` watches it. */
   probe(): boolean {
-    return false
-  }
-
-  reads(): boolean {
     return false
   }
 

@@ -184,7 +184,7 @@ export class Receiver implements ChannelHost {
       app: this.#client.app,
       device: this.#client.device,
       channel: link.name,
-      keepaliveMs: this.#client.who.keepaliveMs || this.#client.house.core.limits.keepaliveMaxMs,
+      adapterWatches: true,
       windowMaxCommands: window,
     })
   }

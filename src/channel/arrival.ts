@@ -13,6 +13,7 @@ import { acknowledged, ended, notReceived } from './lifecycle.ts'
 
 /** What a device brings to an attachment, already checked and within limits. */
 export interface Arrival {
+  /** Infinity: silence is nothing to the core. */
   readonly keepaliveMs: number
   readonly windowMaxCommands: number
   readonly resumeFrom: Position | undefined

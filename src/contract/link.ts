@@ -51,6 +51,12 @@ export interface Hello {
   readonly channel: ChannelName
   /** Asked for, ms; undefined: the core chooses. */
   readonly keepaliveMs?: number
+  /**
+   * True: its adapter decides when silence is death, by the rules of its protocol, and ends the link
+   * then (MQTT: keep-alives of hours, or none, and a server cannot ask, rule 21). The core sets no
+   * dead-line and does not look at `keepaliveMs`.
+   */
+  readonly adapterWatches?: boolean
   /** How many commands it takes before it must acknowledge one; at least 1. */
   readonly windowMaxCommands?: number
   /** Where it believes it stands; absent: from the stored cursor. */
@@ -80,7 +86,10 @@ export interface Session {
   readonly position: Position
   /** Last sequence kept of the uplink epoch in Hello; 0 for none (rule 15). */
   readonly uplinkKept: Sequence
-  /** Granted, ms. The core declares the device dead 1.25 × this + 10 s after its last sign of life. */
+  /**
+   * Granted, ms. The core declares the device dead 1.25 × this + 10 s after its last sign of life;
+   * Infinity where the adapter watches.
+   */
   readonly keepaliveMs: number
   readonly windowMaxCommands: number
 

@@ -141,7 +141,7 @@ export class Arrivals {
       return late
     }
     const arrival = {
-      keepaliveMs: keepaliveMs(limits, hello.keepaliveMs),
+      keepaliveMs: keepaliveMs(limits, hello),
       windowMaxCommands: windowMaxCommands(limits, hello.windowMaxCommands),
       resumeFrom: hello.resumeFrom,
       uplinkEpoch: hello.uplinkEpoch,
@@ -236,7 +236,9 @@ function resumedPast(head: Head, start: Offset): Map<Offset, number> | undefined
   return past
 }
 
-function keepaliveMs(limits: Limits, askedMs = limits.keepaliveDefaultMs): number {
+function keepaliveMs(limits: Limits, { keepaliveMs: asked, adapterWatches }: Hello): number {
+  if (adapterWatches === true) return Number.POSITIVE_INFINITY // rule 21
+  const askedMs = asked ?? limits.keepaliveDefaultMs
   return Math.min(limits.keepaliveMaxMs, Math.max(limits.keepaliveMinMs, askedMs))
 }
 

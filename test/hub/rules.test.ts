@@ -475,6 +475,23 @@ test('rule 20: a dead link is reset, so that nothing in its buffers arrives late
   assert.equal(reasons.unresponsive.reset, true)
 })
 
+test('rule 21: where its adapter watches, a device may be silent for ever; what it does not answer kills it', async () => {
+  const world = await withLocker()
+  const { link, session } = await world.attach({ keepaliveMs: 60 * second, adapterWatches: true })
+  assert.equal(session.keepaliveMs, Number.POSITIVE_INFINITY)
+  await world.pass(24 * 3_600 * second)
+  assert.equal(link.isClosed, false)
+  assert.equal(world.hub.presence('default', 'locker').state, 'online')
+  link.answersProbes = false
+  await world.command({ ttlMs: 60 * second })
+  await world.pass(3_600 * second)
+  assert.deepEqual([link.isClosed, link.probes > 0], [false, true], 'it cannot be asked')
+  link.answersProbes = true
+  await world.command()
+  await world.pass(30 * second)
+  assert.equal(link.closed?.reason, 'unresponsive')
+})
+
 test('rule 21: a late acknowledgement is probed; an answered probe proves life', async () => {
   const world = await withLocker()
   const { link, session } = await world.attach({ keepaliveMs: 600 * second })
