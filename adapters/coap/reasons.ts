@@ -38,6 +38,7 @@ const sayings: Record<Reason, Saying> = {
   unsupported: { code: code.badOption },
   unauthorized: { code: code.unauthorized },
   'device-removed': { code: code.unauthorized },
+  'device-disabled': { code: code.unauthorized },
 }
 
 export const isDormant = (reason: Reason): boolean => sayings[reason].dormant === true

@@ -21,8 +21,9 @@ const statuses: Record<Reason, number> = {
   'unknown-channel': 404,
   unsupported: 501,
   unauthorized: 401,
-  // Whoever was removed learns no more than whoever was never there (rule 31).
+  // Whoever was removed or disabled learns no more than whoever was never there (rule 31).
   'device-removed': 401,
+  'device-disabled': 401,
 }
 
 const advices: Record<(typeof reasons)[Reason]['retry'], string> = {
@@ -32,11 +33,11 @@ const advices: Record<(typeof reasons)[Reason]['retry'], string> = {
   never: 'Repeating it changes nothing: mend the request or the configuration.',
 }
 
-export type ReasonProblem = Exclude<Reason, 'device-removed'>
+export type ReasonProblem = Exclude<Reason, 'device-removed' | 'device-disabled'>
 
 /** Said alike, so that nobody learns who exists. */
 export const nameOf = (reason: Reason): ReasonProblem =>
-  reason === 'device-removed' ? 'unauthorized' : reason
+  reason === 'device-removed' || reason === 'device-disabled' ? 'unauthorized' : reason
 
 export const problemOfReason = (reason: Reason): Problem => ({
   status: statuses[reason],

@@ -43,6 +43,7 @@ export const wordsFor: Readonly<Record<Reason, Words>> = {
   unsupported: words(1, 0x84, 0x83, 0x83, 0x83),
   unauthorized: words(4, 0x86, 0x87, 0x87, 0x87),
   'device-removed': words(5, 0x87, 0x87, 0x87, 0x87),
+  'device-disabled': words(5, 0x87, 0x87, 0x87, 0x87),
 }
 
 /** SUBACK of 3.x for whatever was refused. */

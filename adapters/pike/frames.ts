@@ -298,6 +298,7 @@ export const closeCode = {
   unsupported: 196,
   unauthorized: 197,
   'device-removed': 198,
+  'device-disabled': 199,
 } as const
 
 /** What a code asks of who receives it. */

@@ -31,12 +31,9 @@ export const depthView = (depth: Depth) => ({
   oldestAt: timeIf(depth.oldestAtMs),
 })
 
-/**
- * A device that is there was never removed: where its links were closed from our side, it was because
- * it was disabled.
- */
+/** However its last link ended: that it is disabled keeps it away. */
 const reasonOf = ({ disabled }: DeviceRecord, { state, reason }: Presence): string | undefined =>
-  (disabled && state === 'offline') || reason === 'device-removed' ? 'device-disabled' : reason
+  disabled && state === 'offline' ? 'device-disabled' : reason
 
 const presenceView = (record: DeviceRecord, presence: Presence) => ({
   state: presence.state,

@@ -43,7 +43,7 @@ export interface Gateway {
   depth(app: AppId, device: DeviceId): Promise<Depth>
   /** End its commands (rule 7), close its links, forget it. False: there was none. */
   removeDevice(app: AppId, device: DeviceId): Promise<boolean>
-  /** Close its links after its record changed so that it may no longer be connected. */
+  /** Close all it is there by, since it was disabled. */
   refuseDevice(app: AppId, device: DeviceId): void
   /** Is everything that is needed to accept commands there? */
   ready(): { readonly ok: boolean; readonly why?: string }

@@ -37,7 +37,8 @@ export const reasons = {
   'unknown-channel': { retry: 'never', reset: false, text: 'this device has no such channel' },
   unsupported: { retry: 'never', reset: false, text: 'a version or critical part not known here' },
   unauthorized: { retry: 'never', reset: false, text: 'credential missing, wrong or revoked' },
-  'device-removed': { retry: 'never', reset: false, text: 'the device was removed or disabled' },
+  'device-removed': { retry: 'never', reset: false, text: 'the device was removed' },
+  'device-disabled': { retry: 'never', reset: false, text: 'the device was disabled' },
 } as const satisfies Record<
   string,
   { retry: 'now' | 'later' | 'elsewhere' | 'never'; reset: boolean; text: string }

@@ -12,6 +12,7 @@ import type {
   Limits,
   Link,
   Offset,
+  Reason,
 } from '../contract/index.ts'
 import { channelId, channelParts, deviceOf } from '../contract/index.ts'
 import type { Attachment } from './attachment.ts'
@@ -47,8 +48,8 @@ export interface House {
 export class Arrivals {
   readonly #house: House
   readonly #takeovers: Takeovers
-  /** The newest arrival under way for a channel, by its link. */
-  readonly #newest = new Map<DeviceKey, Map<ChannelId, Link>>()
+  /** The newest arrival under way for a channel. */
+  readonly #newest = new Map<DeviceKey, Map<ChannelId, Asked>>()
 
   constructor(house: House) {
     this.#house = house
@@ -61,7 +62,8 @@ export class Arrivals {
   }
 
   /** Its device is not wanted any more: who is on the way to its channels is turned back. */
-  forget(device: DeviceKey): void {
+  forget(device: DeviceKey, why: Reason): void {
+    for (const asked of this.#newest.get(device)?.values() ?? []) asked.unwanted = why
     this.#newest.delete(device)
   }
 
@@ -71,12 +73,13 @@ export class Arrivals {
 
   async attach(link: Link, hello: Hello): Promise<Attached> {
     const channel = channelId(hello.app, hello.device, hello.channel)
-    const asked: Asked = { atMs: this.#house.clock.nowMs(), device: undefined }
-    this.#comes(channel, link)
+    const atMs = this.#house.clock.nowMs()
+    const asked: Asked = { atMs, device: undefined, unwanted: undefined }
+    this.#comes(channel, asked)
     try {
       return (
         (await this.#refusal(channel, hello, asked)) ??
-        this.#outrun(channel, link) ??
+        this.#outrun(channel, asked) ??
         this.#fence(channel, link) ??
         (await this.#enter(channel, link, hello, asked))
       )
@@ -84,19 +87,19 @@ export class Arrivals {
       this.#house.log('attach.failed', { channel, error: String(error) })
       return unavailable
     } finally {
-      if (this.#newestOf(channel) === link) this.#isThere(channel)
+      if (this.#newestOf(channel) === asked) this.#isThere(channel)
     }
   }
 
-  #newestOf(channel: ChannelId): Link | undefined {
+  #newestOf(channel: ChannelId): Asked | undefined {
     return this.#newest.get(deviceOf(channel))?.get(channel)
   }
 
-  #comes(channel: ChannelId, link: Link): void {
+  #comes(channel: ChannelId, asked: Asked): void {
     const device = deviceOf(channel)
     const ofDevice = this.#newest.get(device)
-    if (ofDevice === undefined) this.#newest.set(device, new Map([[channel, link]]))
-    else ofDevice.set(channel, link)
+    if (ofDevice === undefined) this.#newest.set(device, new Map([[channel, asked]]))
+    else ofDevice.set(channel, asked)
   }
 
   #isThere(channel: ChannelId): void {
@@ -132,7 +135,7 @@ export class Arrivals {
     const head = await this.#open(channel, hello)
     const claim = await engine.directory.claim(channel, link.id)
     const late =
-      this.#outrun(channel, link) ??
+      this.#outrun(channel, asked) ??
       this.#closed() ??
       this.#crowded(channel, hello) ??
       (uplinks.isVoid ? unavailable : undefined)
@@ -166,11 +169,10 @@ export class Arrivals {
     return beyond ? mailbox.open(channel, true) : head
   }
 
-  /** Somebody newer is on the way, or the device was removed meanwhile. */
-  #outrun(channel: ChannelId, link: Link): Attached | undefined {
-    const newest = this.#newestOf(channel)
-    if (newest === link) return undefined
-    if (newest === undefined) return { kind: 'refused', reason: 'device-removed' }
+  /** Somebody newer is on the way, or the device was removed or disabled meanwhile. */
+  #outrun(channel: ChannelId, asked: Asked): Attached | undefined {
+    if (asked.unwanted !== undefined) return { kind: 'refused', reason: asked.unwanted }
+    if (this.#newestOf(channel) === asked) return undefined
     const retryAfterMs = this.#house.limits.conflictHoldMs
     return { kind: 'refused', reason: 'taken-over', retryAfterMs }
   }
@@ -218,10 +220,14 @@ export class Arrivals {
   }
 }
 
-/** An arrival as service figures see it: since when, and of whom once that is known. */
+/** An arrival under way. */
 interface Asked {
+  /** Since when, for service figures. */
   readonly atMs: number
+  /** Once it is known. */
   device: DeviceRecord | undefined
+  /** Why its device is not wanted any more. */
+  unwanted: Reason | undefined
 }
 
 /** When commands were written whose device comes back standing past them; see `settleArrival`. */

@@ -305,7 +305,7 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
   }
 
   refuseDevice(app: AppId, device: DeviceId): void {
-    this.#removal.close(app, device)
+    this.#removal.close(app, device, 'device-disabled')
   }
 
   ready(): { readonly ok: boolean; readonly why?: string } {

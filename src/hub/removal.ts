@@ -1,4 +1,4 @@
-import type { AppId, ChannelId, Clock, DeviceId, Names } from '../contract/index.ts'
+import type { AppId, ChannelId, Clock, DeviceId, Names, Reason } from '../contract/index.ts'
 import { deviceKey } from '../contract/index.ts'
 import type { Arrivals } from './arrivals.ts'
 import type { Desk } from './desk.ts'
@@ -25,23 +25,23 @@ export class Removal {
   }
 
   /** It may no longer be connected: whatever it is here by is closed. */
-  close(app: AppId, device: DeviceId): void {
+  close(app: AppId, device: DeviceId, reason: Reason): void {
     const { arrivals, sources, presences, clock } = this.#parts
     const key = deviceKey(app, device)
-    arrivals.forget(key)
-    sources.closeDevice(key, 'device-removed')
-    for (const one of presences.standing(key)) one.close('device-removed')
-    presences.unwanted(key, 'device-removed', clock.nowMs())
+    arrivals.forget(key, reason)
+    sources.closeDevice(key, reason)
+    for (const one of presences.standing(key)) one.close(reason)
+    presences.unwanted(key, reason, clock.nowMs())
   }
 
   /** @returns whether there was one. */
   async remove(app: AppId, device: DeviceId): Promise<boolean> {
     const { names, presences } = this.#parts
-    this.close(app, device)
+    this.close(app, device, 'device-removed')
     await this.#endCommands(app, device)
     const removed = await names.removeDevice(app, device)
     // Whoever was in between: a session or a command that still saw the device.
-    this.close(app, device)
+    this.close(app, device, 'device-removed')
     await this.#endCommands(app, device)
     presences.forget(app, device)
     return removed

@@ -188,7 +188,7 @@ test('a disabled device is offline because it is disabled, and so it stays told 
   assert.equal((await presence({ disabled: true })).reason, 'device-disabled')
   assert.equal((await presence({ disabled: false })).reason, undefined)
   const state = 'offline' as const
-  const closed = { state, sinceMs: 1, heardAtMs: 1, protocol: 'pike', reason: 'device-removed' }
+  const closed = { state, sinceMs: 1, heardAtMs: 1, protocol: 'pike', reason: 'device-disabled' }
   world.gateway.presence = () => closed
   assert.equal((await presence({ disabled: true })).reason, 'device-disabled')
   assert.equal((await presence({ disabled: false })).reason, 'device-disabled')

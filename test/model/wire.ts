@@ -184,6 +184,7 @@ export function judgeClose(
     'taken-over': facts.replaced,
     conflict: facts.replaced,
     'device-removed': !facts.admitted,
+    'device-disabled': !facts.admitted,
     unavailable: facts.storeLost,
     'keepalive-expired': nowMs - line.heardAtMs >= line.keepaliveMs * 1.25 + 10_000,
     unresponsive: probedMs >= limits.ackOverdueMaxMs,
