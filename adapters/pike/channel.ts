@@ -8,6 +8,7 @@ import type {
   Reason,
   Sequence,
   Session,
+  TakenHere,
   Uplink,
 } from '../../src/contract/index.ts'
 import type { BatchFrame, EventFrame, Frame, ReplyFrame } from './frames.ts'
@@ -256,7 +257,8 @@ export class PikeChannel implements Link {
     return taken
   }
 
-  #settle(taken: Taken, outcome: 'kept' | 'unavailable'): void {
+  /** Never 'stale': what a client numbers is of the epoch in its HELLO. */
+  #settle(taken: Taken, outcome: TakenHere): void {
     if (taken.settled) return
     taken.settled = true
     if (outcome === 'unavailable' && this.#session !== undefined) {

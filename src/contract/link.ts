@@ -3,6 +3,7 @@ import type { Uplink } from './event.ts'
 import type { AppId, ChannelId, ChannelName, DeviceId, LinkId } from './ids.ts'
 import type { Epoch, Offset, Position, Sequence, Stamp } from './position.ts'
 import type { Reason } from './reasons.ts'
+import type { Answered, TakenHere } from './source.ts'
 
 /**
  * The adapter's end of a live attachment: what the core may do to a device.
@@ -96,10 +97,10 @@ export interface Session {
   /** The adapter has told the device of all this; commands may follow. Call once. */
   start(): void
   /**
-   * Take uplinks, in order. `settled` is called once for them all: 'kept' (also when they were
-   * kept before: answer the device again) or 'unavailable' (do not acknowledge).
+   * Take uplinks, in order; as `Intake.receive`, of the channel it is attached to. Of
+   * `Uplink.once` it knows nothing. What is numbered in the epoch of Hello is never 'stale'.
    */
-  receive(uplinks: readonly Uplink[], settled: (outcome: 'kept' | 'unavailable') => void): void
+  receive(uplinks: readonly Uplink[], settled: (outcome: TakenHere) => void): void
   /**
    * The device's end has this one: PUBACK, CoAP ACK. Repeating it does nothing.
    * 'unknown': neither sent nor resumed past in this session, a protocol error (rule 12).
@@ -111,7 +112,7 @@ export interface Session {
    * The device answered a command; acknowledges it too.
    * 'unknown': there is no such command; the reply is not kept, do not ask for it again.
    */
-  reply(reply: DeviceReply, settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void): void
+  reply(reply: DeviceReply, settled: (outcome: Answered) => void): void
   /** A sign of life. Call for whatever arrives. */
   touch(): void
   /** There is room again after `deliver` said 'full'. */

@@ -76,7 +76,9 @@ export interface Intake {
   leave(graceful: boolean): void
 }
 
-export type Taken = 'kept' | 'stale' | 'unknown-channel' | 'unavailable'
+/** What becomes of uplinks of a channel that there is. */
+export type TakenHere = 'kept' | 'stale' | 'unavailable'
+export type Taken = TakenHere | 'unknown-channel'
 export type Answered = 'kept' | 'stale' | 'unknown' | 'unavailable'
 
 export interface StampedReply extends Reply {

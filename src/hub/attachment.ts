@@ -1,5 +1,6 @@
 import type { Channel, LateProof } from '../channel/index.ts'
 import type {
+  Answered,
   AppId,
   Change,
   Claim,
@@ -11,6 +12,7 @@ import type {
   Reading,
   Reason,
   Session,
+  TakenHere,
   Uplink,
 } from '../contract/index.ts'
 import { channelParts, deviceOf } from '../contract/index.ts'
@@ -122,7 +124,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
     this.#perform()
   }
 
-  receive(uplinks: readonly Uplink[], settled: (outcome: 'kept' | 'unavailable') => void): void {
+  receive(uplinks: readonly Uplink[], settled: (outcome: TakenHere) => void): void {
     this.#uplinks.receive(uplinks, settled)
   }
 
@@ -136,7 +138,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
     return this.#acknowledged(this.#channel.acknowledgeUpTo(offset, this.#now))
   }
 
-  reply(reply: DeviceReply, settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void): void {
+  reply(reply: DeviceReply, settled: (outcome: Answered) => void): void {
     this.#uplinks.reply(reply, settled)
   }
 

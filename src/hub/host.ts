@@ -47,6 +47,12 @@ export interface HubCounts {
   probes: number
 }
 
+/** An uplink that is not kept, and why. */
+export function count(counts: HubCounts, judgement: 'duplicate' | 'stale'): void {
+  if (judgement === 'stale') counts.stale++
+  else counts.duplicates++
+}
+
 export const noCounts = (): HubCounts => ({
   ...{ delivered: 0, repeated: 0, probes: 0 },
   ...{ uplinks: 0, duplicates: 0, stale: 0, crowded: 0 },

@@ -10,7 +10,7 @@ import type {
 import { locateCommand, sentBeforeRestart } from '../contract/index.ts'
 import type { Attachment } from './attachment.ts'
 import type { Dedupes, SharedDedupe } from './dedupes.ts'
-import type { HubCounts } from './host.ts'
+import { count, type HubCounts } from './host.ts'
 import type { InOrder } from './in-order.ts'
 import { answered, isPlaced, replySettlement } from './replies.ts'
 import type { Tally } from './sla.ts'
@@ -136,10 +136,4 @@ function tallyWritten(tally: Tally, found: Found, nowMs: number): void {
   const { command } = found
   if (command.deliveredAtMs !== undefined || command.sentAtMs === undefined) return
   if (!sentBeforeRestart(command)) tally.downlinkAcknowledged(nowMs - command.sentAtMs)
-}
-
-/** An uplink that is not kept, and why. */
-export function count(counts: HubCounts, judgement: 'duplicate' | 'stale'): void {
-  if (judgement === 'stale') counts.stale++
-  else counts.duplicates++
 }

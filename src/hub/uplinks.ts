@@ -1,16 +1,19 @@
-import type { Channel, LateProof } from '../channel/index.ts'
+import type { Channel, Judgement, LateProof } from '../channel/index.ts'
 import type {
+  Answered,
   Change,
   DeviceReply,
   Found,
   NewEvent,
   Offset,
+  Settled,
   Settlement,
+  TakenHere,
   Uplink,
 } from '../contract/index.ts'
 import { channelParts } from '../contract/index.ts'
 import { HeldAnswers } from './held-answers.ts'
-import type { Host } from './host.ts'
+import { count, type Host } from './host.ts'
 import { InOrder } from './in-order.ts'
 import { answered, isPlaced, replySettlement } from './replies.ts'
 import type { Tally } from './sla.ts'
@@ -47,7 +50,7 @@ export class Uplinks {
     this.#through = through
   }
 
-  receive(uplinks: readonly Uplink[], settled: (outcome: 'kept' | 'unavailable') => void): void {
+  receive(uplinks: readonly Uplink[], settled: (outcome: TakenHere) => void): void {
     if (this.#order.isWaiting) {
       this.#order.later(() => this.receive(uplinks, settled))
       return
@@ -64,10 +67,13 @@ export class Uplinks {
     const events: NewEvent[] = []
     let counted = 0
     let stamped = false
+    let outcome: TakenHere = 'kept'
     for (const uplink of uplinks) {
       this.#host.counts.uplinks++
-      if (this.#channel.judge(uplink) !== 'fresh') {
-        this.#host.counts.duplicates++
+      const judgement = this.#channel.judge(uplink)
+      if (judgement !== 'fresh') {
+        if (judgement === 'stale') outcome = 'stale'
+        count(this.#host.counts, judgement)
         continue
       }
       const { name, payload, contentType, stamp, maybeRepeat } = uplink
@@ -80,11 +86,11 @@ export class Uplinks {
     // Even where nothing is new the answer waits its turn: the first copy may still be on its way.
     const kept = stamped ? this.#channel.keptUplinks : undefined
     const settlement = { changes: [], events, uplinks: kept }
-    const answer = holdMs === 0 ? settled : this.#later(atMs + holdMs, settled)
-    this.#keep(settlement, answer, counted)
+    const answer = saying(outcome, settled)
+    this.#keep(settlement, holdMs === 0 ? answer : this.#later(atMs + holdMs, answer), counted)
   }
 
-  reply(reply: DeviceReply, settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void): void {
+  reply(reply: DeviceReply, settled: (outcome: Answered) => void): void {
     if (this.#order.isWaiting) {
       this.#order.later(() => this.reply(reply, settled))
       return
@@ -97,8 +103,9 @@ export class Uplinks {
       return
     }
     // Only looked at: its stamp is taken when it is kept, which may not come to pass.
-    if (this.#channel.look(reply) !== 'fresh') {
-      this.#repeated(settled)
+    const judgement = this.#channel.look(reply)
+    if (judgement !== 'fresh') {
+      this.#notNew(judgement, settled)
       return
     }
     this.#host.counts.uplinks++
@@ -149,10 +156,7 @@ export class Uplinks {
   }
 
   /** Over its app's quota: kept like any other, but answered only when that is paid for. */
-  #later(
-    atMs: number,
-    settled: (outcome: 'kept' | 'unavailable') => void,
-  ): (outcome: 'kept' | 'unavailable') => void {
+  #later(atMs: number, settled: (outcome: Settled) => void): (outcome: Settled) => void {
     return (outcome) => {
       if (outcome === 'unavailable' || this.#through.isOver) {
         settled(outcome)
@@ -164,15 +168,15 @@ export class Uplinks {
   }
 
   /** Its first copy may still be on its way: the answer waits its turn. */
-  #repeated(settled: (outcome: 'kept' | 'unavailable') => void): void {
-    this.#host.counts.duplicates++
-    this.#keep({ changes: [] }, settled)
+  #notNew(judgement: Exclude<Judgement, 'fresh'>, settled: (outcome: TakenHere) => void): void {
+    count(this.#host.counts, judgement)
+    this.#keep({ changes: [] }, saying(judgement === 'stale' ? 'stale' : 'kept', settled))
   }
 
   #keepReply(
     reply: DeviceReply,
     found: Found | undefined,
-    settled: (outcome: 'kept' | 'unavailable' | 'unknown') => void,
+    settled: (outcome: Answered) => void,
   ): void {
     const over = this.#through.isOver
     if (over && reply.stamp !== undefined) {
@@ -180,8 +184,9 @@ export class Uplinks {
       return
     }
     // Another source may have brought it meanwhile.
-    if (this.#channel.judge(reply) !== 'fresh') {
-      this.#repeated(settled)
+    const judgement = this.#channel.judge(reply)
+    if (judgement !== 'fresh') {
+      this.#notNew(judgement, settled)
       return
     }
     if (!isPlaced(found)) {
@@ -196,11 +201,7 @@ export class Uplinks {
   }
 
   /** @param counted how many uplinks this is for service figures: repeats are none. */
-  #keep(
-    settlement: Settlement,
-    settled: (outcome: 'kept' | 'unavailable') => void,
-    counted = 0,
-  ): void {
+  #keep(settlement: Settlement, settled: (outcome: Settled) => void, counted = 0): void {
     const { isOver, tally } = this.#through
     const receivedAtMs = this.#host.clock.nowMs()
     const intendUpTo = isOver ? undefined : this.#channel.pump.intendAhead
@@ -220,3 +221,12 @@ export class Uplinks {
 }
 
 const ignore = (): void => {}
+
+/** How the device is answered once it is kept. */
+const saying = (
+  outcome: 'kept' | 'stale',
+  settled: (outcome: TakenHere) => void,
+): ((settlement: Settled) => void) =>
+  outcome === 'kept'
+    ? settled
+    : (settlement) => settled(settlement === 'kept' ? outcome : settlement)

@@ -545,6 +545,31 @@ test("adapters' shelf: what lies under adapters/ is theirs, and nothing else", a
   assert.throws(() => shelf.list('webhooks', { limit: 1 }), /adapter's shelf/)
 })
 
+test('rule 17: a session says of what is too old what an intake says: stale, never kept', async () => {
+  const world = await withLocker()
+  const { session, link } = await world.attach({ uplinkEpoch: 9 })
+  const settled = settling()
+  const say = (sequence: number) => session.receive([uplink(`e${sequence}`, 7, sequence)], settled)
+  for (const sequence of [100, 100, 37, 36]) say(sequence)
+  session.receive([uplink('e30', 7, 30), uplink('e101', 7, 101)], settled)
+  await world.quiet()
+  assert.deepEqual(settled.outcomes, ['kept', 'kept', 'kept', 'stale', 'stale'])
+  assert.deepEqual(await namesKept(world), ['e100', 'e37', 'e101'])
+  const id = await world.command({ expect: 'reply' })
+  const answers = settling()
+  const reply = (sequence: number) =>
+    session.reply(replyTo(link.got[0]!, 'done', { stamp: { epoch: 7, sequence } }), answers)
+  reply(20)
+  await world.quiet()
+  assert.equal(await world.status(id), 'sent', 'it is not taken')
+  reply(102)
+  await world.quiet()
+  assert.deepEqual(answers.outcomes, ['stale', 'kept'])
+  assert.equal(await world.status(id), 'done')
+  const { uplinks_stale_total, uplinks_duplicate_total } = world.hub.figures()
+  assert.deepEqual([uplinks_stale_total, uplinks_duplicate_total], [3, 1])
+})
+
 test('what waits for a device is told for a hint: over all its channels or of one, not what it has got', async () => {
   const world = await World.open()
   await world.register('locker', 'default', { media: {} })

@@ -12,6 +12,7 @@ import type {
   Offset,
   Session,
   Shelf,
+  TakenHere,
   Uplink,
   Verifier,
 } from '../../../src/contract/index.ts'
@@ -24,7 +25,7 @@ export const strongSecret = 'c2VjcmV0LW9mLWEtbG9ja2Vy'
 /** Secrets of nobody. */
 const madeUp = { hkdf: 'made-up-for-nobody-at-all', scrypt: 'nobody' } as const
 
-type Outcome = 'kept' | 'unavailable' | 'unknown'
+type Outcome = 'kept' | 'unavailable' | 'unknown' | 'stale'
 type Settle = (outcome: Outcome) => void
 
 /** A session that writes down what it is told and settles when it is told to. */
@@ -64,10 +65,10 @@ export class FakeSession implements Session {
   start(): void {
     this.started++
   }
-  receive(uplinks: readonly Uplink[], settled: (outcome: 'kept' | 'unavailable') => void): void {
+  receive(uplinks: readonly Uplink[], settled: (outcome: TakenHere) => void): void {
     this.uplinks.push(...uplinks)
     this.calls.push(uplinks.length)
-    this.#settleLater((outcome) => settled(outcome === 'unavailable' ? outcome : 'kept'))
+    this.#settleLater((outcome) => settled(outcome === 'unknown' ? 'kept' : outcome))
   }
   reply(reply: DeviceReply, settled: Settle): void {
     this.replies.push(reply)
