@@ -1,11 +1,4 @@
-import type {
-  ChannelName,
-  CommandId,
-  Intake,
-  Reason,
-  Source,
-  Stamp,
-} from '../../src/contract/index.ts'
+import type { CommandId, Intake, Reason, Source, Stamp } from '../../src/contract/index.ts'
 import type { House } from './house.ts'
 import { OnceNames } from './once.ts'
 import { contentTypeOf, nothing, octets, own } from './payload.ts'
@@ -40,6 +33,8 @@ export interface Incoming {
   /** Left out: by what the payload looks like. */
   readonly contentType?: string | undefined
   readonly stamp?: Stamp | undefined
+  /** Of an event, where its topic cannot say it. */
+  readonly name?: string | undefined
   /** Of a reply, where its topic does not say it: which command, and how it went. */
   readonly command?: CommandId | undefined
   readonly status?: string | undefined
@@ -171,7 +166,7 @@ export class MqttClient implements Source {
       return
     }
     if (meaning.kind === 'reply') this.#reply(intake, meaning, message, settled)
-    else this.#event(intake, meaning.channel, meaning.name, message, settled)
+    else this.#event(intake, meaning, message, settled)
     this.#pace(intake)
   }
 
@@ -259,18 +254,20 @@ export class MqttClient implements Source {
 
   #event(
     intake: Intake,
-    channel: ChannelName,
-    name: string,
+    meaning: Meaning & { readonly kind: 'event' },
     message: Incoming,
     settled: (outcome: Published) => void,
   ): void {
+    const { channel, stamp } = meaning
+    const name = message.name || meaning.name
+    const stamped = stamp === undefined ? message : { ...message, stamp }
     const { nameMaxBytes } = this.house.core.limits
     if (name.length * 3 > nameMaxBytes && Buffer.byteLength(name) > nameMaxBytes) {
       settled('bad-name')
       return
     }
     const once = message.qos === 2 ? this.#onceNames().name(intake, channel, message) : undefined
-    intake.receive(channel, [uplinkOf(name, message, once)], settled)
+    intake.receive(channel, [uplinkOf(name, stamped, once)], settled)
   }
 
   #reply(
@@ -284,7 +281,7 @@ export class MqttClient implements Source {
       settled('unknown')
       return
     }
-    const { contentType, payload, stamp } = message
+    const { contentType, payload, stamp = meaning.stamp } = message
     const reason = meaning.reason ?? message.reason
     const { nameMaxBytes } = this.house.core.limits
     if (reason !== undefined && Buffer.byteLength(reason) > nameMaxBytes) {

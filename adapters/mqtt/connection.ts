@@ -18,8 +18,8 @@ export interface Dialect {
   gone(): void
   /** The time for CONNECT and what it takes to answer it is over. */
   overdue(): void
-  /** The gateway is stopping. */
-  goAway(): void
+  /** The gateway is stopping. @param backInMs when to come back: not all at once. */
+  goAway(backInMs: number): void
 }
 
 /** Makes the dialect of a version; its CONNECT comes as its first packet. */
@@ -140,9 +140,9 @@ export class Connection implements Taker {
     this.#socket.destroy()
   }
 
-  goAway(): void {
+  goAway(backInMs: number): void {
     if (this.#dialect === undefined) this.reset()
-    else this.#dialect.goAway()
+    else this.#dialect.goAway(backInMs)
   }
 
   /** The time for CONNECT, or for whatever was to come, is over. */

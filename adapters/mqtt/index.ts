@@ -34,6 +34,8 @@ const ignored = (): void => {}
 
 /** After our goodbye, for theirs. */
 const lingerMs = 5_000
+/** Over at least this are those sent away told to come back. */
+const spreadMinMs = 1_000
 
 /** MQTT over TCP, TLS and WebSocket. For firmware: `docs/mqtt.md`. */
 export const mqttAdapter = (options: MqttOptions): Adapter => new MqttAdapter(options)
@@ -108,7 +110,11 @@ class MqttAdapter implements Adapter {
       return closing
     })
     this.#servers = []
-    for (const connection of [...connections]) connection.goAway()
+    // A thousand a second come back elsewhere, not all at once.
+    const spreadMs = Math.max(spreadMinMs, connections.size)
+    for (const connection of [...connections]) {
+      connection.goAway(Math.round(Math.random() * spreadMs))
+    }
     for (const socket of this.#waiting ?? []) socket.destroy()
     const { clock } = house.core
     const grace = clock.at(clock.nowMs() + graceMs, 'mqtt-stop', () => {

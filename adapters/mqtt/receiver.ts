@@ -106,16 +106,21 @@ export class Receiver implements ChannelHost {
   }
 
   carries(channel: MqttChannel, command: KeptCommand): boolean {
-    const topic = commandTopic(channel.template, this.#client, command, channel.name)
+    const topic = this.#topicOf(channel, command)
     return this.#wire.carries(topic, command)
   }
 
   deliver(channel: MqttChannel, { command, repeated }: Downlink): 'open' | 'full' {
-    const topic = commandTopic(channel.template, this.#client, command, channel.name)
+    const topic = this.#topicOf(channel, command)
     this.downlinks.send(channel, topic, command, repeated)
     // Once said it holds until `drained`, whatever else of this turn still comes and is taken.
     channel.full ||= this.#wire.isFull()
     return channel.full ? 'full' : 'open'
+  }
+
+  #topicOf({ template, name }: MqttChannel, command: KeptCommand): string {
+    const nowMs = this.#client.house.core.clock.nowMs()
+    return commandTopic(template, this.#client, command, name, nowMs)
   }
 
   async #subscribe(filter: string, qos: 0 | 1): Promise<Subscribed> {

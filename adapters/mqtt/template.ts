@@ -39,6 +39,7 @@ export interface Values {
   id?: string
   status?: string
   reason?: string
+  stamp?: string
 }
 
 const templateMaxLevels = 16

@@ -1,11 +1,19 @@
-import type { ChannelName, CommandId, DeviceId, KeptCommand } from '../../src/contract/index.ts'
+import type {
+  ChannelName,
+  CommandId,
+  DeviceId,
+  KeptCommand,
+  Stamp,
+} from '../../src/contract/index.ts'
 import { isIdentifier, mainChannel, urgentChannel } from '../../src/contract/index.ts'
+import { stampOf } from './stamp.ts'
 import {
   compileTemplate,
   type Identity,
   levelText,
   matchTemplate,
   type Template,
+  type Values,
 } from './template.ts'
 
 /** Which topics mean what; each may have several names. Checked by {@link topicsProblem}. */
@@ -16,30 +24,51 @@ export interface TopicTemplates {
 }
 
 export const defaultTopics: TopicTemplates = {
-  events: ['events/{type}', 'channels/{channel}/events/{type}'],
+  events: [
+    'events/{type}',
+    'channels/{channel}/events/{type}',
+    'stamped/{stamp}/events/{type}',
+    'stamped/{stamp}/channels/{channel}/events/{type}',
+  ],
   commands: [
     'commands/{id}/{name}',
     'channels/{channel}/commands/{id}/{name}',
     'detailed/commands/{id}/{delivery}/{expect}/{expires}/{name}',
+    'detailed/channels/{channel}/commands/{id}/{position}/{delivery}/{expect}/{expires}/{left}/{name}',
   ],
-  replies: ['replies/{id}', 'replies/{id}/{status}', 'replies/{id}/{status}/{reason}'],
+  replies: [
+    'replies/{id}',
+    'replies/{id}/{status}',
+    'replies/{id}/{status}/{reason}',
+    'stamped/{stamp}/replies/{id}/{status}',
+    'stamped/{stamp}/replies/{id}/{status}/{reason}',
+  ],
 }
 
 const placeholders = {
-  events: ['app', 'device', 'channel', 'type'],
-  commands: ['app', 'device', 'channel', 'id', 'name', 'delivery', 'expect', 'expires'],
-  replies: ['app', 'device', 'channel', 'id', 'status', 'reason'],
+  events: ['app', 'device', 'channel', 'stamp', 'type'],
+  commands: [
+    ...['app', 'device', 'channel', 'id', 'position', 'name'],
+    ...['delivery', 'expect', 'expires', 'left'],
+  ],
+  replies: ['app', 'device', 'channel', 'stamp', 'id', 'status', 'reason'],
 } as const
 
 /** What a device says by publishing to a topic. */
 export type Meaning =
-  | { readonly kind: 'event'; readonly channel: ChannelName; readonly name: string }
+  | {
+      readonly kind: 'event'
+      readonly channel: ChannelName
+      readonly name: string
+      readonly stamp: Stamp | undefined
+    }
   | {
       readonly kind: 'reply'
       /** undefined: the oldest unanswered (rule 26). */
       readonly id: CommandId | undefined
       readonly status: 'done' | 'failed' | 'rejected'
       readonly reason: string | undefined
+      readonly stamp: Stamp | undefined
     }
 
 /** What a device asks for by subscribing to a filter. */
@@ -51,6 +80,13 @@ export interface Wanted {
 
 /** Subscribing to all commands is subscribing to these. */
 const everyChannel: readonly ChannelName[] = [mainChannel, urgentChannel]
+
+const stampIn = ({ stamp }: Values): Stamp | undefined | 'wrong' =>
+  stamp === undefined ? undefined : (stampOf(stamp) ?? 'wrong')
+
+/** Where a client numbers what it says it also writes `%XX` for what no level may have. */
+const said = <Text extends string | undefined>(text: Text, stamp: Stamp | undefined): Text =>
+  (stamp === undefined || text === undefined ? text : unescapeLevel(text)) as Text
 
 /** @returns what is wrong with templates from a configuration, in a sentence; undefined: nothing. */
 export function topicsProblem(templates: TopicTemplates): string | undefined {
@@ -111,13 +147,17 @@ export class Topics {
       if (values === undefined) continue
       const status = values.status ?? template.status ?? 'done'
       if (status !== 'done' && status !== 'failed' && status !== 'rejected') continue
-      return { kind: 'reply', id: values.id, status, reason: values.reason }
+      const stamp = stampIn(values)
+      if (stamp === 'wrong') continue
+      return { kind: 'reply', id: values.id, status, reason: said(values.reason, stamp), stamp }
     }
     for (const template of this.#events) {
       const values = matchTemplate(template, who, levels)
       if (values === undefined) continue
       const { channel = mainChannel, type = template.lastWord } = values
-      return { kind: 'event', channel, name: type }
+      const stamp = stampIn(values)
+      if (stamp === 'wrong') continue
+      return { kind: 'event', channel, name: said(type, stamp), stamp }
     }
     return undefined
   }
@@ -165,17 +205,18 @@ const inner = (text: string, prefix: string, suffix: string): string | undefined
     ? text.slice(prefix.length, text.length - suffix.length)
     : undefined
 
-/** Where a command is published. */
+/** Where a command that is written now is published. */
 export function commandTopic(
   template: Template,
   who: Identity,
   command: KeptCommand,
   channel: ChannelName,
+  nowMs: number,
 ): string {
   let topic = ''
   for (const level of template.levels) {
     if (level.index > 0) topic += '/'
-    topic += level.prefix + textOf(level.placeholder, who, command, channel) + level.suffix
+    topic += level.prefix + textOf(level.placeholder, who, command, channel, nowMs) + level.suffix
   }
   return topic
 }
@@ -185,6 +226,7 @@ function textOf(
   who: { readonly app: string; readonly device: DeviceId },
   command: KeptCommand,
   channel: ChannelName,
+  nowMs: number,
 ): string {
   switch (placeholder) {
     case undefined:
@@ -197,12 +239,16 @@ function textOf(
       return channel
     case 'id':
       return command.id
+    case 'position':
+      return `${command.epoch}.${command.offset}`
     case 'name':
       return escapeLevel(command.name)
     case 'delivery':
       return command.delivery
     case 'expect':
       return command.expect
+    case 'left':
+      return String(Math.max(0, Math.floor(command.expiresAtMs - nowMs)))
     default:
       return String(Math.floor(command.expiresAtMs))
   }
@@ -218,3 +264,6 @@ export const escapeLevel = (name: string): string =>
         (one) => `%${one.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
       )
     : name
+
+const unescapeLevel = (text: string): string =>
+  text.replace(/%([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))

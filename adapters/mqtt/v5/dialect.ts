@@ -109,8 +109,8 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
     this.close('handshake-timeout')
   }
 
-  goAway(): void {
-    this.close('going-away')
+  goAway(backInMs: number): void {
+    this.close('going-away', backInMs)
   }
 
   // What its client asks of it.

@@ -132,11 +132,23 @@ export const encodeSuback = (id: number, granted: readonly number[], reason?: st
 export const encodeUnsuback = (id: number, granted: readonly number[]): Buffer =>
   made({ cmd: 'unsuback', messageId: id, granted: [...granted] })
 
-export const encodeDisconnect = (why: Code, reason?: string, serverReference?: string): Buffer =>
+/** @param retryAfterMs told as `pike-retry-after`, in seconds. */
+export const encodeDisconnect = (
+  why: Code,
+  reason?: string,
+  serverReference?: string,
+  retryAfterMs?: number,
+): Buffer =>
   made({
     cmd: 'disconnect',
     reasonCode: why,
-    properties: { ...said(reason), ...(serverReference !== undefined && { serverReference }) },
+    properties: {
+      ...said(reason),
+      ...(serverReference !== undefined && { serverReference }),
+      ...(retryAfterMs !== undefined && {
+        userProperties: { 'pike-retry-after': String(retryAfterMs / 1000) },
+      }),
+    },
   })
 
 const said = (reason: string | undefined): { reasonString?: string } =>

@@ -110,6 +110,8 @@ function granted(
     topicAliasMaximum: limits.mqttTopicAliasesMax,
     retainAvailable: false,
     sharedSubscriptionAvailable: false,
+    // By which it reads when its commands expire, whatever its own clock says (rule 2).
+    userProperties: { 'pike-time': new Date(core.clock.nowMs()).toISOString() },
     ...((properties.sessionExpiryS ?? 0) !== sessionS && { sessionExpiryInterval: sessionS }),
     ...(asked === '' && { assignedClientIdentifier: clientId }),
     ...(askedS !== keepaliveS && { serverKeepAlive: keepaliveS }),

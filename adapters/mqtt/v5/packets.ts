@@ -62,6 +62,8 @@ export interface Properties {
   /** User properties `pike-status` and `pike-reason` of a reply. */
   readonly status?: string
   readonly reason?: string
+  /** `pike-name` of an event, where its topic cannot say it. */
+  readonly name?: string
 }
 
 export interface Will {

@@ -17,8 +17,11 @@ export const userNames = {
   'pike-stamp': 'stamp',
   'pike-status': 'status',
   'pike-reason': 'reason',
+  'pike-name': 'name',
 } as const satisfies Record<string, keyof Properties>
-const known: ReadonlyMap<string, 'stamp' | 'status' | 'reason'> = new Map(Object.entries(userNames))
+const known: ReadonlyMap<string, 'stamp' | 'status' | 'reason' | 'name'> = new Map(
+  Object.entries(userNames),
+)
 
 type Names = { -readonly [name in keyof Properties]: Properties[name] }
 

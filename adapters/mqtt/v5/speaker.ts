@@ -54,7 +54,7 @@ export class Speaker {
   disconnect(why: Code, text: string, retryAfterMs?: number): void {
     const after =
       retryAfterMs === undefined ? '' : `; come back in ${Math.ceil(retryAfterMs / 1000)} s`
-    this.#sayWhy((said) => encodeDisconnect(why, said), text + after)
+    this.#sayWhy((said) => encodeDisconnect(why, said, undefined, retryAfterMs), text + after)
   }
 
   pong(): void {

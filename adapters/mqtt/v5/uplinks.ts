@@ -1,5 +1,6 @@
 import type { Limits, Reason } from '../../../src/contract/index.ts'
 import type { MqttClient, Published } from '../client.ts'
+import { stampOf } from '../stamp.ts'
 import { Aliases } from './aliases.ts'
 import { Answers, type Owed } from './answers.ts'
 import { encodeAck } from './encode.ts'
@@ -7,7 +8,6 @@ import { isShort } from './filters.ts'
 import { type Code, code, type PublishPacket } from './packets.ts'
 import { type Refused, refusals } from './refusals.ts'
 import type { Speaker } from './speaker.ts'
-import { stampOf } from './stamp.ts'
 
 /** What we gave as Correlation Data, given back. Nothing longer is a command's id. */
 const textOf = (bytes: Uint8Array): string =>
@@ -80,10 +80,13 @@ export class Uplinks {
       return
     }
     const { payload, dup } = packet
-    const { status, reason, correlation } = properties
+    const { status, reason, name, correlation } = properties
     const command = correlation === undefined ? undefined : textOf(correlation)
     client.publish(
-      { topic, payload, qos, messageId: id, dup, contentType, stamp, status, reason, command },
+      {
+        ...{ topic, payload, qos, messageId: id, dup },
+        ...{ contentType, stamp, status, reason, name, command },
+      },
       settled,
     )
   }

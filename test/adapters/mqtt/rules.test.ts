@@ -411,3 +411,33 @@ test('a clean session ends what was before, and nobody comes back to it', async 
   back.connect({ clean: false })
   assert.equal((await raw.next(back)).sessionPresent, false)
 })
+
+test('rule 17: what says its stamp in its topic is kept once, in MQTT 3 too', async (t) => {
+  const raw = await RawRig.make(t)
+  const id = await raw.rig.submit({ expect: 'reply' })
+  for (const clientId of ['one', 'two']) {
+    const client = await raw.connected({ clientId })
+    for (const topic of [
+      'stamped/7.1/events/a%2Bb',
+      'stamped/7.2/channels/urgent/events/c',
+      `stamped/7.3/replies/${id}/failed/not%2Fyet`,
+    ]) {
+      client.publish(topic)
+      assert.equal((await raw.next(client)).cmd, 'puback', topic)
+    }
+  }
+  const events = await raw.rig.events('event')
+  assert.deepEqual(
+    events.map((event) => event.kind === 'event' && [event.name, event.stamp]),
+    [
+      ['a+b', { epoch: 7, sequence: 1 }],
+      ['c', { epoch: 7, sequence: 2 }],
+    ],
+  )
+  const { reply } = await raw.rig.ended(id)
+  assert.deepEqual([reply?.status, reply?.reason], ['failed', 'not/yet'])
+  assert.equal((await raw.rig.events('reply')).length, 1)
+  const wrong = await raw.connected({ clientId: 'wrong' })
+  wrong.publish('stamped/7/events/a')
+  await raw.ended(wrong)
+})

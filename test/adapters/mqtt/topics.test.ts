@@ -7,7 +7,7 @@ import {
   Topics,
   topicsProblem,
 } from '../../../adapters/mqtt/topics.ts'
-import type { KeptCommand } from '../../../src/contract/index.ts'
+import type { KeptCommand, Stamp } from '../../../src/contract/index.ts'
 
 const who = { app: 'default', device: 'SZ-0042' }
 const own = new Topics()
@@ -28,6 +28,9 @@ const command: KeptCommand = {
   askedBy: 'test',
 }
 
+/** A second and a half before it expires. */
+const nowMs = 1_699_999_998_500
+
 const meanings: readonly (readonly [topic: string, meaning: string])[] = [
   ['events/door-opened', 'event main door-opened'],
   ['events/door/7', 'event main door/7'],
@@ -39,6 +42,15 @@ const meanings: readonly (readonly [topic: string, meaning: string])[] = [
   ['replies/x/failed', 'failed x'],
   ['replies/x/rejected/late', 'rejected x late'],
   ['replies/x/opened', 'none'],
+  ['stamped/7.1/events/door/7%2F8%25', 'event main door/7/8% 7.1'],
+  ['stamped/7.2/channels/media/events/a%2Bb', 'event media a+b 7.2'],
+  ['stamped/4294967295.9007199254740991/replies/x/done', 'done x 4294967295.9007199254740991'],
+  ['stamped/7.4/replies/x/rejected/not%2Fnow', 'rejected x not/now 7.4'],
+  ['events/7%2F8', 'event main 7%2F8'],
+  ['stamped/7/events/a', 'none'],
+  ['stamped/0.1/events/a', 'none'],
+  ['stamped/7.9007199254740992/events/a', 'none'],
+  ['stamped/7.x/replies/x/done', 'none'],
   ['replies/', 'none'],
   ['events', 'none'],
   ['events/', 'none'],
@@ -51,16 +63,19 @@ const meanings: readonly (readonly [topic: string, meaning: string])[] = [
   ['/events/a', 'none'],
 ]
 
+const stampText = (stamp: Stamp | undefined): string =>
+  stamp === undefined ? '' : `${stamp.epoch}.${stamp.sequence}`
+
 test('what a device may say, and what it says by that', () => {
   for (const [topic, expected] of meanings) {
     const meaning = own.meaning(who, topic)
     const said =
       meaning === undefined
-        ? 'none'
+        ? ['none']
         : meaning.kind === 'event'
-          ? `event ${meaning.channel} ${meaning.name}`
-          : [meaning.status, meaning.id, meaning.reason].filter(Boolean).join(' ')
-    assert.equal(said, expected, topic)
+          ? ['event', meaning.channel, meaning.name, stampText(meaning.stamp)]
+          : [meaning.status, meaning.id, meaning.reason, stampText(meaning.stamp)]
+    assert.equal(said.filter(Boolean).join(' '), expected, topic)
   }
 })
 
@@ -78,6 +93,11 @@ const filters: readonly (readonly [filter: string, channels: string, at?: string
     'detailed/commands/#',
     'main urgent',
     'detailed/commands/SZ-0042:main:abc:7/now/reply/1700000000000/open',
+  ],
+  [
+    'detailed/channels/media/commands/#',
+    'media',
+    'detailed/channels/media/commands/SZ-0042:main:abc:7/13368.7/now/reply/1700000000000/1500/open',
   ],
   // Some of the commands only: the others would wait for ever.
   ['commands/+/open', 'none'],
@@ -97,7 +117,11 @@ test('which channels a filter asks for, and where their commands come', () => {
     const wanted = own.wanted(who, filter)
     assert.equal(wanted?.channels.join(' ') ?? 'none', channels, filter)
     if (wanted === undefined) continue
-    assert.equal(commandTopic(wanted.template, who, command, wanted.channels[0]!), at, filter)
+    assert.equal(
+      commandTopic(wanted.template, who, command, wanted.channels[0]!, nowMs),
+      at,
+      filter,
+    )
   }
 })
 
@@ -110,25 +134,28 @@ test('firmware with topics of its own keeps them', () => {
   const cmd = topics.wanted(who, 'locker/SZ-0042/cmd')
   assert.ok(cmd !== undefined, 'its own topic')
   assert.equal(cmd.template.namesCommand, false)
-  assert.equal(commandTopic(cmd.template, who, command, 'main'), 'locker/SZ-0042/cmd')
+  assert.equal(commandTopic(cmd.template, who, command, 'main', nowMs), 'locker/SZ-0042/cmd')
   assert.equal(topics.wanted(who, 'locker/SZ-0043/cmd'), undefined)
   assert.deepEqual(topics.wanted(who, 'dev-SZ-0042/media/#')?.channels, ['media'])
   assert.deepEqual(topics.meaning(who, 'locker/SZ-0042/state'), {
     kind: 'event',
     channel: 'main',
     name: 'state',
+    stamp: undefined,
   })
   assert.equal(topics.meaning(who, 'locker/SZ-0043/state'), undefined)
   assert.deepEqual(topics.meaning(who, 'default/SZ-0042/up/a/b'), {
     kind: 'event',
     channel: 'main',
     name: 'a/b',
+    stamp: undefined,
   })
   assert.deepEqual(topics.meaning(who, 'locker/SZ-0042/ack'), {
     kind: 'reply',
     id: undefined,
     status: 'done',
     reason: undefined,
+    stamp: undefined,
   })
 })
 

@@ -222,3 +222,17 @@ test('clients that never release what they published use up nothing', async (t) 
     await rig.until('it is gone', () => rig.hub.presence('default', 'locker').state === 'offline')
   }
 })
+
+test('the name of an event that no topic may have is said beside it', async (t) => {
+  const { rig, raw } = await connected(t)
+  const properties = { userProperties: { 'pike-name': 'a+b', 'pike-stamp': '7.1' } }
+  for (const messageId of [1, 2]) {
+    raw.send(publish({ messageId, topic: 'events/-', properties }))
+    assert.equal((await raw.next()).cmd, 'puback')
+  }
+  const events = await rig.events('event')
+  assert.deepEqual(
+    events.map((event) => event.kind === 'event' && event.name),
+    ['a+b'],
+  )
+})

@@ -4,12 +4,16 @@ import type { IDisconnectPacket } from 'mqtt-packet'
 import { begin, connected, goodbye, me, publish } from './talk.ts'
 
 test('a client is told what it was granted, and no more', async (t) => {
-  const { connack } = await connected(t, {
+  const { rig, connack } = await connected(t, {
     keepalive: 0,
     clientId: '',
     properties: { sessionExpiryInterval: 100_000 },
   })
-  const { assignedClientIdentifier, ...rest } = connack.properties!
+  const { assignedClientIdentifier, userProperties, ...rest } = connack.properties!
+  assert.deepEqual(
+    { ...userProperties },
+    { 'pike-time': new Date(rig.clock.nowMs()).toISOString() },
+  )
   assert.match(assignedClientIdentifier!, /^pike\./)
   assert.equal(connack.sessionPresent, false)
   assert.deepEqual(rest, {
@@ -31,6 +35,7 @@ test('what was asked for and granted is not said again', async (t) => {
     'topicAliasMaximum',
     'retainAvailable',
     'sharedSubscriptionAvailable',
+    'userProperties',
   ])
 })
 
@@ -168,10 +173,13 @@ test('the older of two clients with one id is told 0x8e', async (t) => {
   await goodbye(raw, 0x8e)
 })
 
-test('a stopping server says 0x8b', async (t) => {
+test('a stopping server says 0x8b, and when to come back', async (t) => {
   const { rig, raw } = await connected(t)
   const stopped = rig.door.stop()
-  await goodbye(raw, 0x8b)
+  const { reasonCode, properties } = (await raw.next()) as unknown as IDisconnectPacket
+  assert.equal(reasonCode, 0x8b)
+  const afterS = Number(properties?.userProperties?.['pike-retry-after'])
+  assert.ok(afterS >= 0 && afterS <= 1, `within the spread: ${afterS}`)
   await stopped
 })
 

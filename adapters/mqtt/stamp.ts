@@ -1,4 +1,4 @@
-import type { Stamp } from '../../../src/contract/index.ts'
+import type { Stamp } from '../../src/contract/index.ts'
 
 const form = /^([1-9][0-9]{0,9})\.([1-9][0-9]{0,15})$/
 
