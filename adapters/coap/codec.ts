@@ -166,8 +166,8 @@ export function uint(value: number): Buffer {
   if (value < 0x100) return Buffer.from([value])
   if (value < 0x1_0000) return Buffer.from([value >> 8, value & 255])
   if (value < 0x100_0000) return Buffer.from([value >> 16, (value >> 8) & 255, value & 255])
-  const bytes = Buffer.allocUnsafe(4)
-  bytes.writeUInt32BE(value)
+  const bytes = Buffer.allocUnsafe(value < 0x1_0000_0000 ? 4 : 6)
+  bytes.writeUIntBE(value, 0, bytes.length)
   return bytes
 }
 

@@ -60,6 +60,8 @@ export const option = {
   requestTag: 292,
   /** Ours, elective, of the range for experiments: how many commands wait. */
   waiting: 65_004,
+  /** Ours too: the gateway's time, ms since 1970, for devices that know none. */
+  time: 65_008,
 } as const
 
 /** Content-Format numbers of RFC 7252 §12.3 and their names in the core. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Downlink, KeptCommand } from '../../src/contract/index.ts'
+import { commandId } from '../../src/contract/index.ts'
 
 /**
  * A command as its device gets it: one line, then its payload as it is.
@@ -9,8 +10,9 @@ import type { Downlink, KeptCommand } from '../../src/contract/index.ts'
  *
  * The line is ASCII, of parts joined by `&`, in this order: `id` (to reply and to acknowledge by),
  * `name` (percent-encoded), `expires` (ms since 1970), and where it is so `type` (of the payload, if it
- * is not JSON; percent-encoded), `now` (not after it expires, not twice), `reply` (one is expected) and
- * `again` (it may have come before).
+ * is not JSON; percent-encoded), `now` (not after it expires, not twice), `reply` (one is expected),
+ * `again` (it may have come before) and `at` (epoch and offset, as other ids end, of a command that was
+ * scheduled: its id does not say where it lies).
  */
 export function commandBody({ command, repeated }: Downlink): Buffer {
   const head = Buffer.from(`${headLine(command, repeated)}\n`)
@@ -18,12 +20,13 @@ export function commandBody({ command, repeated }: Downlink): Buffer {
 }
 
 function headLine(command: KeptCommand, repeated: boolean): string {
-  const { id, name, expiresAtMs, contentType, delivery, expect } = command
+  const { id, name, expiresAtMs, contentType, delivery, expect, channel, epoch, offset } = command
   let line = `id=${id}&name=${encodeURIComponent(Buffer.from(name).toString())}&expires=${Math.floor(expiresAtMs)}`
   if (contentType !== 'application/json') line += `&type=${encodeURIComponent(contentType)}`
   if (delivery === 'now') line += '&now'
   if (expect === 'reply') line += '&reply'
   if (repeated) line += '&again'
+  if (id !== commandId(channel, epoch, offset)) line += `&at=${epoch.toString(36)}:${offset}`
   return line
 }
 

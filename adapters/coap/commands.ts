@@ -37,6 +37,11 @@ export async function takeCommands(
   }
   const szx = block?.szx ?? szxMax
   const observe = observeOf(exchange)
+  const ack = query.get('ack')
+  if (ack !== undefined && ack !== 'explicit') {
+    session.answer(exchange, wrong(code.badRequest, '?ack= is explicit, or left out'))
+    return
+  }
   if (observe === 1) {
     const observation = observationOf(session, resource)
     if (observation !== undefined) session.sendingOver(observation, true)
@@ -49,7 +54,8 @@ export async function takeCommands(
     return
   }
   if (observe === 0) {
-    await register(house, session, exchange, resource, channels, token, szx)
+    const how = { token, szx, isExplicit: ack !== undefined }
+    await register(house, session, exchange, resource, channels, how)
     return
   }
   if (session.sendings.has(resource)) {
@@ -69,21 +75,27 @@ export async function takeCommands(
   session.polling.ask(exchange, resource, channels, szx, Math.min(waitMs, waitMaxMs))
 }
 
+/** What a device asks for with it. */
+interface Registration {
+  readonly token: Buffer
+  readonly szx: number
+  readonly isExplicit: boolean
+}
+
 async function register(
   house: House,
   session: CoapSession,
   exchange: Exchange,
   resource: string,
   channels: readonly ChannelName[],
-  token: Buffer,
-  szx: number,
+  { token, szx, isExplicit }: Registration,
 ): Promise<void> {
   let observation = observationOf(session, resource)
   if (observation === undefined) {
-    observation = new Observation(house, session, resource, channels, token, szx)
+    observation = new Observation(house, session, resource, channels, token, szx, isExplicit)
     observation.isAnswered = false
     session.sendings.set(resource, observation)
-  } else observation.renew(token, szx)
+  } else observation.renew(token, szx, isExplicit)
   const refused = await attachAll(session, channels, observation)
   if (refused !== undefined) {
     session.sendingOver(observation, true)
@@ -102,7 +114,11 @@ async function register(
   // Without a command: nobody would acknowledge it (rule 25).
   session.answer(exchange, {
     code: code.content,
-    options: [observation.observeOption(), uintOption(option.maxAge, maxAgeS)],
+    options: [
+      observation.observeOption(),
+      uintOption(option.maxAge, maxAgeS),
+      uintOption(option.time, Math.floor(house.core.clock.nowMs())),
+    ],
   })
   observation.run()
 }
@@ -177,7 +193,7 @@ async function acknowledge(session: CoapSession, id: string, way: Way): Promise<
   if (place === undefined || place.device !== session.device) return false
   const channel = place.channel.slice(place.channel.lastIndexOf('/') + 1)
   const link = session.linkOf(channel)
-  if (link?.held !== undefined && link.held.command.id === id) {
+  if (link?.held?.isNamed(id) === true) {
     link.acknowledged(link.held)
     if (link.way instanceof Sending) link.way.released(link)
     return true

@@ -1,5 +1,6 @@
 import type {
   ChannelName,
+  CommandId,
   Downlink,
   KeptCommand,
   Link,
@@ -7,6 +8,7 @@ import type {
   Reason,
   Session,
 } from '../../src/contract/index.ts'
+import { commandId } from '../../src/contract/index.ts'
 import { commandBody } from './command-body.ts'
 import type { Refused } from './speaking.ts'
 
@@ -37,14 +39,21 @@ export class Held {
   #body: Buffer | undefined
   /** It was on the wire. */
   written = false
-  /** Its first block was acknowledged; the rest is for the device to fetch. */
-  isPartly = false
+  /** The device's stack has it, or its first block: the device itself says when it has all of it. */
+  isTheirs = false
   /** Its device asked for it though it is observed. */
   isPolled = false
 
   constructor({ command, repeated }: Downlink) {
     this.command = command
     this.repeated = repeated
+  }
+
+  /** Is that its id, or the place it lies at? Of one that was scheduled these are two. */
+  isNamed(id: CommandId): boolean {
+    const { command } = this
+    const { channel, epoch, offset } = command
+    return command.id === id || commandId(channel, epoch, offset) === id
   }
 
   get body(): Buffer {
@@ -103,7 +112,7 @@ export class CoapLink implements Link {
 
   /** It was answered by another way: the core knows. */
   forget(id: string): void {
-    if (this.held?.command.id === id) this.held = undefined
+    if (this.held?.isNamed(id) === true) this.held = undefined
   }
 
   /** The adapter ends it. */

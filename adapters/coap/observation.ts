@@ -21,11 +21,13 @@ const nothing = Buffer.alloc(0)
 /**
  * One observation of commands, RFC 7641: a confirmable notification a command, the next after its
  * acknowledgement. What is larger than a block is fetched first, and `after` or a reply says that it
- * has arrived (rule 25).
+ * has arrived (rule 25). So it is for every command where a device asked for that with
+ * `ack=explicit`: its stack acknowledges what its application has not kept yet.
  */
 export class Observation extends Sending {
   #token: Buffer
   #szx: number
+  #isExplicit: boolean
   #sequence: number | undefined
   /** Its blocks are being fetched, and would be mixed up with those of another. */
   #fetched: CoapLink | undefined
@@ -38,16 +40,22 @@ export class Observation extends Sending {
     channels: readonly ChannelName[],
     token: Buffer,
     szx: number,
+    isExplicit: boolean,
   ) {
     super(house, session, resource, channels)
     this.#token = token
     this.#szx = szx
+    this.#isExplicit = isExplicit
   }
 
   get record(): SendingRecord {
     const { resource } = this
     const token = this.#token.toString('hex')
-    return { resource, token, szx: this.#szx, ...(this.dormant && { dormant: true }) }
+    return {
+      ...{ resource, token, szx: this.#szx },
+      ...(this.#isExplicit && { explicit: true }),
+      ...(this.dormant && { dormant: true }),
+    }
   }
 
   /**
@@ -55,16 +63,17 @@ export class Observation extends Sending {
    * it has forgotten what it had: what it has not acknowledged it gets again, but a `now`, which is in
    * doubt by that (rule 5).
    */
-  renew(token: Buffer, szx: number): void {
+  renew(token: Buffer, szx: number, isExplicit: boolean): void {
     this.isAnswered = false
     this.#szx = szx
+    this.#isExplicit = isExplicit
     if (sameBytes(this.#token, token)) return
     this.stop()
     this.#token = token
     for (const link of this.links()) {
       const { held } = link
       if (held === undefined) continue
-      held.isPartly = false
+      held.isTheirs = false
       if (held.written && held.command.delivery === 'now') this.session.drop(link)
     }
   }
@@ -124,12 +133,14 @@ export class Observation extends Sending {
   }
 
   protected taken(link: CoapLink, held: Held): void {
-    if (held.body.length <= blockBytes(this.#szx)) {
+    const isWhole = held.body.length <= blockBytes(this.#szx)
+    if (isWhole && !this.#isExplicit) {
       link.acknowledged(held)
       return
     }
     if (link.held !== held) return
-    held.isPartly = true
+    held.isTheirs = true
+    if (isWhole) return
     this.#fetched = link
     this.#fetchedByMs = this.house.core.clock.nowMs() + fetchMs
   }

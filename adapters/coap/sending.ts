@@ -14,6 +14,8 @@ export interface SendingRecord {
   readonly token: string
   /** Blocks it takes, RFC 7959. */
   readonly szx: number
+  /** An observation whose device says by itself what it has. */
+  readonly explicit?: true
   /** Its device fell silent; it is attached again when it speaks. */
   readonly dormant?: true
 }
@@ -143,8 +145,7 @@ export abstract class Sending implements Way {
     const nowMs = this.house.core.clock.nowMs()
     for (const link of this.links()) {
       const { held } = link
-      // One whose first block it has is the device's to acknowledge.
-      if (held === undefined || held.isPartly || !held.mayBeWritten(nowMs)) continue
+      if (held === undefined || held.isTheirs || !held.mayBeWritten(nowMs)) continue
       this.#send(link, held)
       return
     }

@@ -251,7 +251,7 @@ export class CoapSession implements LinkHost {
   /** A reply to a command is kept: it needs no acknowledgement any more. */
   replied(id: string): void {
     for (const link of this.#links.values()) {
-      if (link.held?.command.id !== id) continue
+      if (link.held?.isNamed(id) !== true) continue
       link.forget(id)
       if (link.way !== this.polling) (link.way as Sending).released(link)
     }

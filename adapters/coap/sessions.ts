@@ -168,7 +168,7 @@ export class Sessions {
     const identity = { app, device, kdf, credential, keepaliveMs }
     // It was proven before, and what it gets is notifications of its own commands.
     const session = new CoapSession(this.#house, '', identity, peerAt(address, port), true)
-    for (const { resource, token, szx, dormant } of record.observed) {
+    for (const { resource, token, szx, explicit = false, dormant } of record.observed) {
       const sending =
         resource === serverResource
           ? new Serving(this.#house, session, channelsOf(''))
@@ -179,6 +179,7 @@ export class Sessions {
               channelsOf(resource),
               Buffer.from(token, 'hex'),
               szx,
+              explicit,
             )
       sending.dormant = dormant === true
       session.sendings.set(resource, sending)

@@ -180,6 +180,80 @@ test('a command larger than a block counts by `after` or its reply, not by the f
   assert.equal((await rig.ended(next)).status, 'delivered')
 })
 
+test('who asked for explicit acknowledgement says by itself what it has, over a restart too', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const path = `${session}/channels/main/commands`
+  const { heard, take } = observer()
+  const wrong = await stage.answer(client.observe(`${path}?ack=later`, take))
+  assert.equal(wrong.code, '4.00')
+  const askedAtMs = rig.clock.nowMs()
+  const told = await stage.answer(client.observe(`${path}?ack=explicit`, take))
+  const timeMs = told.options.get(65_008)!.readUIntBE(0, 6)
+  assert.ok(timeMs >= Math.floor(askedAtMs) && timeMs <= rig.clock.nowMs(), 'it tells the time')
+  const ids = [await rig.submit({ name: 'one' }), await rig.submit({ name: 'two' })]
+  await rig.until('the first is notified', () => heard.length === 1)
+  await rig.calm()
+  for (let seconds = 0; seconds < 120; seconds += 2) {
+    rig.clock.advance(2_000)
+    await rig.calm()
+  }
+  // The stack has acknowledged it, which is no word of the application: nothing is repeated, nothing delivered.
+  assert.deepEqual(heard.map(nameOf), ['one'])
+  const status = await rig.status(ids[0]!)
+  assert.equal(status?.kind === 'open' && status.status, 'sent')
+  await stage.ask(client, 'GET', `${path}?after=${ids[0]}`)
+  assert.equal((await rig.ended(ids[0]!)).status, 'delivered')
+  await rig.until('the second is notified', () => heard.length === 2)
+  await rig.crash()
+  await rig.until('it comes again', () => heard.length === 3)
+  await rig.calm()
+  assert.deepEqual(heard.map(nameOf), ['one', 'two', 'two'])
+  assert.equal(
+    (await rig.status(ids[1]!))?.kind,
+    'open',
+    'the gateway forgot how it is acknowledged',
+  )
+  const replied = await rig.submit({ name: 'three', expect: 'reply' })
+  await stage.ask(client, 'GET', `${path}?after=${ids[1]}`)
+  assert.equal((await rig.ended(ids[1]!)).status, 'delivered')
+  await rig.until('the third is notified', () => heard.length === 4)
+  await stage.ask(client, 'POST', `${session}/replies/${replied}`)
+  assert.equal((await rig.ended(replied)).status, 'done')
+})
+
+test('a scheduled command says where it lies, and is answered by that too', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const path = `${session}/channels/main/commands`
+  const { heard, take } = observer()
+  await stage.answer(client.observe(`${path}?ack=explicit`, take))
+  const plain = await rig.submit({ name: 'plain' })
+  await rig.until('a plain one is notified', () => heard.length === 1)
+  assert.ok(!readCommand(heard[0]!.payload).fields.has('at'), 'its id says it')
+  await stage.ask(client, 'GET', `${path}?after=${plain}`)
+  const notBeforeMs = rig.clock.nowMs() + 5_000
+  const first = await rig.submit({ name: 'later', notBeforeMs })
+  const second = await rig.submit({ name: 'later', expect: 'reply', notBeforeMs })
+  rig.clock.advance(5_000)
+  await rig.until('it is notified', () => heard.length === 2)
+  const placed = (one: Notification) => `locker:main:${readCommand(one.payload).fields.get('at')}`
+  assert.notEqual(placed(heard[1]!), first)
+  await stage.ask(client, 'GET', `${path}?after=${placed(heard[1]!)}`)
+  assert.equal((await rig.ended(first)).status, 'delivered')
+  await rig.until('the next is notified', () => heard.length === 3)
+  await stage.ask(client, 'POST', `${session}/replies/${placed(heard[2]!)}`)
+  assert.equal((await rig.ended(second)).status, 'done')
+  const last = await rig.submit({ name: 'last' })
+  await rig.until('the channel goes on', () => heard.length === 4)
+  await stage.ask(client, 'GET', `${path}?after=${last}`)
+  assert.equal((await rig.ended(last)).status, 'delivered')
+})
+
 test('a device that asks for small blocks gets them', async (t) => {
   const stage = await Stage.make(t)
   const { rig } = stage
