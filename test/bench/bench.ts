@@ -39,7 +39,7 @@ export function removeFolder(folder: string): void {
   folders.delete(folder)
 }
 
-const newLoad = (): Worker<LoadAnswers> => new Worker<LoadAnswers>('load.ts', cores.load)
+export const newLoad = (): Worker<LoadAnswers> => new Worker<LoadAnswers>('load.ts', cores.load)
 
 /** The gateway with all its devices registered and connected. */
 export async function ourSide(

@@ -1,7 +1,7 @@
+import type { BenchDevice } from './device.ts'
 import { type Quantiles, Samples } from './figures.ts'
 import { CommandRequest, HttpConnection, numberIn } from './http-connection.ts'
 import { type Cpu, type CpuUse, cpuBetween, cpuOf, sharedUs } from './machine.ts'
-import type { BenchDevice } from './pike-device.ts'
 
 export interface CommandsAsked {
   readonly seconds: number

@@ -1,6 +1,6 @@
+import type { BenchDevice } from './device.ts'
 import { type Quantiles, Samples } from './figures.ts'
 import { type CpuUse, cpuBetween, cpuOf } from './machine.ts'
-import type { BenchDevice } from './pike-device.ts'
 
 export interface EventsAsked {
   readonly seconds: number
@@ -22,9 +22,6 @@ export interface EventsRun {
   readonly load: CpuUse
 }
 
-/** 54 bytes, as a locker would report an opened door. */
-export const eventPayload = Buffer.from('{"door":7,"order":"4471-2203","customer":"k-18","t":9}')
-export const eventName = 'door-opened'
 const drainMaxMs = 30_000
 
 /** Devices that report as fast as they are acknowledged. */
@@ -49,7 +46,7 @@ export async function runEvents(
       watched[device.index] = device.sequence + 1
       watchedAtMs[device.index] = performance.now()
     }
-    device.sendEvents(eventName, eventPayload, room)
+    device.sendEvents(room)
   }
   const onAck = (device: BenchDevice, upTo: number): void => {
     const { index } = device

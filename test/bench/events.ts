@@ -1,8 +1,8 @@
 import { makeFolder, ourSide, progress } from './bench.ts'
 import { commitsBetween, commitsOf, recordsOf, storeAlone } from './cost.ts'
+import { checkLog } from './event-log.ts'
 import type { EventsRun } from './events-load.ts'
 import { fixed, medianOf, printTable, spread, whole } from './figures.ts'
-import type { BenchGateway } from './gateway.ts'
 import type { Options } from './options.ts'
 import type { StoreRun } from './store.ts'
 import { verdict } from './verdict.ts'
@@ -135,38 +135,3 @@ export async function eventsPart(options: Options): Promise<void> {
 
 /** Of the keys that the process beside it makes. */
 const keyBytes = 'e:default:000000000000'.length
-
-interface EventPage {
-  readonly items: readonly {
-    readonly device: string
-    readonly stamp: { readonly epoch: number; readonly sequence: number }
-  }[]
-  readonly next: string
-  readonly caughtUp: boolean
-}
-
-/** Every sequence of every device must be in the log, once and in order. */
-async function checkLog(
-  gateway: BenchGateway,
-  wanted: number,
-): Promise<{ text: string; good: boolean }> {
-  const last = new Map<string, number>()
-  let count = 0
-  let wrong = 0
-  let after = ''
-  for (;;) {
-    const page = (await gateway.get(`/v1/events?type=event&limit=1000${after}`)) as EventPage
-    for (const { device, stamp } of page.items) {
-      const newest = last.get(device) ?? 0
-      if (stamp.sequence !== newest + 1) wrong++
-      last.set(device, stamp.sequence)
-      count++
-    }
-    after = `&after=${page.next}`
-    if (page.caughtUp) break
-  }
-  return {
-    text: `${count} events of ${wanted} (with those before the first window), ${wrong} out of sequence`,
-    good: wrong === 0 && count === wanted,
-  }
-}

@@ -3,13 +3,16 @@ import { createInterface } from 'node:readline'
 import { pikeCommand } from '../support/pike-process.ts'
 import { cores, pinnedNode } from './machine.ts'
 
+export type ListenerName = 'api' | 'pike' | 'mqtt' | 'coap' | 'http'
+
 /** A real gateway on the core of the servers, as `pike serve` starts it. */
 export interface BenchGateway {
   readonly pid: number
   readonly key: string
   /** From starting the process to its ready line. */
   readonly readyMs: number
-  readonly ports: { readonly api: number; readonly pike: number }
+  /** Those that were not asked for are 0. */
+  readonly ports: { readonly [name in ListenerName]: number }
   /** /metrics: `name` or `name{label="value"}` -> value. */
   metrics(): Promise<ReadonlyMap<string, number>>
   get(path: string): Promise<unknown>
@@ -54,15 +57,18 @@ export async function startGateway(
   const exited = new Promise<string>((resolve) =>
     child.once('exit', (code, signal) => resolve(`code ${code}, signal ${signal}`)),
   )
-  const ports = await new Promise<{ api: number; pike: number }>((resolve, reject) => {
+  const ports = await new Promise<BenchGateway['ports']>((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('the gateway did not start')), startMaxMs)
     void exited.then((how) => reject(new Error(`the gateway ended at its start: ${how}`)))
     createInterface(child.stdout!).on('line', (line) => {
       if (!line.includes('"gateway.ready"')) return
       clearTimeout(timer)
       const { listeners } = JSON.parse(line) as { listeners: { name: string; port: number }[] }
-      const port = (name: string): number => listeners.find((one) => one.name === name)!.port
-      resolve({ api: port('api'), pike: port('pike') })
+      const port = (name: string): number => listeners.find((one) => one.name === name)?.port ?? 0
+      resolve({
+        ...{ api: port('api'), pike: port('pike'), mqtt: port('mqtt') },
+        ...{ coap: port('coap'), http: port('http') },
+      })
     })
   })
   const readyMs = performance.now() - spawnedMs

@@ -1,15 +1,21 @@
 import type { BareAnswers } from './bare.ts'
-import { makeFolder, progress, removeFolder } from './bench.ts'
+import { makeFolder, newLoad, progress, removeFolder } from './bench.ts'
 import { fixed, median, printTable, spread, whole } from './figures.ts'
-import { type BenchGateway, startGateway } from './gateway.ts'
-import type { LoadAnswers } from './load.ts'
+import type { BenchGateway } from './gateway.ts'
 import { cores, descriptorsMax, rssOf } from './machine.ts'
-import type { Options } from './options.ts'
+import type { DeviceKind, Options } from './options.ts'
+import { bareAedes, mosquitto, type StartPeer } from './peers.ts'
+import { protocols, startFor } from './sides.ts'
 import { verdict } from './verdict.ts'
 import { Worker } from './worker.ts'
 
-const targetKb = 9
-const aimKb = 7
+/** KiB a device, and what we would like. */
+const targets: Partial<Record<DeviceKind, readonly [target: number, aim?: number]>> = {
+  pike: [9, 7],
+  mqtt: [18],
+  mqtt5: [12],
+  coap: [8],
+}
 /** Descriptors a server needs beside those of its devices. */
 const spareDescriptors = 200
 /** Connected before memory is read for the first time, so that code and pools are not counted. */
@@ -25,50 +31,84 @@ interface Idle {
   readonly connectsPerSecond: number
 }
 
-/** Memory of a device that is connected, authenticated and silent; beside it a bare socket's. */
-export async function idlePart(options: Options): Promise<void> {
-  const devices = Math.min(options.idleDevices, descriptorsMax() - spareDescriptors - firstDevices)
-  const ours: Idle[] = []
-  const bare: Idle[] = []
-  for (let round = 0; round < options.rounds; round++) {
-    progress(`round ${round + 1} of ${options.rounds}: Pike IoT`)
-    ours.push(await ourIdle(options, devices))
-    progress(`round ${round + 1} of ${options.rounds}: bare`)
-    bare.push(await bareIdle(devices))
-  }
-  progress('')
-  const row = (name: string, runs: readonly Idle[]): string[] => [
-    name,
-    spread(
-      runs.map((run) => run.kbPerDevice),
-      (value) => fixed(value, 2),
-    ),
-    fixed(median(runs.map((run) => run.heapKbPerDevice)), 2),
-    spread(
-      runs.map((run) => run.connectsPerSecond),
-      whole,
-    ),
-  ]
-  printTable(
-    `idle: ${devices} connected devices, channel main, RSS once it has settled`,
-    ['', 'KiB a device', 'of it JS heap', 'connects/s'],
-    [row('Pike IoT, authenticated', ours), row('bare sockets', bare)],
-  )
-  console.log()
-  const kb = median(ours.map((run) => run.kbPerDevice))
-  verdict('KiB an idle device', kb, targetKb, aimKb, 2, 'less')
+interface Row {
+  readonly name: string
+  readonly kind: DeviceKind | undefined
+  readonly measure: () => Promise<Idle | undefined>
+  readonly runs: Idle[]
 }
 
-async function ourIdle(options: Options, devices: number): Promise<Idle> {
+/** Memory of a device that is connected, authenticated, ready for commands and silent; beside it others'. */
+export async function idlePart(options: Options): Promise<void> {
+  const devices = Math.min(options.idleDevices, descriptorsMax() - spareDescriptors - firstDevices)
+  const row = (name: string, measure: () => Promise<Idle | undefined>, kind?: DeviceKind): Row => ({
+    name,
+    kind,
+    measure,
+    runs: [],
+  })
+  const rows = [
+    ...options.protocols.map((kind) =>
+      row(protocols[kind].title, () => ourIdle(options, kind, devices), kind),
+    ),
+    ...(options.alone
+      ? []
+      : [
+          row('bare sockets', () => bareIdle(devices)),
+          row('bare aedes, MQTT 3.1.1', () => peerIdle(bareAedes, devices)),
+          row('mosquitto, MQTT 3.1.1', () => peerIdle(mosquitto, devices)),
+        ]),
+  ]
+  for (let round = 0; round < options.rounds; round++) {
+    for (const { name, measure, runs } of rows) {
+      progress(`round ${round + 1} of ${options.rounds}: ${name}`)
+      const run = await measure()
+      if (run !== undefined) runs.push(run)
+    }
+  }
+  progress('')
+  const two = (value: number): string => fixed(value, 2)
+  const measured = rows.filter(({ runs }) => runs.length > 0)
+  printTable(
+    `idle: ${devices} connected devices, ready for commands, RSS once it has settled`,
+    ['', 'KiB a device', 'of it JS heap', 'connects/s'],
+    measured.map(({ name, runs }) => [
+      name,
+      spread(
+        runs.map((run) => run.kbPerDevice),
+        two,
+      ),
+      two(median(runs.map((run) => run.heapKbPerDevice))),
+      spread(
+        runs.map((run) => run.connectsPerSecond),
+        whole,
+      ),
+    ]),
+  )
+  console.log()
+  for (const { name, kind, runs } of measured) {
+    const [target, aim] = (kind && targets[kind]) ?? []
+    if (target === undefined) continue
+    const kb = median(runs.map((run) => run.kbPerDevice))
+    verdict(`KiB an idle device, ${name}`, kb, target, aim, 2, 'less')
+  }
+}
+
+async function ourIdle(options: Options, kind: DeviceKind, devices: number): Promise<Idle> {
   const folder = makeFolder(options)
-  const load = new Worker<LoadAnswers>('load.ts', cores.load)
-  const first = await startGateway(folder)
+  const load = newLoad()
+  const first = await startFor(folder, kind)
   const count = devices + firstDevices
-  await load.ask('register', { port: first.ports.api, key: first.key, count })
+  await load.ask('registerMany', { port: first.ports.api, key: first.key, count })
   // What registering left in memory is no device's: a fresh process.
   await first.stop()
-  const gateway = await startGateway(folder)
-  const idle = await measure(load, gateway.pid, gateway.ports.pike, devices, () => heapOf(gateway))
+  const gateway = await startFor(folder, kind)
+  const port = gateway.ports[protocols[kind].listener]
+  const connect = (from: number, more: number): Promise<number> =>
+    load.ask('connectDevices', { port, count: more, from, kind })
+  const idle = await measure(gateway.pid, devices, connect, () => heapOf(gateway))
+  const lost = await load.ask('lostDevices')
+  if (lost > 0) throw new Error(`${lost} devices were cut off`)
   await load.stop()
   await gateway.stop()
   removeFolder(folder)
@@ -76,36 +116,49 @@ async function ourIdle(options: Options, devices: number): Promise<Idle> {
 }
 
 async function bareIdle(devices: number): Promise<Idle> {
-  const load = new Worker<LoadAnswers>('load.ts', cores.load)
+  const load = newLoad()
   const server = new Worker<BareAnswers>('bare.ts', cores.server)
   const { pike } = await server.ask('start', { key: 'none', folder: undefined })
-  const idle = await measure(load, server.pid, pike, devices, async () => Number.NaN)
+  const connect = (from: number, count: number): Promise<number> =>
+    load.ask('connectDevices', { port: pike, count, from })
+  const idle = await measure(server.pid, devices, connect, noHeap)
   await load.stop()
   await server.stop()
   return idle
 }
 
+async function peerIdle(startPeer: StartPeer, devices: number): Promise<Idle | undefined> {
+  const peer = await startPeer()
+  if (peer === undefined) return undefined
+  const load = newLoad()
+  const connect = (from: number, count: number): Promise<number> =>
+    load.ask('connectDevices', { port: peer.port, count, from, kind: 'mqtt', bare: true })
+  const idle = await measure(peer.pid, devices, connect, noHeap)
+  await load.stop()
+  await peer.stop()
+  return idle
+}
+
 async function measure(
-  load: Worker<LoadAnswers>,
   pid: number,
-  port: number,
   devices: number,
+  connect: (from: number, count: number) => Promise<number>,
   heap: () => Promise<number>,
 ): Promise<Idle> {
-  await load.ask('connectDevices', { port, count: firstDevices })
+  await connect(0, firstDevices)
   const rssBefore = await settledRss(pid)
   const heapBefore = await heap()
-  const tookMs = await load.ask('connectDevices', { port, count: devices, from: firstDevices })
+  const tookMs = await connect(firstDevices, devices)
   const rss = await settledRss(pid)
   const heapAfter = await heap()
-  const lost = await load.ask('lostDevices')
-  if (lost > 0) throw new Error(`${lost} devices were cut off`)
   return {
     kbPerDevice: (rss - rssBefore) / 1024 / devices,
     heapKbPerDevice: (heapAfter - heapBefore) / 1024 / devices,
     connectsPerSecond: (devices * 1000) / tookMs,
   }
 }
+
+const noHeap = async (): Promise<number> => Number.NaN
 
 const heapOf = async (gateway: BenchGateway): Promise<number> =>
   (await gateway.metrics()).get('nodejs_heap_size_used_bytes') ?? Number.NaN

@@ -1,8 +1,10 @@
+import { type BenchDevice, connectDevices, deviceName, deviceSecret } from './device.ts'
+import { makeDevice } from './devices.ts'
 import { type Quantiles, Samples } from './figures.ts'
 import { numberIn } from './http-connection.ts'
 import { CommandLines, LinesConnection } from './lines-connection.ts'
 import { type Cpu, type CpuUse, cpuBetween, cpuOf, sharedUs } from './machine.ts'
-import { type BenchDevice, connectDevices, deviceName, deviceSecret } from './pike-device.ts'
+import type { DeviceKind } from './options.ts'
 
 export interface LinesAsked {
   readonly port: number
@@ -197,6 +199,8 @@ export class LinesLoad {
 
 export interface DrainAsked {
   readonly port: number
+  /** Left out: Pike. */
+  readonly kind?: DeviceKind
   readonly devices: number
   /** Commands that wait for them. */
   readonly wanted: number
@@ -225,19 +229,25 @@ export async function drain(asked: DrainAsked, into: BenchDevice[]): Promise<Dra
   const load = cpuOf(process.pid)
   const fromMs = performance.now()
   into.push(
-    ...(await connectDevices(asked.port, 0, asked.devices, (device) => {
-      device.onCommand = ({ index }, payload) => {
-        const number = numberIn(payload)
-        if (seen[number] === 1) {
-          repeated++
-          return
+    ...(await connectDevices(
+      makeDevice[asked.kind ?? 'pike'],
+      asked.port,
+      0,
+      asked.devices,
+      (device) => {
+        device.onCommand = ({ index }, payload) => {
+          const number = numberIn(payload)
+          if (seen[number] === 1) {
+            repeated++
+            return
+          }
+          seen[number] = 1
+          if (number < newest[index]!) reordered++
+          else newest[index] = number
+          count++
         }
-        seen[number] = 1
-        if (number < newest[index]!) reordered++
-        else newest[index] = number
-        count++
-      }
-    })),
+      },
+    )),
   )
   const untilMs = performance.now() + drainMaxMs
   while (count < asked.wanted && performance.now() < untilMs) await sleep(1)

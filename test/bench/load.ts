@@ -1,5 +1,15 @@
 import { createServer } from 'node:net'
+import { defaultApp } from '../../src/contract/index.ts'
+import { takeSentAgain } from './coap-device.ts'
 import { type CommandsAsked, CommandsLoad, type CommandsRun } from './commands-load.ts'
+import {
+  type BenchDevice,
+  connectDevices,
+  type DeviceSettings,
+  deviceName,
+  deviceSecret,
+} from './device.ts'
+import { makeDevice } from './devices.ts'
 import { type EventsAsked, type EventsRun, runEvents } from './events-load.ts'
 import { HttpConnection, registration } from './http-connection.ts'
 import {
@@ -11,12 +21,23 @@ import {
   type LinesRun,
   registerMany,
 } from './lines-load.ts'
-import { type BenchDevice, connectDevices, deviceName, deviceSecret } from './pike-device.ts'
+import { MqttDevice } from './mqtt-device.ts'
+import type { DeviceKind } from './options.ts'
 import { answerQuestions } from './worker.ts'
+
+export interface ConnectAsked extends Partial<Omit<DeviceSettings, 'index'>> {
+  readonly port: number
+  readonly count: number
+  readonly from?: number
+  /** Left out: Pike. */
+  readonly kind?: DeviceKind
+}
 
 /** The process that makes the load: back ends on one side, devices on the other, on one clock. */
 const devices: BenchDevice[] = []
 let lostDevices = 0
+let heard = 0
+let listener: MqttDevice | undefined
 let back: CommandsLoad | undefined
 
 const answers = {
@@ -58,21 +79,17 @@ const answers = {
     port,
     count,
     from = 0,
-    app,
-  }: {
-    port: number
-    count: number
-    from?: number
-    app?: string
-  }): Promise<number> {
+    kind = 'pike',
+    ...settings
+  }: ConnectAsked): Promise<number> {
     const fromMs = performance.now()
     const prepare = (device: BenchDevice): void => {
       device.onLost = (_, why) => {
         if (lostDevices++ === 0) console.error(`a device was cut off: ${why}`)
       }
     }
-    const more = await connectDevices(port, from, count, prepare, app)
-    devices.push(...more)
+    const make = makeDevice[kind]
+    devices.push(...(await connectDevices(make, port, from, count, prepare, settings)))
     return performance.now() - fromMs
   },
 
@@ -108,7 +125,7 @@ const answers = {
   async firstDelivery({ port, index }: { port: number; index: number }): Promise<number> {
     const fromMs = performance.now()
     const first = new Promise<number>((resolve, reject) => {
-      void connectDevices(port, index, 1, (device) => {
+      void connectDevices(makeDevice.pike, port, index, 1, (device) => {
         devices.push(device)
         device.onCommand = () => resolve(performance.now() - fromMs)
       }).catch(reject)
@@ -116,7 +133,6 @@ const answers = {
     return first
   },
 
-  /** Devices that come and go all the time, for so long. @returns how often. */
   /** Devices that come and go, and come again at once when they are refused. */
   async churn(asked: {
     port: number
@@ -129,7 +145,8 @@ const answers = {
     const lane = async (index: number): Promise<void> => {
       while (performance.now() < untilMs) {
         try {
-          const [device] = await connectDevices(asked.port, index, 1, () => {}, asked.app)
+          const { port, app } = asked
+          const [device] = await connectDevices(makeDevice.pike, port, index, 1, () => {}, { app })
           device!.close()
           made.arrived++
         } catch {
@@ -151,6 +168,23 @@ const answers = {
   closeDevices(): void {
     for (const device of devices.splice(0)) device.close()
   },
+
+  /** A back end of a broker: subscribed to all events, by QoS 0. */
+  async listen({ port }: { port: number }): Promise<void> {
+    const usual = { app: defaultApp, receives: true, qos: 0, bare: true } as const
+    const filter = { topic: 'events/#', qos: 0 } as const
+    listener = new MqttDevice(4, { ...usual, index: 999_999 }, filter)
+    listener.onCommand = () => {
+      heard++
+    }
+    await listener.connect(port)
+  },
+
+  /** Events the broker has passed on so far. */
+  heard: (): number => heard,
+
+  /** CoAP requests sent again since the last time this was asked. */
+  sentAgain: (): number => takeSentAgain(),
 
   /** Devices cut off since the last time this was asked. */
   lostDevices(): number {

@@ -82,9 +82,12 @@ const pinnable = (() => {
 
 export const cores = { server: 0, load: 1 } as const
 
-/** The command line that runs Node on one core, with all its threads; unpinned where we cannot. */
+/** The command line that runs a program on one core, with all its threads; unpinned where we cannot. */
+export const pinned = (core: number, program: string): readonly [string, ...string[]] =>
+  pinnable ? ['taskset', '-c', String(core), program] : [program]
+
 export const pinnedNode = (core: number): readonly [string, ...string[]] =>
-  pinnable ? ['taskset', '-c', String(core), process.execPath] : [process.execPath]
+  pinned(core, process.execPath)
 
 /** Above it the figures are not the program's alone. */
 const busyLoad = 0.7

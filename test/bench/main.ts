@@ -1,3 +1,4 @@
+import { coapPart } from './coap.ts'
 import { codecBench } from './codec.ts'
 import { commandsPart } from './commands.ts'
 import { eventsPart } from './events.ts'
@@ -5,6 +6,7 @@ import { idlePart } from './idle.ts'
 import { latencyPart } from './latency.ts'
 import { absentPart, linesPart } from './lines.ts'
 import { describeMachine } from './machine.ts'
+import { mqttPart } from './mqtt.ts'
 import { noisyPart } from './noisy.ts'
 import { type Options, readOptions, usage, WrongOptions } from './options.ts'
 import { profilePart } from './profile.ts'
@@ -24,6 +26,8 @@ async function main(options: Options): Promise<void> {
   if (has('lines')) await linesPart(options)
   if (has('absent')) await absentPart(options)
   if (has('events')) await eventsPart(options)
+  if (has('mqtt')) await mqttPart(options)
+  if (has('coap')) await coapPart(options)
   if (has('idle')) await idlePart(options)
   if (has('start')) await startPart(options)
   if (has('noisy')) await noisyPart(options)

@@ -6,6 +6,8 @@ export const partNames = [
   'absent',
   'events',
   'latency',
+  'mqtt',
+  'coap',
   'idle',
   'start',
   'noisy',
@@ -14,8 +16,20 @@ export const partNames = [
 ] as const
 export type PartName = (typeof partNames)[number]
 
+/** Rows of the parts of a protocol. */
+export const rowNames = ['events', 'qos0', 'single', 'lines', 'memory'] as const
+export type RowName = (typeof rowNames)[number]
+
+/** What a measured device speaks. */
+export const deviceKinds = ['pike', 'mqtt', 'mqtt5', 'coap'] as const
+export type DeviceKind = (typeof deviceKinds)[number]
+
 export interface Options {
   readonly only: readonly PartName[]
+  readonly rows: readonly RowName[]
+  readonly protocols: readonly DeviceKind[]
+  /** Without the servers of others beside ours, in the parts of a protocol and idle. */
+  readonly alone: boolean
   /** Length of one measured window. */
   readonly seconds: number
   readonly rounds: number
@@ -36,6 +50,9 @@ export interface Options {
 export const usage = `npm run bench -- [options]
 
   --only PARTS         of ${partNames.join(',')} (all)
+  --rows ROWS          of ${rowNames.join(',')}: of the parts of a protocol (all they have)
+  --protocols NAMES    of ${deviceKinds.join(',')}: in the parts of a protocol and idle (all)
+  --alone              in those without the servers of others beside ours
   --seconds N          length of a measured window (8)
   --rounds N           rounds, both sides of a ratio in turn; medians are printed (3)
   --devices N          connected devices (1000)
@@ -52,6 +69,9 @@ export function readOptions(): Options | undefined {
   const { values } = parseArgs({
     options: {
       only: { type: 'string' },
+      rows: { type: 'string' },
+      protocols: { type: 'string' },
+      alone: { type: 'boolean', default: false },
       seconds: { type: 'string', default: '8' },
       rounds: { type: 'string', default: '3' },
       devices: { type: 'string', default: '1000' },
@@ -72,13 +92,21 @@ export function readOptions(): Options | undefined {
     }
     return value
   }
-  const only = (values.only ?? partNames.join(',')).split(',').map((name) => {
-    const part = partNames.find((known) => known === name)
-    if (part === undefined) throw new WrongOptions(`--only: there is no part "${name}"`)
-    return part
-  })
+  const chosen = <T extends string>(
+    name: string,
+    known: readonly T[],
+    text?: string,
+  ): readonly T[] =>
+    text?.split(',').map((one) => {
+      const found = known.find((each) => each === one)
+      if (found === undefined) throw new WrongOptions(`--${name}: there is no "${one}"`)
+      return found
+    }) ?? known
   return {
-    only,
+    only: chosen('only', partNames, values.only),
+    rows: chosen('rows', rowNames, values.rows),
+    protocols: chosen('protocols', deviceKinds, values.protocols),
+    alone: values.alone,
     seconds: number('seconds', values.seconds),
     rounds: number('rounds', values.rounds),
     devices: number('devices', values.devices),
@@ -90,3 +118,5 @@ export function readOptions(): Options | undefined {
     dir: values.dir,
   }
 }
+
+export const wants = ({ rows }: Options, row: RowName): boolean => rows.includes(row)

@@ -2,30 +2,36 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import { FrameDecoder, FrameEncoder } from '../../adapters/pike/codec.ts'
 import { capability, type Frame, nonceBytes } from '../../adapters/pike/frames.ts'
-import { defaultApp } from '../../src/contract/index.ts'
 import { deriveKeys, makeProof } from '../../src/secrets/secrets.ts'
+import {
+  type BenchDevice,
+  type DeviceSettings,
+  deviceName,
+  deviceSecret,
+  eventName,
+  eventPayload,
+  setNumber,
+} from './device.ts'
 
 /** Everything read by any device lies here for the length of one call, so that reading costs nothing. */
 const readBuffer = Buffer.allocUnsafe(65_536)
 
-export const deviceName = (index: number): string => `L${String(index).padStart(6, '0')}`
-/** 160 bits as hex would be random; for a bench it need only look like it. */
-export const deviceSecret = (index: number): string => `bench${'0'.repeat(27)}${index}`
-
 const bindingsMax = 64
+const payload = eventPayload()
 
-/**
- * The least a device can be: it proves itself, takes commands and acknowledges them once a read, and
- * sends events. Measured servers must be the limit, so it has no queue, no timer and no promise a message.
- */
-export class BenchDevice {
+/** The encoder copies it, so that one buffer is enough. */
+function numbered(sequence: number): Buffer {
+  setNumber(payload, 0, sequence)
+  return payload
+}
+
+/** Over Pike; it acknowledges commands once a read. */
+export class PikeDevice implements BenchDevice {
   readonly index: number
   readonly app: string
-  /** Called with the payload of each command; the bytes are gone afterwards. */
-  onCommand: ((device: BenchDevice, payload: Uint8Array) => void) | undefined
-  /** Called with the last sequence kept. */
-  onAck: ((device: BenchDevice, upTo: number) => void) | undefined
-  onLost: ((device: BenchDevice, why: string) => void) | undefined
+  onCommand: BenchDevice['onCommand']
+  onAck: BenchDevice['onAck']
+  onLost: BenchDevice['onLost']
   sequence = 0
   acknowledged = 0
   readonly #encoder = new FrameEncoder()
@@ -37,7 +43,7 @@ export class BenchDevice {
   #offset = 0
   #offsetAcknowledged = 0
 
-  constructor(index: number, app: string = defaultApp) {
+  constructor({ index, app }: DeviceSettings) {
     this.index = index
     this.app = app
   }
@@ -74,8 +80,7 @@ export class BenchDevice {
     this.#socket?.destroy()
   }
 
-  /** Writes of one turn go out together. */
-  sendEvents(name: string, payload: Uint8Array, count: number): void {
+  sendEvents(count: number): void {
     const socket = this.#socket!
     socket.cork()
     for (let i = 0; i < count; i++) {
@@ -85,8 +90,8 @@ export class BenchDevice {
           type: 'event',
           channelNumber: 0,
           sequence,
-          name,
-          payload,
+          name: eventName,
+          payload: numbered(sequence),
           binary: false,
         }),
       )
@@ -172,24 +177,4 @@ export class BenchDevice {
       this.#encoder.encode({ type: 'auth', channelNumber: 0, method: 'proof', proof }),
     )
   }
-}
-
-/** Connects so many devices, from this one on, some at a time. */
-export async function connectDevices(
-  port: number,
-  from: number,
-  count: number,
-  prepare: (device: BenchDevice) => void,
-  app: string = defaultApp,
-): Promise<BenchDevice[]> {
-  const devices = Array.from({ length: count }, (_, index) => new BenchDevice(from + index, app))
-  for (const device of devices) prepare(device)
-  let next = 0
-  const lane = async (): Promise<void> => {
-    for (let device = devices[next++]; device !== undefined; device = devices[next++]) {
-      await device.connect(port)
-    }
-  }
-  await Promise.all(Array.from({ length: 32 }, lane))
-  return devices
 }

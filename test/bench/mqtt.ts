@@ -1,0 +1,74 @@
+import { median } from './figures.ts'
+import { type Options, wants } from './options.ts'
+import { bareAedes, mosquitto } from './peers.ts'
+import { type EventsRow, eventsRows, rateOf } from './protocol-events.ts'
+import { gatewaySide, type ProtocolSide, peerSide, type SideSettings } from './sides.ts'
+import { verdict } from './verdict.ts'
+
+const targets = { oneInFlight: 12_000, fourInFlight: 20_000, ofBareAedes: 0.8 }
+
+/** MQTT 3.1.1 and 5; beside them brokers that keep nothing. */
+export async function mqttPart(options: Options): Promise<void> {
+  if (wants(options, 'events')) await durableEvents(options)
+  if (wants(options, 'qos0')) await fleetingEvents(options)
+}
+
+async function durableEvents(options: Options): Promise<void> {
+  const ours = await oursOf(options, {})
+  const beside = [
+    await peerSide(options, bareAedes, 'mqtt', { listens: true }),
+    await peerSide(options, mosquitto, 'mqtt', { listens: true }),
+  ]
+  const sides = [...ours, ...beside.filter((side) => side !== undefined)]
+  const rows = await eventsRows(
+    ...[options, sides, [1, 4]],
+    `mqtt events: QoS 1, ${options.devices} devices, 54 B; ours are on disk before the PUBACK, the others' are in memory`,
+  )
+  await stopAll(sides)
+  console.log()
+  for (const side of ours) {
+    const said = (inFlight: string): string => `events a second, ${inFlight}, ${side.name}`
+    verdict(said('one in flight'), rateOf(rows, side, 1), targets.oneInFlight, undefined, 0)
+    verdict(said('four in flight'), rateOf(rows, side, 4), targets.fourInFlight, undefined, 0)
+  }
+}
+
+const burst = 8
+
+async function fleetingEvents(options: Options): Promise<void> {
+  const ours = await oursOf(options, { qos: 0 })
+  const aedes = await peerSide(options, bareAedes, 'mqtt', { listens: true, qos: 0 })
+  const beside = [
+    aedes,
+    await peerSide(options, bareAedes, 'mqtt', { listens: false, qos: 0 }),
+    await peerSide(options, mosquitto, 'mqtt', { listens: true, qos: 0 }),
+  ]
+  const sides = [...ours, ...beside.filter((side) => side !== undefined)]
+  const rows = await eventsRows(
+    ...[options, sides, [burst]],
+    `mqtt QoS 0: ${options.devices} devices, 54 B, ${burst} events and a PINGREQ at a time; ours are kept, a broker's are passed on to one subscriber, or dropped where there is none`,
+  )
+  await stopAll(sides)
+  console.log()
+  for (const side of aedes === undefined ? [] : ours) {
+    const what = `of bare aedes with one subscriber, QoS 0, ${side.name}`
+    verdict(what, ratioOf(rows, side, aedes!), targets.ofBareAedes, undefined, 2)
+  }
+}
+
+async function oursOf(options: Options, settings: SideSettings): Promise<ProtocolSide[]> {
+  const sides: ProtocolSide[] = []
+  for (const kind of ['mqtt', 'mqtt5'] as const) {
+    if (options.protocols.includes(kind)) sides.push(await gatewaySide(options, kind, settings))
+  }
+  return sides
+}
+
+const ratioOf = (rows: readonly EventsRow[], side: ProtocolSide, to: ProtocolSide): number => {
+  const runs = (of: ProtocolSide): EventsRow['runs'] => rows.find((row) => row.side === of)!.runs
+  return median(runs(side).map((run, i) => run.perSecond / runs(to)[i]!.perSecond))
+}
+
+async function stopAll(sides: readonly ProtocolSide[]): Promise<void> {
+  for (const side of sides) await side.stop()
+}

@@ -1,0 +1,90 @@
+import { makeFolder, newLoad, removeFolder } from './bench.ts'
+import type { DeviceSettings } from './device.ts'
+import { type BenchGateway, type ListenerName, startGateway } from './gateway.ts'
+import type { LoadAnswers } from './load.ts'
+import type { DeviceKind, Options } from './options.ts'
+import type { Peer, StartPeer } from './peers.ts'
+import type { Worker } from './worker.ts'
+
+/** How devices reach the gateway, and what it is called in a table. */
+export const protocols = {
+  pike: { title: 'Pike IoT, Pike', listener: 'pike', setting: 'PIKE_TCP_PORT' },
+  mqtt: { title: 'Pike IoT, MQTT 3.1.1 (aedes)', listener: 'mqtt', setting: 'PIKE_MQTT_PORT' },
+  mqtt5: { title: 'Pike IoT, MQTT 5', listener: 'mqtt', setting: 'PIKE_MQTT_PORT' },
+  coap: { title: 'Pike IoT, CoAP', listener: 'coap', setting: 'PIKE_COAP_PORT' },
+} as const satisfies Record<
+  DeviceKind,
+  { readonly title: string; readonly listener: ListenerName; readonly setting: string }
+>
+
+/** A server with devices connected, and the process they are in. */
+export interface ProtocolSide {
+  readonly name: string
+  readonly pid: number
+  readonly load: Worker<LoadAnswers>
+  /** undefined: it is a peer. */
+  readonly gateway: BenchGateway | undefined
+  readonly folder: string | undefined
+  stop(): Promise<void>
+}
+
+/** A gateway that listens for this protocol. */
+export const startFor = (
+  folder: string,
+  kind: DeviceKind,
+  nodeArgs: readonly string[] = [],
+): Promise<BenchGateway> => startGateway(folder, nodeArgs, { [protocols[kind].setting]: '0' })
+
+export interface SideSettings extends Partial<Pick<DeviceSettings, 'qos' | 'receives'>> {
+  /** Left out: as many as the options say. */
+  readonly devices?: number
+}
+
+/** The gateway with all devices registered and connected by this protocol. */
+export async function gatewaySide(
+  options: Options,
+  kind: DeviceKind,
+  settings: SideSettings = {},
+): Promise<ProtocolSide & { readonly gateway: BenchGateway; readonly folder: string }> {
+  const folder = makeFolder(options)
+  const gateway = await startFor(folder, kind)
+  const load = newLoad()
+  const { ports, key, pid } = gateway
+  const { title, listener } = protocols[kind]
+  const { devices: count = options.devices, ...ofDevices } = settings
+  await load.ask('registerMany', { port: ports.api, key, count })
+  await load.ask('connectDevices', { port: ports[listener], count, kind, ...ofDevices })
+  return {
+    ...{ name: title, pid, load, gateway, folder },
+    async stop() {
+      await load.stop()
+      await gateway.stop()
+      removeFolder(folder)
+    },
+  }
+}
+
+/** A peer with the same devices. @param listens a back end subscribes to what they report. */
+export async function peerSide(
+  options: Options,
+  startPeer: StartPeer,
+  kind: DeviceKind,
+  settings: SideSettings & { readonly listens: boolean },
+): Promise<ProtocolSide | undefined> {
+  const peer: Peer | undefined = options.alone ? undefined : await startPeer()
+  if (peer === undefined) return undefined
+  const { listens, devices: count = options.devices, ...ofDevices } = settings
+  const { name, pid, port } = peer
+  const load = newLoad()
+  if (listens) await load.ask('listen', { port })
+  await load.ask('connectDevices', { port, count, kind, bare: true, ...ofDevices })
+  return {
+    ...{ name: listens ? `${name}, one subscriber` : name, pid, load },
+    gateway: undefined,
+    folder: undefined,
+    async stop() {
+      await load.stop()
+      await peer.stop()
+    },
+  }
+}
