@@ -8,7 +8,7 @@ export const uplinkOf = (name: string, message: Incoming, once: string | undefin
   payload: own(message.payload),
   contentType: message.contentType ?? contentTypeOf(message.payload),
   ...(message.stamp !== undefined && { stamp: message.stamp }),
-  // Rule 17. At QoS 2 the packet id tells.
-  ...(message.dup && message.qos === 1 && message.stamp === undefined && { maybeRepeat: true }),
+  // Rule 17. At QoS 2 the packet id tells, where it is still known.
+  ...(message.dup && message.stamp === undefined && { maybeRepeat: true }),
   ...(once !== undefined && { once }),
 })

@@ -1,4 +1,5 @@
 import type { Epoch, Sequence, Stamp } from '../contract/index.ts'
+import { PendingNames } from './pending-names.ts'
 
 /** How far behind the newest an unordered stamp may lie and still be told from a repeat. */
 export const dedupeWindow = 64
@@ -16,22 +17,29 @@ const epochsMax = 4
  * overtake each other, so the last 64 are remembered one by one; further back nobody knows, and
  * 'stale' is never called a duplicate (rule 17).
  *
- * Besides it knows the names of uplinks whose device may send them again until it lets go of the
- * name (MQTT QoS 2).
+ * Besides it knows those that have a name until their device lets go of it ({@link PendingNames}).
  *
  * There is one of these a channel in the whole process, whoever brings the uplinks: what it has
  * judged is kept in the batch of what was judged, and each batch holds all that was judged before.
  */
 export class Dedupe {
   /** Newest epoch last. */
-  readonly #epochs: { epoch: Epoch; high: Sequence; seen: bigint }[]
-  readonly #names: Set<string>
+  #epochs: readonly Seen[] = noEpochs
+  #names: PendingNames | undefined
 
   /** @param kept what `encode` gave once. */
   constructor(kept = '') {
+    // Every channel with a session has one of these, and most of them know nothing.
+    if (kept === '') return
     const [stamps = '', ...names] = kept.split(';')
-    this.#epochs = stamps === '' ? [] : stamps.split(',').map(decode)
-    this.#names = new Set(names.map(plain))
+    if (stamps !== '') this.#epochs = stamps.split(',').map(decode)
+    if (names.length > 0) this.#names = new PendingNames(names)
+  }
+
+  /** Of uplinks that have one, until their devices let go of it. */
+  get names(): PendingNames {
+    this.#names ??= new PendingNames([])
+    return this.#names
   }
 
   /** Whether it is new; if so, it is not any more. The batch that keeps it must keep `encode` too. */
@@ -57,32 +65,6 @@ export class Dedupe {
     return this.#find(epoch)?.high ?? 0
   }
 
-  /** How many names their devices have not let go of. */
-  get pending(): number {
-    return this.#names.size
-  }
-
-  isPending(name: string): boolean {
-    return this.#names.has(name)
-  }
-
-  /** What comes again under this name is the same uplink, until `forget`. */
-  remember(name: string): void {
-    this.#names.add(name)
-  }
-
-  /** @returns whether anything is different by that. */
-  forget(name: string): boolean {
-    return this.#names.delete(name)
-  }
-
-  /** All names that begin so. @returns whether there were any. */
-  forgetAll(prefix: string): boolean {
-    const before = this.#names.size
-    for (const name of this.#names) if (name.startsWith(prefix)) this.#names.delete(name)
-    return this.#names.size < before
-  }
-
   /** For keeping, in the batch of the uplinks it judged: `epoch.high.seen,…;name;…`. */
   encode(): string {
     let text = ''
@@ -90,15 +72,13 @@ export class Dedupe {
       if (text !== '') text += ','
       text += `${epoch.toString(36)}.${high.toString(36)}.${seen === 1n ? '1' : seen.toString(36)}`
     }
-    for (const name of this.#names) text += `;${marked(name)}`
-    return text
+    return this.#names === undefined ? text : text + this.#names.encode()
   }
 
   #take({ epoch, sequence }: Stamp): void {
     const known = this.#find(epoch)
     if (known === undefined) {
-      if (this.#epochs.length === epochsMax) this.#epochs.shift()
-      this.#epochs.push({ epoch, high: sequence, seen: 1n })
+      this.#epochs = this.#epochs.slice(1 - epochsMax).concat({ epoch, high: sequence, seen: 1n })
       return
     }
     const age = known.high - sequence
@@ -119,13 +99,15 @@ export class Dedupe {
 
 export type Judgement = 'fresh' | 'duplicate' | 'stale'
 
-/** A name may hold what separates names. */
-const marked = (name: string): string =>
-  name.replace(/[%;]/g, (mark) => (mark === '%' ? '%25' : '%3b'))
-const plain = (text: string): string =>
-  text.replace(/%(25|3b)/g, (_, code: string) => (code === '25' ? '%' : ';'))
+interface Seen {
+  readonly epoch: Epoch
+  high: Sequence
+  seen: bigint
+}
 
-function decode(text: string): { epoch: Epoch; high: Sequence; seen: bigint } {
+const noEpochs: readonly Seen[] = []
+
+function decode(text: string): Seen {
   const [epoch = '', high = '', seen = '0'] = text.split('.')
   let bits = 0n
   for (const digit of seen) bits = bits * 36n + BigInt(Number.parseInt(digit, 36))

@@ -15,12 +15,15 @@ export interface Uplink {
   readonly contentType: string
   /** Absent where the protocol does not number messages; then it is kept once per arrival. */
   readonly stamp?: Stamp
-  /** The protocol says this may be a repeat and there is no stamp to tell (MQTT DUP). */
+  /**
+   * The protocol says this may be a repeat and there is no stamp to tell (MQTT DUP). With `once` it
+   * is not kept where that tells.
+   */
   readonly maybeRepeat?: boolean
   /**
    * The protocol says that what comes again under this name is the same message, until
    * `Intake.forget`: MQTT QoS 2, client id and packet id. At most 64 bytes; kept in the event's
-   * batch (rule 17).
+   * batch (rule 17), `onceMaxPending` of a channel.
    */
   readonly once?: string
 }

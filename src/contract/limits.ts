@@ -23,7 +23,8 @@ export const limits = {
   uplinkMaxPending: 64,
   /**
    * Uplinks of one channel that are known by a name until their device has let go of it (MQTT QoS 2).
-   * At the bound the next is not acknowledged.
+   * At the bound the one not heard of for longest goes; what comes as a repeat and is not known is
+   * marked as perhaps one, from then on.
    */
   onceMaxPending: 64,
   /** Channels on one connection. Above: `overloaded` for the further one. */

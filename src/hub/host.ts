@@ -42,8 +42,8 @@ export interface HubCounts {
   duplicates: number
   /** Uplinks refused because their stamp lies too far back. */
   stale: number
-  /** Calls with uplinks refused because too many names are known of their channel. */
-  crowded: number
+  /** Names of uplinks that had to go for others (`onceMaxPending`). */
+  namesLost: number
   probes: number
 }
 
@@ -55,5 +55,5 @@ export function count(counts: HubCounts, judgement: 'duplicate' | 'stale'): void
 
 export const noCounts = (): HubCounts => ({
   ...{ delivered: 0, repeated: 0, probes: 0 },
-  ...{ uplinks: 0, duplicates: 0, stale: 0, crowded: 0 },
+  ...{ uplinks: 0, duplicates: 0, stale: 0, namesLost: 0 },
 })

@@ -324,7 +324,7 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
       uplinks_arrived_total: this.counts.uplinks,
       uplinks_duplicate_total: this.counts.duplicates,
       uplinks_stale_total: this.counts.stale,
-      uplinks_crowded_total: this.counts.crowded,
+      uplink_names_lost_total: this.counts.namesLost,
       probes_total: this.counts.probes,
       commands_scheduled_placed_total: this.#schedules.placed,
       broadcasts_running: this.#broadcaster.running,

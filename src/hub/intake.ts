@@ -106,12 +106,12 @@ export class Intake implements Port, Standing {
 
   forget(channel: ChannelName, once: string, settled: Settle<'kept' | 'unavailable'>): void {
     const settle = this.#unanswered.counted(1, settled)
-    this.#inOrder(() => this.#forget(channel, (dedupe) => dedupe.forget(once), settle))
+    this.#inOrder(() => this.#forget(channel, ({ names }) => names.forget(once), settle))
   }
 
   forgetAll(channel: ChannelName, prefix: string, settled: Settle<'kept' | 'unavailable'>): void {
     const settle = this.#unanswered.counted(1, settled)
-    this.#inOrder(() => this.#forget(channel, (dedupe) => dedupe.forgetAll(prefix), settle))
+    this.#inOrder(() => this.#forget(channel, ({ names }) => names.forgetAll(prefix), settle))
   }
 
   wants(more: () => void): boolean {
@@ -203,44 +203,31 @@ export class Intake implements Port, Standing {
     settled: Settle<Taken>,
   ): void {
     const { counts, dedupes } = this.#host
-    if (this.#over || !this.#hasRoom(dedupe, uplinks)) {
+    if (this.#over || uplinks.some(hasLongName)) {
       dedupes.letGo(shared)
       settled('unavailable')
       return
     }
+    const { onceMaxPending } = this.#host.limits
     const fresh: Uplink[] = []
     let outcome: Taken = 'kept'
+    let changed = false
     for (const uplink of uplinks) {
       const { once, stamp } = uplink
       counts.uplinks++
       let judgement: Judgement = 'fresh'
-      if (once !== undefined && dedupe.isPending(once)) judgement = 'duplicate'
+      if (once !== undefined && dedupe.names.has(once)) judgement = 'duplicate'
       else if (stamp !== undefined) judgement = dedupe.judge(stamp, false)
-      if (judgement !== 'fresh') {
-        if (judgement === 'stale') outcome = 'stale'
-        count(counts, judgement)
-        continue
-      }
-      if (once !== undefined) dedupe.remember(once)
-      fresh.push(uplink)
+      if (judgement === 'stale') outcome = 'stale'
+      if (judgement !== 'fresh') count(counts, judgement)
+      else fresh.push(uplink.maybeRepeat === true ? honest(uplink, dedupe) : uplink)
+      changed ||= judgement === 'fresh'
+      if (once === undefined || judgement === 'stale') continue
+      counts.namesLost += dedupe.names.heard(once, onceMaxPending)
+      changed = true
     }
-    const { channel } = shared
-    const kept = fresh.length === 0 ? undefined : dedupe.encode()
-    this.#keepEvents(channel, fresh, kept, outcome, settled, shared)
-  }
-
-  /** Before any of them is judged: what is refused comes again, all of it. */
-  #hasRoom(dedupe: Dedupe, uplinks: readonly Uplink[]): boolean {
-    let names = dedupe.pending
-    for (const { once } of uplinks) {
-      if (once === undefined || dedupe.isPending(once)) continue
-      names++
-      const isShort = once.length <= onceMaxBytes && Buffer.byteLength(once) <= onceMaxBytes
-      if (isShort && names <= this.#host.limits.onceMaxPending) continue
-      this.#host.counts.crowded++
-      return false
-    }
-    return true
+    const kept = changed ? dedupe.encode() : undefined
+    this.#keepEvents(shared.channel, fresh, kept, outcome, settled, shared)
   }
 
   #keepEvents(
@@ -313,6 +300,16 @@ export class Intake implements Port, Standing {
       () => settled('unavailable'),
     )
   }
+}
+
+const hasLongName = ({ once = '' }: Uplink): boolean =>
+  once.length > onceMaxBytes || Buffer.byteLength(once) > onceMaxBytes
+
+/** Its name is not known: if none ever had to go it did not come before, whatever its device thinks. */
+function honest(uplink: Uplink, { names }: Dedupe): Uplink {
+  if (uplink.once === undefined || names.lost) return uplink
+  const { maybeRepeat: _, ...sure } = uplink
+  return sure
 }
 
 /** Something besides its arrival tells it from others. */

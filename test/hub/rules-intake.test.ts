@@ -143,19 +143,33 @@ test('rule 17: QoS 2: a client that begins anew has no names outstanding, others
   assert.deepEqual(await namesKept(world), ['a', 'b', 'c', 'd'])
 })
 
-test('rule 17: QoS 2: names are bounded; beyond, nothing is kept or acknowledged', async () => {
+test('rule 17: QoS 2: names are bounded: the one not heard of for longest goes, and its repeat is told as perhaps one', async () => {
   const world = await World.open({ limits: { onceMaxPending: 2 } })
   await world.register()
   const { intake } = await world.admit()
-  assert.deepEqual(await said(world, intake, once('a'), once('b')), ['kept', 'kept'])
-  assert.deepEqual(await said(world, intake, once('c')), ['unavailable'])
-  assert.deepEqual(await said(world, intake, once('a')), ['kept'])
-  assert.deepEqual(await said(world, intake, once('d', 'x'.repeat(65))), ['unavailable'])
-  const settled = settling()
-  intake.forget('main', 'a', settled)
-  await world.quiet()
-  assert.deepEqual(await said(world, intake, once('c')), ['kept'])
-  assert.deepEqual(await namesKept(world), ['a', 'b', 'c'])
+  const again = (name: string): Uplink => ({ ...once(name), maybeRepeat: true })
+  assert.deepEqual(
+    await said(world, intake, once('a'), again('b'), again('a')),
+    Array(3).fill('kept'),
+  )
+  assert.deepEqual(
+    await said(world, intake, once('c'), again('a'), again('c')),
+    Array(3).fill('kept'),
+  )
+  const told = async () =>
+    (await world.events('event')).map((event) =>
+      event.kind === 'event' ? `${event.name}${event.maybeRepeat === true ? '?' : ''}` : '',
+    )
+  assert.deepEqual(await told(), ['a', 'b', 'c'], 'nobody had to go before c came: b is no repeat')
+  assert.equal(world.hub.figures().uplink_names_lost_total, 1)
+  const next = await world.crash({ onceMaxPending: 2 })
+  const { intake: later } = await next.admit()
+  assert.deepEqual(await said(next, later, again('a'), again('b')), ['kept', 'kept'])
+  const events = (await next.events('event')).map((event) => event.kind === 'event' && event)
+  const last = events.at(-1)
+  assert.ok(last !== false && last?.name === 'b' && last.maybeRepeat === true, 'b had to go')
+  assert.equal(events.length, 4)
+  assert.deepEqual(await said(next, later, once('d', 'x'.repeat(65))), ['unavailable'])
 })
 
 test('rule 19: a reply is a fact whoever brings it: by id, from no session, and the window is free', async () => {

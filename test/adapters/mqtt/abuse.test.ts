@@ -118,6 +118,25 @@ test('publishes at QoS 2 that are never let go of are bounded', async (t) => {
   assert.equal((await raw.next(again)).cmd, 'pubrec', 'a clean session begins anew')
 })
 
+test('clients that died with a publish at QoS 2 on the way, and may come back, shut nobody out', async (t) => {
+  const raw = await RawRig.make(t)
+  const answered = async (clientId: string, how: { dup?: boolean; messageId?: number } = {}) => {
+    const client = await raw.connected({ clientId, clean: false })
+    client.publish('events/a', clientId, { qos: 2, messageId: 1, ...how })
+    assert.equal((await raw.next(client)).cmd, 'pubrec', clientId)
+    client.socket.destroy()
+    await raw.ended(client)
+  }
+  for (let i = 0; i < 70; i++) await answered(`dead-${i}`)
+  await answered('dead-69', { dup: true })
+  await answered('dead-0', { dup: true })
+  const events = (await raw.rig.events('event')).map((event) =>
+    event.kind === 'event' ? `${event.payload.toString()} ${event.maybeRepeat ?? false}` : '',
+  )
+  assert.equal(events.length, 71)
+  assert.equal(events.at(-1), 'dead-0 true', 'it was forgotten: kept again, and said so')
+})
+
 test('a flood is read no faster than it is kept', async (t) => {
   const raw = await RawRig.make(t)
   const client = await raw.connected()
