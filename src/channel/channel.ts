@@ -51,7 +51,7 @@ export class Channel {
   readonly #uplinks: Dedupe
   readonly #uplinkEpoch: Epoch | undefined
   /** Ended as in doubt while out on this link: a late acknowledgement is proof worth telling. */
-  readonly #doubted = new Map<Offset, CommandId>()
+  #doubted: Map<Offset, CommandId> | undefined
   readonly #doubtedMax: number
 
   /** @param uplinks what others who bring uplinks of this channel judge by too. */
@@ -122,7 +122,7 @@ export class Channel {
     this.liveness.touch(nowMs)
     const out = this.#window.acknowledge(offset)
     if (out !== undefined) this.liveness.acknowledged(out, nowMs)
-    this.#doubted.delete(offset)
+    this.#doubted?.delete(offset)
   }
 
   /** A command ended in doubt while it was out: it holds no place any more. */
@@ -130,6 +130,7 @@ export class Channel {
     const out = this.#window.get(offset)
     if (out === undefined) return
     this.pump.retire([offset])
+    this.#doubted ??= new Map()
     if (this.#doubted.size < this.#doubtedMax) this.#doubted.set(offset, out.command.id)
   }
 
@@ -168,7 +169,7 @@ export class Channel {
   }
 
   #lateProof(from: Offset, upTo: Offset): readonly LateProof[] {
-    if (this.#doubted.size === 0) return nothing
+    if (this.#doubted === undefined || this.#doubted.size === 0) return nothing
     const late: LateProof[] = []
     for (const [offset, id] of this.#doubted) {
       if (offset < from || offset > upTo) continue

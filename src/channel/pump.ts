@@ -21,7 +21,7 @@ export class Pump {
   readonly #window: Window
   readonly #acknowledges: boolean
   /** The ends of what was just written to a link that tells nothing (rule 23). */
-  #unheard: Change[] = []
+  #unheard: Change[] | undefined
   #takenUpTo: Offset
   #top: Offset
   /** Highest offset this session may speak of: sent in it, or resumed past. */
@@ -78,9 +78,10 @@ export class Pump {
     this.#reading = false
     if (!this.#running) return
     this.#take(reading, carries, nowMs)
-    if (this.#unheard.length === 0) return
-    this.settle(this.#unheard)
-    this.#unheard = []
+    const unheard = this.#unheard
+    if (unheard === undefined) return
+    this.#unheard = undefined
+    this.settle(unheard)
   }
 
   #take(reading: Reading, carries: (command: OpenCommand) => boolean, nowMs: number): void {
@@ -192,6 +193,7 @@ export class Pump {
     this.#spokenUpTo = command.offset
     if (this.#acknowledges) this.#window.admit(command, command.maybeSent, nowMs)
     else if (command.expect === 'ack') {
+      this.#unheard ??= []
       this.#unheard.push(ended(command, 'in-doubt', 'no-acknowledgement', nowMs))
     }
     this.#effects.push({ kind: 'deliver', command, repeated: command.maybeSent })

@@ -24,8 +24,8 @@ interface Place extends Out {
 export class Window {
   readonly maxCommands: number
   readonly #maxBytes: number
-  /** In order of offset, since commands are sent in order. */
-  readonly #out = new Map<Offset, Place>()
+  /** In order of offset, since commands are sent in order. Many a channel never has one. */
+  #out: Map<Offset, Place> = none
   #bytes = 0
 
   constructor(maxCommands: number, maxBytes: number) {
@@ -44,6 +44,7 @@ export class Window {
   }
 
   admit(command: OpenCommand, repeated: boolean, nowMs: number): void {
+    if (this.#out === none) this.#out = new Map()
     this.#out.set(command.offset, { command, sentAtMs: nowMs, repeated, settling: false })
     this.#bytes += command.payload.length
   }
@@ -84,3 +85,6 @@ export class Window {
     return undefined
   }
 }
+
+/** Nothing is ever put in here. */
+const none = new Map<Offset, Place>()

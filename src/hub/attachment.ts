@@ -43,7 +43,8 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
 
   readonly #channel: Channel
   readonly #host: Host
-  readonly #uplinks: Uplinks
+  /** Made for the first one: devices of most protocols bring theirs by another way. */
+  #uplinks: Uplinks | undefined
   readonly #askedAtMs: number
   readonly #resumedPast: Map<Offset, number> | undefined
   #over = false
@@ -61,7 +62,6 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
     this.#channel = channel
     this.device = deviceOf(channel.id)
     this.attachedAtMs = host.clock.nowMs()
-    this.#uplinks = new Uplinks(host, channel, this)
     this.#perform()
   }
 
@@ -111,8 +111,9 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
 
   get deadlineMs(): number {
     if (this.#over) return Number.POSITIVE_INFINITY
-    const { nextAtMs = Number.POSITIVE_INFINITY } = this.#uplinks.late
-    return Math.min(nextAtMs, this.#channel.liveness.deadlineMs)
+    const { deadlineMs } = this.#channel.liveness
+    const nextAtMs = this.#uplinks?.late.nextAtMs
+    return nextAtMs === undefined ? deadlineMs : Math.min(nextAtMs, deadlineMs)
   }
 
   // What the device does.
@@ -125,7 +126,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
   }
 
   receive(uplinks: readonly Uplink[], settled: (outcome: TakenHere) => void): void {
-    this.#uplinks.receive(uplinks, settled)
+    this.#up().receive(uplinks, settled)
   }
 
   acknowledge(offset: Offset): 'ok' | 'unknown' {
@@ -139,7 +140,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
   }
 
   reply(reply: DeviceReply, settled: (outcome: Answered) => void): void {
-    this.#uplinks.reply(reply, settled)
+    this.#up().reply(reply, settled)
   }
 
   touch(): void {
@@ -201,7 +202,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
 
   /** The quota for which answers are held back is another: `slower` times as long to wait, 0: none. */
   retime(slower: number, nowMs: number): void {
-    this.#uplinks.late.retime(slower, nowMs)
+    this.#uplinks?.late.retime(slower, nowMs)
     this.#host.deadlines.arm(this)
   }
 
@@ -221,7 +222,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
     this.#over = true
     this.#channel.pump.stop()
     this.#channel.effects.length = 0
-    if (this.#uplinks.late.end()) this.#host.quotas.answered(this.#app, this)
+    if (this.#uplinks?.late.end() === true) this.#host.quotas.answered(this.#app, this)
     this.#host.deadlines.remove(this)
     this.#host.detached(this, why, backAtMs)
   }
@@ -234,7 +235,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
   #acknowledged(proofs: readonly LateProof[] | 'unknown'): 'ok' | 'unknown' {
     this.#perform()
     if (proofs === 'unknown') return 'unknown'
-    if (proofs.length > 0) this.#uplinks.lateProof(proofs)
+    if (proofs.length > 0) this.#up().lateProof(proofs)
     return 'ok'
   }
 
@@ -254,10 +255,15 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
   }
 
   #answerLate(nowMs: number): void {
-    const { late } = this.#uplinks
-    if (late.nextAtMs === undefined) return
+    const late = this.#uplinks?.late
+    if (late?.nextAtMs === undefined) return
     late.release(nowMs)
     if (late.nextAtMs === undefined) this.#host.quotas.answered(this.#app, this)
+  }
+
+  #up(): Uplinks {
+    this.#uplinks ??= new Uplinks(this.#host, this.#channel, this)
+    return this.#uplinks
   }
 
   get #app(): AppId {

@@ -148,7 +148,7 @@ export const endedOptions = (status: EndStatus, reason: EndReason): AppendOption
   ended: { status, reason },
 })
 
-export const hasChannel = (device: DeviceRecord, channel: ChannelName): boolean =>
+export const hasChannel = (device: Pick<DeviceRecord, 'channels'>, channel: ChannelName): boolean =>
   channel === mainChannel || channel === urgentChannel || Object.hasOwn(device.channels, channel)
 
 /** A command as it was accepted, of one that has an id, a place or a state beside. */

@@ -25,7 +25,8 @@ export interface Standing {
 /** One device that is or was there. */
 class Known implements Sleeper {
   readonly device: DeviceKey
-  readonly standing = new Set<Standing>()
+  /** A list as long as it must be: a handful, and every device has one. */
+  standing: readonly Standing[] = nothing
   state: PresenceState = 'offline'
   sinceMs: number
   heardAtMs: number
@@ -52,6 +53,8 @@ class Known implements Sleeper {
     this.#overslept(this, nowMs)
   }
 }
+
+const nothing: readonly Standing[] = []
 
 const unknown: Presence = {
   state: 'offline',
@@ -96,7 +99,7 @@ export class Presences {
 
   /** Everything that stands for a device. */
   standing(device: DeviceKey): readonly Standing[] {
-    return [...(this.#devices.get(device)?.standing ?? [])]
+    return this.#devices.get(device)?.standing ?? nothing
   }
 
   of(app: AppId, device: DeviceId): Presence {
@@ -125,9 +128,9 @@ export class Presences {
       this.#devices.set(one.device, known)
       this.#heard.delete(one.device)
     }
-    const isFirst = known.standing.size === 0
+    const isFirst = known.standing.length === 0
     if (isFirst) this.#online++
-    known.standing.add(one)
+    known.standing = known.standing.concat(one)
     known.protocol = one.protocol
     known.backAtMs = undefined
     this.#turn(known, 'online', undefined, nowMs)
@@ -137,13 +140,14 @@ export class Presences {
   /** @param backAtMs when it said that it comes back. */
   left(one: Standing, why: string, nowMs: number, backAtMs?: number): void {
     const known = this.#devices.get(one.device)
-    if (known === undefined || !known.standing.delete(one)) return
+    if (known === undefined || !known.standing.includes(one)) return
+    known.standing = known.standing.filter((other) => other !== one)
     known.heardAtMs = Math.max(known.heardAtMs, one.heardAtMs)
     if (backAtMs !== undefined) {
       const atMs = Math.min(backAtMs, nowMs + this.#limits.queueTtlMs)
       known.backAtMs = Math.max(known.backAtMs ?? 0, atMs)
     }
-    if (known.standing.size > 0) return
+    if (known.standing.length > 0) return
     this.#online--
     known.protocol = one.protocol
     if ((known.backAtMs ?? 0) > nowMs) {
@@ -170,7 +174,7 @@ export class Presences {
   /** One of its links is being probed, or has answered. */
   suspicion(one: Standing, nowMs: number): void {
     const known = this.#devices.get(one.device)
-    if (known === undefined || known.standing.size === 0) return
+    if (known === undefined || known.standing.length === 0) return
     let suspect = true
     for (const each of known.standing) suspect &&= each.suspect
     this.#turn(known, suspect ? 'suspect' : 'online', undefined, nowMs)
@@ -187,7 +191,7 @@ export class Presences {
   forget(app: AppId, device: DeviceId): void {
     const key = deviceKey(app, device)
     this.#heard.delete(key)
-    if (this.#devices.get(key)?.standing.size === 0) this.#devices.delete(key)
+    if (this.#devices.get(key)?.standing.length === 0) this.#devices.delete(key)
   }
 
   /** It said that it comes back, and did not. */

@@ -54,7 +54,8 @@ export class Sources implements IntakeHost {
   readonly #host: SourcesHost
   readonly #presences: Presences
   readonly #arrived: (device: DeviceKey) => void
-  readonly #intakes = new Map<DeviceKey, Set<Intake>>()
+  /** Lists as long as they must be: one or two, and every device has one. */
+  readonly #intakes = new Map<DeviceKey, readonly Intake[]>()
   #size = 0
   /** How often sources of some device were closed. */
   #closings = 0
@@ -92,12 +93,12 @@ export class Sources implements IntakeHost {
 
   closeDevice(device: DeviceKey, reason: Reason): void {
     this.#closings++
-    for (const intake of [...(this.#intakes.get(device) ?? [])]) intake.close(reason)
+    for (const intake of this.#intakes.get(device) ?? []) intake.close(reason)
   }
 
   closeAll(reason: Reason, retryAfterMs?: number): void {
     for (const ofDevice of [...this.#intakes.values()]) {
-      for (const intake of [...ofDevice]) intake.close(reason, retryAfterMs)
+      for (const intake of ofDevice) intake.close(reason, retryAfterMs)
     }
   }
 
@@ -124,9 +125,11 @@ export class Sources implements IntakeHost {
   }
 
   left(intake: Intake, why: string): void {
-    const ofDevice = this.#intakes.get(intake.device)
-    if (ofDevice?.delete(intake) === true) this.#size--
-    if (ofDevice?.size === 0) this.#intakes.delete(intake.device)
+    const ofDevice = this.#intakes.get(intake.device) ?? []
+    const others = ofDevice.filter((other) => other !== intake)
+    this.#size -= ofDevice.length - others.length
+    if (others.length === 0) this.#intakes.delete(intake.device)
+    else this.#intakes.set(intake.device, others)
     if (!intake.source.stays) return
     this.quotas.detached(intake.app)
     this.#presences.left(intake, why, this.clock.nowMs())
@@ -159,8 +162,7 @@ export class Sources implements IntakeHost {
     const intake = new Intake(this, source, record, tally)
     const key = deviceKey(app, source.device)
     const ofDevice = this.#intakes.get(key)
-    if (ofDevice === undefined) this.#intakes.set(key, new Set([intake]))
-    else ofDevice.add(intake)
+    this.#intakes.set(key, ofDevice === undefined ? [intake] : ofDevice.concat(intake))
     this.#size++
     const nowMs = this.clock.nowMs()
     if (stays) {

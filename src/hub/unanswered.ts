@@ -23,7 +23,8 @@ export class Unanswered implements Sleeper, HoldsAnswers {
   readonly #host: Host
   readonly #app: AppId
   readonly #late = new HeldAnswers()
-  readonly #more = new Set<() => void>()
+  /** Who is to be told that more is wanted. */
+  #more: Set<() => void> | undefined
   #pending = 0
   #over = false
 
@@ -49,7 +50,9 @@ export class Unanswered implements Sleeper, HoldsAnswers {
   wants(more: () => void): boolean {
     const { uplinkMaxPending } = this.#host.limits
     if (this.#pending <= uplinkMaxPending && this.#late.nextAtMs === undefined) return true
-    if (!this.#over) this.#more.add(more)
+    if (this.#over) return false
+    this.#more ??= new Set()
+    this.#more.add(more)
     return false
   }
 
@@ -67,7 +70,7 @@ export class Unanswered implements Sleeper, HoldsAnswers {
   /** The source is gone: what is held back is answered at once. */
   end(): void {
     this.#over = true
-    this.#more.clear()
+    this.#more = undefined
     if (this.#late.end()) this.#host.quotas.answered(this.#app, this)
     this.#host.deadlines.remove(this)
   }
@@ -85,10 +88,10 @@ export class Unanswered implements Sleeper, HoldsAnswers {
 
   /** At half, so that it does not stop and go for each. */
   #askForMore(): void {
-    if (this.#more.size === 0 || this.#late.nextAtMs !== undefined) return
+    if (this.#more === undefined || this.#late.nextAtMs !== undefined) return
     if (this.#pending > this.#host.limits.uplinkMaxPending / 2) return
-    const all = [...this.#more]
-    this.#more.clear()
+    const all = this.#more
+    this.#more = undefined
     for (const more of all) more()
   }
 }
