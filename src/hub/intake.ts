@@ -63,20 +63,20 @@ export class Intake implements Port, Standing {
   readonly #tally: Tally
   readonly #order = new InOrder()
   readonly #unanswered: Unanswered
-  readonly #replies: IntakeReplies
-  readonly #channels = new Map<ChannelName, ChannelId>()
-  #record: DeviceRecord
+  // Made when first needed: many a device only receives.
+  #replies: IntakeReplies | undefined
+  #channels: Map<ChannelName, ChannelId> | undefined
+  #named: Named
   #over = false
 
   constructor(host: IntakeHost, source: Source, record: DeviceRecord, tally: Tally) {
     this.#host = host
     this.source = source
     this.device = deviceKey(source.app, source.device)
-    this.#record = record
+    this.#named = namedBy(record)
     this.#tally = tally
     this.heardAtMs = host.clock.nowMs()
     this.#unanswered = new Unanswered(host, source.app)
-    this.#replies = new IntakeReplies(host, source, tally, this.#order)
   }
 
   get app(): AppId {
@@ -101,7 +101,10 @@ export class Intake implements Port, Standing {
 
   reply(id: CommandId, reply: StampedReply, settled: Settle<Answered>): void {
     const settle = this.#unanswered.counted(1, settled)
-    this.#inOrder(() => this.#replies.take(id, reply, settle))
+    this.#inOrder(() => {
+      this.#replies ??= new IntakeReplies(this.#host, this.source, this.#tally, this.#order)
+      this.#replies.take(id, reply, settle)
+    })
   }
 
   forget(channel: ChannelName, once: string, settled: Settle<'kept' | 'unavailable'>): void {
@@ -150,9 +153,10 @@ export class Intake implements Port, Standing {
   }
 
   #channel(name: ChannelName): ChannelId | undefined {
-    const known = this.#channels.get(name)
-    if (known !== undefined || !hasChannel(this.#record, name)) return known
+    const known = this.#channels?.get(name)
+    if (known !== undefined || !hasChannel(this.#named, name)) return known
     const channel = channelId(this.app, this.source.device, name)
+    this.#channels ??= new Map()
     this.#channels.set(name, channel)
     return channel
   }
@@ -189,7 +193,7 @@ export class Intake implements Port, Standing {
           settled('unknown-channel')
           return
         }
-        this.#record = record
+        this.#named = namedBy(record)
         this.#receive(name, uplinks, settled)
       },
       () => settled('unavailable'),
@@ -314,3 +318,13 @@ function honest(uplink: Uplink, { names }: Dedupe): Uplink {
 
 /** Something besides its arrival tells it from others. */
 const isNamed = ({ stamp, once }: Uplink): boolean => stamp !== undefined || once !== undefined
+
+type Named = Pick<DeviceRecord, 'channels'>
+
+const none: Named = { channels: {} }
+
+/** The channels a device has besides those all have. The rest of its record is nobody's to hold here. */
+function namedBy({ channels }: DeviceRecord): Named {
+  for (const _ in channels) return { channels }
+  return none
+}
