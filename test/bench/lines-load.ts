@@ -16,6 +16,8 @@ export interface LinesAsked {
   readonly seconds: number
   readonly warmupSeconds: number
   readonly lines?: number
+  /** Written and not received by their devices, at most; left out: as fast as they are answered. */
+  readonly undeliveredMax?: number
   readonly serverPid: number
 }
 
@@ -58,6 +60,7 @@ export class LinesLoad {
   readonly #answerMs = new Samples()
   readonly #refused = new Map<number, number>()
   /** Numbers each connection has written and not had answered, in order; read from `head` on. */
+  readonly #all: LinesConnection[] = []
   readonly #queues = new Map<LinesConnection, { numbers: number[]; head: number; turn: number }>()
   #made = 0
   #running = true
@@ -81,7 +84,7 @@ export class LinesLoad {
 
   async run(): Promise<LinesRun> {
     const { port, key, connections, serverPid, seconds, warmupSeconds, lines } = this.#asked
-    const all: LinesConnection[] = []
+    const all = this.#all
     let server: Cpu = cpuOf(serverPid)
     let load: Cpu = cpuOf(process.pid)
     const startMs = performance.now()
@@ -139,10 +142,15 @@ export class LinesLoad {
   #fill(connection: LinesConnection): void {
     if (!this.#running) return
     const max = Math.min(this.#asked.lines ?? commandsMax, commandsMax)
-    const count = Math.min(outstandingMax - connection.outstanding, max - this.#made)
+    const { undeliveredMax = Number.POSITIVE_INFINITY } = this.#asked
+    const room = Math.min(
+      outstandingMax - connection.outstanding,
+      undeliveredMax - (this.#made - this.#received),
+    )
+    const count = Math.min(room, max - this.#made)
     if (this.#made + count >= max) this.#running = false
     // Few at a time would be many small writes.
-    if (count < outstandingMax / 4 && this.#running) return
+    if (count < Math.min(outstandingMax, undeliveredMax) / 4 && this.#running) return
     if (count <= 0) return
     const queue = this.#queues.get(connection)!
     const nowMs = performance.now()
@@ -187,6 +195,9 @@ export class LinesLoad {
     else this.#newest[device] = number
     this.#received++
     this.#end(number, received, performance.now())
+    const { undeliveredMax } = this.#asked
+    if (undeliveredMax === undefined || this.#received % (undeliveredMax >> 4) !== 0) return
+    for (const connection of this.#all) this.#fill(connection)
   }
 
   #end(number: number, end: number, nowMs: number): void {

@@ -1,20 +1,47 @@
 import { median } from './figures.ts'
 import { type Options, wants } from './options.ts'
 import { bareAedes, mosquitto } from './peers.ts'
+import { commandRows } from './protocol-commands.ts'
 import { type EventsRow, eventsRows, rateOf } from './protocol-events.ts'
-import { gatewaySide, type ProtocolSide, peerSide, type SideSettings } from './sides.ts'
+import { gatewaySides, type ProtocolSide, peerSide, stopAll } from './sides.ts'
 import { verdict } from './verdict.ts'
 
-const targets = { oneInFlight: 12_000, fourInFlight: 20_000, ofBareAedes: 0.8 }
+const versions = ['mqtt', 'mqtt5'] as const
+const targets = {
+  single: 5_000,
+  lines: 8_000,
+  oneInFlight: 12_000,
+  fourInFlight: 20_000,
+  ofBareAedes: 0.8,
+}
 
 /** MQTT 3.1.1 and 5; beside them brokers that keep nothing. */
 export async function mqttPart(options: Options): Promise<void> {
   if (wants(options, 'events')) await durableEvents(options)
   if (wants(options, 'qos0')) await fleetingEvents(options)
+  if (wants(options, 'single') || wants(options, 'lines')) await commands(options)
+}
+
+async function commands(options: Options): Promise<void> {
+  const sides = await gatewaySides(options, versions)
+  const what = `→ ${options.devices} devices → PUBACK, QoS 1, durable, with outcomes, 100 B`
+  if (wants(options, 'single')) {
+    const title = `mqtt commands: single calls, ${options.connections} connections ${what}`
+    for (const { side, perSecond } of await commandRows(options, sides, 'single', title)) {
+      verdict(`single commands a second, ${side.name}`, perSecond, targets.single, undefined, 0)
+    }
+  }
+  if (wants(options, 'lines')) {
+    const title = `mqtt lines: NDJSON ${what}`
+    for (const { side, perSecond } of await commandRows(options, sides, 'lines', title)) {
+      verdict(`commands a second by NDJSON, ${side.name}`, perSecond, targets.lines, undefined, 0)
+    }
+  }
+  await stopAll(sides)
 }
 
 async function durableEvents(options: Options): Promise<void> {
-  const ours = await oursOf(options, {})
+  const ours = await gatewaySides(options, versions)
   const beside = [
     await peerSide(options, bareAedes, 'mqtt', { listens: true }),
     await peerSide(options, mosquitto, 'mqtt', { listens: true }),
@@ -36,7 +63,7 @@ async function durableEvents(options: Options): Promise<void> {
 const burst = 8
 
 async function fleetingEvents(options: Options): Promise<void> {
-  const ours = await oursOf(options, { qos: 0 })
+  const ours = await gatewaySides(options, versions, { qos: 0 })
   const aedes = await peerSide(options, bareAedes, 'mqtt', { listens: true, qos: 0 })
   const beside = [
     aedes,
@@ -56,19 +83,7 @@ async function fleetingEvents(options: Options): Promise<void> {
   }
 }
 
-async function oursOf(options: Options, settings: SideSettings): Promise<ProtocolSide[]> {
-  const sides: ProtocolSide[] = []
-  for (const kind of ['mqtt', 'mqtt5'] as const) {
-    if (options.protocols.includes(kind)) sides.push(await gatewaySide(options, kind, settings))
-  }
-  return sides
-}
-
 const ratioOf = (rows: readonly EventsRow[], side: ProtocolSide, to: ProtocolSide): number => {
   const runs = (of: ProtocolSide): EventsRow['runs'] => rows.find((row) => row.side === of)!.runs
   return median(runs(side).map((run, i) => run.perSecond / runs(to)[i]!.perSecond))
-}
-
-async function stopAll(sides: readonly ProtocolSide[]): Promise<void> {
-  for (const side of sides) await side.stop()
 }

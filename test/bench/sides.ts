@@ -28,6 +28,13 @@ export interface ProtocolSide {
   stop(): Promise<void>
 }
 
+export interface GatewaySide extends ProtocolSide {
+  readonly gateway: BenchGateway
+  readonly folder: string
+  /** Runs whose commands the gateway has counted so far. */
+  counted: readonly { readonly accepted: number }[]
+}
+
 /** A gateway that listens for this protocol. */
 export const startFor = (
   folder: string,
@@ -45,7 +52,7 @@ export async function gatewaySide(
   options: Options,
   kind: DeviceKind,
   settings: SideSettings = {},
-): Promise<ProtocolSide & { readonly gateway: BenchGateway; readonly folder: string }> {
+): Promise<GatewaySide> {
   const folder = makeFolder(options)
   const gateway = await startFor(folder, kind)
   const load = newLoad()
@@ -55,7 +62,7 @@ export async function gatewaySide(
   await load.ask('registerMany', { port: ports.api, key, count })
   await load.ask('connectDevices', { port: ports[listener], count, kind, ...ofDevices })
   return {
-    ...{ name: title, pid, load, gateway, folder },
+    ...{ name: title, pid, load, gateway, folder, counted: [] },
     async stop() {
       await load.stop()
       await gateway.stop()
@@ -87,4 +94,21 @@ export async function peerSide(
       await peer.stop()
     },
   }
+}
+
+/** One for each of these that was asked for. */
+export async function gatewaySides(
+  options: Options,
+  kinds: readonly DeviceKind[],
+  settings: SideSettings = {},
+): Promise<GatewaySide[]> {
+  const sides: GatewaySide[] = []
+  for (const kind of kinds) {
+    if (options.protocols.includes(kind)) sides.push(await gatewaySide(options, kind, settings))
+  }
+  return sides
+}
+
+export async function stopAll(sides: readonly ProtocolSide[]): Promise<void> {
+  for (const side of sides) await side.stop()
 }
