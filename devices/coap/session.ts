@@ -1,0 +1,453 @@
+import type { ParsedPacket } from 'coap-packet'
+import { closeCode, type WelcomeFrame } from '../../adapters/pike/frames.ts'
+import type { DeviceChannel } from '../channel.ts'
+import type { Keeper } from '../keeper.ts'
+import type { Cause } from '../lifecycle.ts'
+import type { Slot } from '../outbox.ts'
+import { reconnectPolicy } from '../reconnect.ts'
+import type { ClientSession, OpenSession, SessionEvents, SessionParts } from '../session.ts'
+import { causeOf } from './causes.ts'
+import { Lane, placeOf } from './lane.ts'
+import { login, type Ticket } from './login.ts'
+import { eventOf, post, reportOf } from './posting.ts'
+import { fetchRest, readNotification, takeCommand, valueOf } from './receiving.ts'
+import { type Answer, type Asking, Requests, uintOf } from './requests.ts'
+import { Wire } from './wire.ts'
+
+/** Below the half minute in which a NAT forgets, unless the device says what it can bear. */
+const beatMaxMs = 25_000
+/** Unanswered in a row while something else came: alive, and dead to us all the same. */
+const triesMax = 3
+/** A gateway that wants a report later than this is left until then. */
+const pauseMaxMs = 60_000
+const pauseMinMs = 1_000
+/** Events not worth keeping that wait for their turn. */
+const unreliableMax = 16
+/** Names in a path or a query, RFC 7252 §5.10. */
+const textMaxBytes = 255
+/** Ours: how many commands wait, told to who does not observe; and the gateway's time. */
+const waitingOption = '65004'
+const timeOption = '65008'
+
+/** Sessions outlast connections, and the clients that ask for them by what they keep. */
+const tickets = new WeakMap<Keeper, Ticket>()
+
+/** The way of a `PikeClient` over CoAP. There is no DTLS yet: with `tls` it is refused. */
+export const coapSession: OpenSession = (parts, events) => new CoapSession(parts, events)
+
+/**
+ * A client's channels over CoAP; the resources are in `docs/coap.md`.
+ *
+ *     POST session ─▶ s/{token} ─▶ GET …/commands, Observe, ack=explicit, each channel ─▶ ready
+ *     notification ─▶ inbox ─▶ application ─▶ stored ─▶ GET …?after=, or POST …/replies
+ *     POST …/events, …/replies ◀─ outbox; 2.04: the gateway has it
+ *
+ * One request at a time, whatever it is (RFC 7252 §4.7). A notification is acknowledged when it is in the
+ * inbox, which is no promise: its command is acknowledged by a request, once its position is stored.
+ */
+class CoapSession implements ClientSession {
+  readonly closed: Promise<void>
+  readonly #parts: SessionParts
+  readonly #events: SessionEvents
+  readonly #wire: Wire
+  readonly #requests: Requests
+  readonly #lanes: Lane[]
+  readonly #unreliable: Asking[] = []
+  #ticket: Ticket | undefined
+  #isFresh = false
+  #intervalMs = beatMaxMs
+  #wroteAtMs = 0
+  #heardAtMs = 0
+  #isOpen = false
+  #ready = false
+  #ended = false
+  #working = false
+  #flushing = false
+  /** The gateway, or the network, has ended it. */
+  #told = false
+
+  constructor(parts: SessionParts, events: SessionEvents) {
+    this.#parts = parts
+    this.#events = events
+    this.#lanes = parts.keeper.channels.map((channel) => new Lane(channel))
+    this.#ticket = tickets.get(parts.keeper)
+    this.#wire = new Wire({
+      heard: () => {
+        this.#heardAtMs = parts.nowMs()
+      },
+      notified: (token, packet) => this.#notified(token, packet),
+      failed: (text) => this.#wrong(text),
+    })
+    this.closed = this.#wire.closed
+    this.#requests = new Requests(this.#wire, parts.nowMs)
+    void this.#begin()
+  }
+
+  get usable(): boolean {
+    return !this.#ended
+  }
+
+  get dueMs(): number {
+    let dueMs = this.#requests.dueMs
+    if (!this.#ready) return dueMs
+    dueMs = Math.min(dueMs, this.#wroteAtMs + this.#intervalMs)
+    for (const { waiting, notBeforeMs } of this.#lanes)
+      if (waiting !== undefined) dueMs = Math.min(dueMs, notBeforeMs)
+    return dueMs
+  }
+
+  tick(nowMs: number): void {
+    this.#requests.tick(nowMs)
+    this.#work()
+  }
+
+  checkLife(nowMs: number): void {
+    this.#requests.tick(nowMs)
+  }
+
+  writeUnreliable(
+    channel: DeviceChannel,
+    name: string,
+    payload: Uint8Array,
+    binary: boolean,
+  ): 'written' | 'busy' {
+    const lane = this.#lanes.find((one) => one.channel === channel)
+    if (!this.#ready || this.#ended || this.#ticket === undefined || lane === undefined)
+      return 'busy'
+    if (this.#unreliable.length >= unreliableMax) return 'busy'
+    this.#unreliable.push(eventOf(lane, this.#ticket.token, name, payload, binary, []))
+    this.#work()
+    return 'written'
+  }
+
+  scheduleFlush(): void {
+    if (this.#flushing || !this.#ready || this.#ended) return
+    this.#flushing = true
+    // A reply says more than an acknowledgement: both are there at the end of this turn.
+    queueMicrotask(() => {
+      this.#flushing = false
+      this.#work()
+    })
+  }
+
+  end(politely: boolean): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#requests.cancel()
+    if (politely && this.#ready && !this.#told && this.#ticket !== undefined) {
+      void this.#leave(this.#ticket)
+    } else this.#wire.close()
+  }
+
+  async #leave({ token }: Ticket): Promise<void> {
+    tickets.delete(this.#parts.keeper)
+    const cut = setTimeout(() => this.#requests.cancel(), this.#parts.limits.goodbyeMs)
+    await this.#requests.ask({ method: 'DELETE', path: ['s', token] })
+    clearTimeout(cut)
+    this.#wire.close()
+  }
+
+  async #begin(): Promise<void> {
+    const { host, port, tls, device } = this.#parts.options
+    // Not within the constructor: who made us does not have us yet.
+    await undefined
+    if (tls !== undefined && tls !== false)
+      return this.#never('CoAP has no DTLS yet: connect without TLS, in a network you trust')
+    for (const { channel } of this.#lanes)
+      if (`after=${placeOf(device, channel.name, 2 ** 32, 1e16)}`.length > textMaxBytes)
+        return this.#never('the names of device and channel are too long for CoAP')
+    try {
+      await this.#wire.open(host, port)
+    } catch (error) {
+      return this.#wrong(error instanceof Error ? error.message : String(error))
+    }
+    this.#isOpen = true
+    this.#work()
+  }
+
+  // One after the other.
+
+  #work(): void {
+    if (this.#working || this.#ended || !this.#isOpen) return
+    this.#working = true
+    void this.#run()
+  }
+
+  async #run(): Promise<void> {
+    for (let next = this.#next(); next !== undefined && !this.#ended; next = this.#next())
+      await next
+    this.#working = false
+  }
+
+  /** Begun already; undefined: there is nothing to do. */
+  #next(): Promise<void> | undefined {
+    if (this.#ended) return undefined
+    const ticket = this.#ticket
+    if (ticket === undefined) return this.#login()
+    for (const lane of this.#lanes) if (!lane.isObserved) return this.#observe(lane, ticket)
+    const nowMs = this.#parts.nowMs()
+    for (const lane of this.#lanes) {
+      if (lane.part !== undefined) return this.#fetch(lane, ticket)
+      const head = this.#head(lane, nowMs)
+      if (head?.uplink.kind === 'reply') return this.#report(lane, ticket, head)
+      const id = lane.repeats.shift() ?? this.#owed(lane)
+      if (id !== undefined) return this.#acknowledge(lane, ticket, id)
+    }
+    for (const [index, lane] of this.#lanes.entries()) {
+      const head = this.#head(lane, nowMs)
+      if (head === undefined) continue
+      // The next time it is the turn of those behind it.
+      this.#lanes.push(...this.#lanes.splice(0, index + 1))
+      return this.#report(lane, ticket, head)
+    }
+    const unreliable = this.#unreliable.shift()
+    if (unreliable !== undefined) return this.#tell(unreliable)
+    if (this.#ready && nowMs >= this.#wroteAtMs + this.#intervalMs) return this.#beat(ticket, nowMs)
+    return undefined
+  }
+
+  #head(lane: Lane, nowMs: number): Slot | undefined {
+    const { waiting, notBeforeMs } = lane
+    if (waiting === undefined) return lane.channel.outbox.peek(1)
+    return nowMs >= notBeforeMs ? waiting : undefined
+  }
+
+  #owed({ channel }: Lane): string | undefined {
+    const upTo = channel.inbox.acknowledge()
+    if (upTo === undefined) return undefined
+    return this.#lanes.find((lane) => lane.channel === channel)!.acknowledged(upTo)
+  }
+
+  /** @returns undefined: there is no session any more to go on with. */
+  async #ask(asking: Asking): Promise<Answer | undefined> {
+    for (let tries = 1; ; tries++) {
+      const askedAtMs = this.#parts.nowMs()
+      this.#wroteAtMs = askedAtMs
+      const asked = this.#requests.ask(asking)
+      this.#parts.changed()
+      const answer = await asked
+      if (this.#ended) return undefined
+      if (answer !== undefined) return answer
+      if (this.#heardAtMs <= askedAtMs || tries >= triesMax) {
+        this.#wrong('the gateway fell silent')
+        return undefined
+      }
+    }
+  }
+
+  async #login(): Promise<void> {
+    let made: Ticket | Cause | undefined
+    try {
+      made = await login(this.#parts, (asking) => this.#ask(asking))
+    } catch (error) {
+      return this.#wrong(error instanceof Error ? error.message : String(error))
+    }
+    if (made === undefined || this.#ended) return
+    if ('kind' in made) return this.#lost(made)
+    this.#ticket = made
+    this.#isFresh = true
+    tickets.set(this.#parts.keeper, made)
+  }
+
+  async #observe(lane: Lane, { token, keepaliveMs }: Ticket): Promise<void> {
+    const { channel } = lane
+    const { options, nowMs } = this.#parts
+    const isFirst = channel.session === undefined
+    const query = ['ack=explicit']
+    const { offset, epoch } = channel.outbox.beforeRefusal ?? channel.inbox.position ?? nowhere
+    // What is being stored is not stored.
+    const resumes = isFirst && !channel.busy && offset > 0
+    if (resumes) query.push(`after=${placeOf(options.device, channel.name, epoch, offset)}`)
+    const askedAtMs = nowMs()
+    this.#wire.observe(lane.key, true)
+    const answer = await this.#ask({
+      ...{ method: 'GET', path: pathOf(lane, token), query, token: lane.token },
+      options: { Observe: nothing },
+    })
+    this.#wire.observe(lane.key, false)
+    if (answer === undefined) return
+    if (answer.code === '4.01' && !this.#isFresh) {
+      // Of before: it has ended meanwhile, and the next thing to do is to make another.
+      this.#ticket = undefined
+      return
+    }
+    if (answer.code !== '2.05' || !answer.isObserved) return this.#refused(answer)
+    lane.isObserved = true
+    lane.heardAtMs = nowMs()
+    if (isFirst) {
+      lane.gatewayMs = uintOf(answer.option(timeOption)) ?? askedAtMs
+      this.#welcomed(lane, keepaliveMs, askedAtMs, resumes ? 'resumed' : 'fresh')
+    }
+    if (this.#ready || !this.#lanes.every(({ isObserved }) => isObserved)) return
+    this.#ready = true
+    const { keepalive } = options
+    this.#intervalMs = Math.min(keepaliveMs / 2, keepalive === undefined ? beatMaxMs : keepaliveMs)
+    this.#parts.heartbeat.begin(this.#intervalMs, nowMs())
+    this.#events.ready(options.reconnect ?? reconnectPolicy)
+  }
+
+  #welcomed(
+    { channel, gatewayMs }: Lane,
+    keepaliveMs: number,
+    askedAtMs: number,
+    resumed: WelcomeFrame['resumed'],
+  ): void {
+    const { windowMaxCommands, frameMaxBytes } = this.#parts.limits
+    // What the gateway has of ours it does not say; what goes again is known by its stamp.
+    channel.outbox.welcome(0, () => {})
+    const { epoch, offset } = channel.inbox.position ?? nowhere
+    channel.welcomed(
+      {
+        ...{ type: 'welcome', channelNumber: channel.number, capabilities: 0, proof: nothing },
+        ...{ resumed, epoch, offset, uplinkKept: 0, keepaliveS: keepaliveMs / 1000 },
+        ...{ frameMaxBytes, windowMax: windowMaxCommands, uplinkWindowMax: 1, bindingsMax: 0 },
+        ...{ timeMs: gatewayMs, reconnectBaseMs: 0, reconnectMaxMs: 0 },
+        ...{ connection: '', extensions: [] },
+      },
+      askedAtMs,
+    )
+  }
+
+  /** Who heard nothing for long makes sure that it is still observed (RFC 7641 §3.3.1). */
+  async #beat(ticket: Ticket, nowMs: number): Promise<void> {
+    const silent = this.#lanes.find(({ heardAtMs }) => nowMs >= heardAtMs + ticket.keepaliveMs)
+    if (silent !== undefined) return this.#observe(silent, ticket)
+    const answer = await this.#ask({ method: 'PUT', path: ['s', ticket.token] })
+    if (answer === undefined) return
+    if (answer.code !== '2.04') return this.#refused(answer)
+    // It calls, as for one that does not listen: it has lost an observation.
+    if (answer.option(waitingOption) !== undefined)
+      for (const lane of this.#lanes) lane.isObserved = false
+  }
+
+  // Down.
+
+  #notified(token: string, packet: ParsedPacket): boolean {
+    const lane = this.#lanes.find(({ key }) => key === token)
+    if (lane === undefined || this.#ended) return false
+    const { code, payload } = packet
+    if (!code.startsWith('2.')) {
+      const maxAge = uintOf(valueOf(packet, 'Max-Age'))
+      const maxAgeMs = maxAge === undefined ? undefined : maxAge * 1000
+      // Not before its acknowledgement is on its way.
+      queueMicrotask(() => this.#refused({ code, payload, maxAgeMs }))
+      return true
+    }
+    if (lane.channel.session === undefined) return false
+    lane.heardAtMs = this.#parts.nowMs()
+    if (payload.length === 0) return true
+    const kind = readNotification(lane, packet)
+    if (kind === 'malformed') this.#wrong('a notification that cannot be read')
+    else if (kind === 'whole') this.#take(lane, Buffer.from(payload))
+    else this.#work()
+    return true
+  }
+
+  async #fetch(lane: Lane, { token }: Ticket): Promise<void> {
+    const rest = await fetchRest(lane, pathOf(lane, token), (asking) => this.#ask(asking))
+    if (rest === undefined) return
+    if (rest === 'lost') return this.#wrong('a command that cannot be fetched')
+    if (rest !== 'gone' && !Buffer.isBuffer(rest)) return this.#refused(rest)
+    lane.part = undefined
+    if (rest !== 'gone') this.#take(lane, rest)
+  }
+
+  #take(lane: Lane, body: Buffer): void {
+    const wrong = takeCommand(lane, this.#parts.options.device, body)
+    if (wrong !== undefined) return this.#wrong(wrong)
+    this.#parts.downlink.pump(lane.channel)
+    this.#work()
+  }
+
+  async #acknowledge(lane: Lane, { token }: Ticket, id: string): Promise<void> {
+    const path = pathOf(lane, token)
+    const answer = await this.#ask({ method: 'GET', path, query: [`after=${id}`] })
+    if (answer === undefined) return
+    if (answer.code !== '2.05') return this.#refused(answer)
+    this.#events.acknowledged()
+  }
+
+  // Up.
+
+  async #report(lane: Lane, { token }: Ticket, slot: Slot): Promise<void> {
+    const { channel } = lane
+    const { uplink } = slot
+    const { device } = this.#parts.options
+    const asking = reportOf(lane, token, device, uplink)
+    if (lane.waiting === undefined) channel.outbox.written(this.#parts.nowMs())
+    lane.waiting = undefined
+    if (uplink.kind === 'reply') channel.inbox.replied(uplink.epoch, uplink.offset)
+    const answer = await post(asking, (one) => this.#ask(one))
+    if (answer === undefined) return
+    const { code, maxAgeMs = pauseMinMs } = answer
+    if ((code === '5.03' || code === '4.29') && maxAgeMs <= pauseMaxMs) {
+      lane.waiting = slot
+      lane.notBeforeMs = this.#parts.nowMs() + Math.max(pauseMinMs, maxAgeMs)
+      return this.#parts.changed()
+    }
+    // A reply to what nobody knows, or a stamp of long ago, must not be sent for ever.
+    const isUnknown = code === '4.04' && uplink.kind === 'reply'
+    const isOver = code === '2.04' || code === '4.09' || isUnknown
+    const isTooMuch = !isOver && /^4\.(?!01|29)/.test(code)
+    if (!isTooMuch && !isOver) return this.#refused(answer)
+    if (uplink.kind === 'reply') {
+      const id = lane.nameOf(device, uplink.epoch, uplink.offset)
+      if (lane.answered(id) && code !== '2.04') lane.repeats.push(id)
+    }
+    this.#settled(channel, slot, isTooMuch)
+  }
+
+  #settled(channel: DeviceChannel, { uplink }: Slot, isTooMuch: boolean): void {
+    const { sequence } = uplink
+    const { keeper, downlink } = this.#parts
+    channel.outbox.acknowledge(sequence, (gone) => {
+      if (isTooMuch) this.#events.tooLarge(channel, gone)
+      else this.#events.kept(channel, gone)
+    })
+    keeper.note({ kind: 'kept', channel: channel.name, upTo: sequence })
+    this.#events.acknowledged()
+    downlink.pump(channel)
+  }
+
+  async #tell(asking: Asking): Promise<void> {
+    await post(asking, (one) => this.#ask(one))
+  }
+
+  // The end.
+
+  #refused(refused: Parameters<typeof causeOf>[0]): void {
+    // Of this session, not of us: the next one begins with a proof.
+    if (refused.code === '4.01') {
+      tickets.delete(this.#parts.keeper)
+      return this.#wrong('the gateway does not know this session any more')
+    }
+    const isFinal = refused.code === '4.04' || refused.code === '5.03' || refused.code === '4.29'
+    if (isFinal) this.#lost(causeOf(refused))
+    else this.#wrong(`the gateway answered ${refused.code} ${refused.payload.toString()}`.trim())
+  }
+
+  #never(text: string): void {
+    this.#lost({ kind: 'closed', code: closeCode.unsupported, retryAfterMs: 0, text })
+  }
+
+  #wrong(text: string): void {
+    this.#lost({ kind: 'local', text })
+  }
+
+  #lost(cause: Cause): void {
+    if (this.#ended) return
+    this.#told = true
+    this.#events.lost(cause)
+  }
+}
+
+const nothing = Buffer.alloc(0)
+const nowhere = { epoch: 0, offset: 0 }
+
+const pathOf = ({ channel }: Lane, token: string): readonly string[] => [
+  's',
+  token,
+  'channels',
+  channel.name,
+  'commands',
+]
