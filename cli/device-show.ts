@@ -33,9 +33,10 @@ type Since = (at: string) => string
 
 function presenceSentences(one: Device, since: Since): string[] {
   const { device, disabled } = one
-  const { state, heardAt, protocol, reason } = one.presence
+  const { state, heardAt, protocol, reason, backAt } = one.presence
   const at = one.presence.since === undefined ? '' : ` ${since(one.presence.since)}`
   const over = protocol === undefined || protocol === '' ? '' : ` over ${protocol}`
+  const when = backAt === undefined ? '' : ` at ${backAt}`
   const heard = heardAt === undefined ? [] : [`It was last heard ${heardAt}.`]
   if (disabled)
     return [
@@ -51,7 +52,7 @@ function presenceSentences(one: Device, since: Since): string[] {
       ...heard,
     ]
   if (state === 'asleep')
-    return [`${device} has been asleep${at}: it said when it comes back.`, ...heard]
+    return [`${device} has been asleep${at}: it said that it comes back${when}.`, ...heard]
   if (at === '')
     return [`${device} is offline: it has not connected since the gateway was started.`]
   return [`${device} has been offline${at}${why(reason)}.`, ...heard]
@@ -66,7 +67,6 @@ function why(reason: string | undefined): string {
 const ends: Readonly<Record<string, string>> = {
   ...Object.fromEntries(Object.entries(reasons).map(([name, { text }]) => [name, text])),
   lost: 'its connection broke',
-  'device-disabled': 'it was disabled',
 }
 
 function mailboxSentence({ device, mailbox }: Device, since: Since): string {

@@ -53,6 +53,12 @@ const Presence = Type.Object({
       description: 'Why it is offline: how its last link ended, or `device-disabled`.',
     }),
   ),
+  backAt: Type.Optional(
+    Type.String({
+      format: 'date-time',
+      description: 'While it is asleep: when it said that it comes back. After that it is offline.',
+    }),
+  ),
 })
 const MailboxDepth = Type.Object({
   commands: Type.Integer({ description: 'open commands' }),

@@ -41,6 +41,7 @@ const presenceView = (record: DeviceRecord, presence: Presence) => ({
   heardAt: timeIf(presence.heardAtMs),
   protocol: presence.protocol,
   reason: reasonOf(record, presence),
+  backAt: timeIf(presence.backAtMs),
 })
 
 export const deviceView = (

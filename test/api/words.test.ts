@@ -196,6 +196,22 @@ test('a disabled device is offline because it is disabled, and so it stays told 
   assert.equal((await presence({})).reason, 'keepalive-expired')
 })
 
+test('a device that is asleep says in its view when it comes back', async () => {
+  const backAtMs = Date.parse('2026-01-01T13:00:00.000Z')
+  world.gateway.presence = () => ({
+    state: 'asleep',
+    sinceMs: 1,
+    heardAtMs: 1,
+    protocol: 'http',
+    backAtMs,
+  })
+  const { body } = await world.device('P-2', {})
+  assert.deepEqual(
+    [body.presence.state, body.presence.backAt],
+    ['asleep', '2026-01-01T13:00:00.000Z'],
+  )
+})
+
 test('a key may ask whose it is, with any scope, and is not shown its text', async () => {
   const createdAt = new Date(world.clock.nowMs()).toISOString()
   for (const [name, app, scopes] of [

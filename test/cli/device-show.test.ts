@@ -71,7 +71,11 @@ test('why it is not there is said in words, with the word a program would look a
   assert.match(first({ state: 'offline', since, reason: 'lost' })!, /its connection broke \(lost\)/)
   assert.match(first({ state: 'offline', since, reason: 'constructor' })!, /: constructor \(con/)
   assert.match(first({ state: 'suspect', since })!, /suspect since .*asked for a sign of life/)
-  assert.match(first({ state: 'asleep', since })!, /asleep since .*said when it comes back/)
+  assert.match(first({ state: 'asleep', since })!, /asleep since .*said that it comes back\.$/)
+  assert.match(
+    first({ state: 'asleep', since, backAt: at('13:00:00') })!,
+    /asleep since .*: it said that it comes back at 2026-01-01T13:00:00\.000Z\.$/,
+  )
 })
 
 test('a device that is disabled says that first, and how to let it in again', () => {
@@ -80,5 +84,5 @@ test('a device that is disabled says that first, and how to let it in again', ()
     'SZ-1 is disabled: the gateway lets it in no more, until "pike device enable SZ-1".',
     `It has been offline since ${at('10:00:00')} (2 h).`,
   ])
-  assert.match(first(gone)!, /offline since .*: it was disabled \(device-disabled\)/)
+  assert.match(first(gone)!, /offline since .*: the device was disabled \(device-disabled\)/)
 })
