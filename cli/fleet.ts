@@ -4,7 +4,14 @@ import { Failure } from './failure.ts'
 import { type FleetRow, runFleet } from './fleet/fleet.ts'
 import { type Mix, readMix } from './fleet/mix.ts'
 import { print, printJson, table } from './print.ts'
-import { type ProtocolName, protocols } from './protocols.ts'
+import { type Protocol, type ProtocolName, protocols } from './protocols.ts'
+import type { Conditions } from './weather/conditions.ts'
+import { relayDatagrams } from './weather/datagram-relay.ts'
+import type { Relay } from './weather/relay.ts'
+import { relayStreams } from './weather/stream-relay.ts'
+import { conditionsOf, told, weatherHelp } from './weather.ts'
+
+const loopback = '127.0.0.1'
 
 interface Options extends ApiOptions {
   readonly devices: number
@@ -14,6 +21,7 @@ interface Options extends ApiOptions {
   readonly prefix: string
   readonly host: string
   readonly ports?: ReadonlyMap<ProtocolName, number>
+  readonly weather?: Conditions
   readonly json?: true
 }
 
@@ -32,12 +40,18 @@ export const fleetCommand = (): Command =>
     .option('--seed <number>', 'chance is the same for the same seed', whole, 1)
     .option('--commands <number>', 'commands for each device', whole, 1)
     .option('--prefix <text>', 'what the ids of its devices begin with', 'fleet')
-    .option('--host <host>', 'where the gateway listens for devices', '127.0.0.1')
+    .option('--host <host>', 'where the gateway listens for devices', loopback)
     .option('--ports <ports>', 'its ports, like pike=7450,http=8081 (default: settings)', portsOf)
+    .addOption(
+      new Option('--weather <parts>', 'bad weather between them and the gateway').argParser(
+        conditionsOf,
+      ),
+    )
     .option('--json', 'for a script: one JSON object for each protocol')
     .addHelpText(
       'after',
-      `
+      `${weatherHelp}
+
 Exit codes:
   0  all connected, and every command is done
   1  it did not get through: no gateway, no key, ...
@@ -45,12 +59,22 @@ Exit codes:
 
 Examples:
   pike fleet --devices 500 --mix http=1,pike=3 --seed 1
-  pike fleet --devices 50 --mix http --commands 10`,
+  pike fleet --devices 50 --mix http --commands 10
+  pike fleet --devices 100 --commands 5 --weather "loss=5%,rtt=200ms,flap=30s,nat=60s,torn=2%"`,
     )
     .action(async (options: Options) => {
       const pike = connect(options)
       const { app } = await pike.key()
-      const rows = await runFleet({ ...options, pike, app, port: (name) => portOf(name, options) })
+      const relays = await weatherOver(options)
+      const port = (name: ProtocolName): number => relays.get(name)?.port ?? portOf(name, options)
+      const fair = options.weather === undefined
+      const host = fair ? options.host : loopback
+      const patienceS = fair ? 30 : 300
+      const rows = await runFleet({ ...options, pike, app, host, port, patienceS })
+      for (const [name, relay] of relays) {
+        process.stderr.write(`weather over ${protocols[name].title}: ${told(relay.figures)}\n`)
+        await relay.stop()
+      }
       if (options.json) for (const row of rows) printJson(row)
       else show(rows)
       const bad = rows.some((row) => row.connected < row.devices || row.otherwise > 0)
@@ -77,6 +101,20 @@ function show(rows: readonly FleetRow[]): void {
       ]),
     ),
   )
+}
+
+/** A relay before each protocol's port; none in fair weather. */
+async function weatherOver(options: Options): Promise<ReadonlyMap<ProtocolName, Relay>> {
+  const relays = new Map<ProtocolName, Relay>()
+  const { weather, mix, host, seed } = options
+  if (weather === undefined) return relays
+  for (const name of mix.keys()) {
+    const { datagrams }: Protocol = protocols[name]
+    const to = { host, port: portOf(name, options) }
+    const relay = { host: loopback, port: 0, to, conditions: weather, seed }
+    relays.set(name, await (datagrams ? relayDatagrams : relayStreams)(relay))
+  }
+  return relays
 }
 
 function portOf(name: ProtocolName, options: Options): number {

@@ -23,6 +23,7 @@ import { showCommand } from './show.ts'
 import { tagCommand } from './tag.ts'
 import { withOtherWords } from './verbs.ts'
 import { version } from './version.ts'
+import { weatherCommand } from './weather.ts'
 import { webhookCommand } from './webhook.ts'
 
 const program = new Command('pike')
@@ -49,6 +50,7 @@ const program = new Command('pike')
   .addCommand(checkCommand())
   .addCommand(lockerCommand())
   .addCommand(fleetCommand())
+  .addCommand(weatherCommand())
   .addCommand(configCommand())
   .addHelpText(
     'after',

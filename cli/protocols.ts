@@ -1,12 +1,20 @@
-import { httpSession, type PikeClientOptions } from '../devices/index.ts'
+import {
+  coapSession,
+  httpSession,
+  mqtt5Session,
+  mqttSession,
+  type PikeClientOptions,
+} from '../devices/index.ts'
 import type { Config, Port } from '../src/node/config.ts'
 
 /** What a device of ours can speak, and where a gateway with this configuration listens for it. */
 export interface Protocol {
   readonly title: string
-  /** Its listener's name in the ready line; over TLS the other. */
+  /** Its listener's name in the ready line; over TLS the other, if there is one. */
   readonly listener: string
-  readonly secureListener: string
+  readonly secureListener?: string
+  /** It goes by UDP. */
+  readonly datagrams?: true
   readonly session: Pick<PikeClientOptions, 'session'>
   port(config: Config, secure: boolean): Port
 }
@@ -18,6 +26,27 @@ export const protocols = {
     secureListener: 'pike-tls',
     session: {},
     port: ({ tcpPort, tlsPort }, secure) => (secure ? tlsPort : tcpPort),
+  },
+  mqtt: {
+    title: 'MQTT',
+    listener: 'mqtt',
+    secureListener: 'mqtts',
+    session: { session: mqttSession },
+    port: ({ mqttPort, mqttsPort }, secure) => (secure ? mqttsPort : mqttPort),
+  },
+  mqtt5: {
+    title: 'MQTT 5',
+    listener: 'mqtt',
+    secureListener: 'mqtts',
+    session: { session: mqtt5Session },
+    port: ({ mqttPort, mqttsPort }, secure) => (secure ? mqttsPort : mqttPort),
+  },
+  coap: {
+    title: 'CoAP',
+    listener: 'coap',
+    datagrams: true,
+    session: { session: coapSession },
+    port: ({ coapPort }) => coapPort,
   },
   http: {
     title: 'HTTP',

@@ -18,6 +18,8 @@ export interface FleetOptions {
   /** What the ids of its devices begin with. */
   readonly prefix: string
   readonly app: string
+  /** Longest wait for a connection and for an outcome. */
+  readonly patienceS: number
 }
 
 /** How it went for those of one protocol. Times in ms; undefined: nobody did that. */
@@ -49,8 +51,6 @@ interface Member {
 const doors = 12
 /** Calls under way at once. */
 const callsMax = 64
-const connectMaxMs = 30_000
-const outcomeMaxS = 30
 
 /** Many lockers in this process: they connect, each gets its commands, and it is counted what came of them. */
 export async function runFleet(options: FleetOptions): Promise<FleetRow[]> {
@@ -77,7 +77,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetRow[]> {
     const plan = Array.from({ length: commands }, () =>
       members.map((member) => ({ member, door: 1 + Math.floor(random() * doors) })),
     ).flat()
-    await each('commands', plan, ({ member, door }) => open(pike, member, door))
+    await each('commands', plan, ({ member, door }) => open(options, member, door))
   } finally {
     await Promise.all(members.map(({ locker }) => locker?.stop()))
   }
@@ -90,12 +90,12 @@ export async function runFleet(options: FleetOptions): Promise<FleetRow[]> {
 }
 
 /** Resolves when it is connected, or when that has taken too long: then it is counted as it is. */
-function connect(member: Member, { host, port, app }: FleetOptions): Promise<void> {
+function connect(member: Member, { host, port, app, patienceS }: FleetOptions): Promise<void> {
   const { device, secret, protocol } = member
   const { session } = protocols[protocol]
   const startedMs = performance.now()
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, connectMaxMs)
+    const timer = setTimeout(resolve, patienceS * 1000)
     const locker = runLocker({
       ...{ host, port: port(protocol), app, device, secret, ...session },
       doors: { doors, closeAfterMs: 1_000 },
@@ -109,13 +109,17 @@ function connect(member: Member, { host, port, app }: FleetOptions): Promise<voi
   })
 }
 
-async function open(pike: PikeBackend, member: Member, door: number): Promise<void> {
+async function open(
+  { pike, patienceS }: FleetOptions,
+  member: Member,
+  door: number,
+): Promise<void> {
   const startedMs = performance.now()
   member.sent++
   const sent = await pike.send(
     member.device,
     { name: 'open', payload: { door }, expect: 'reply' },
-    { waitSeconds: outcomeMaxS },
+    { waitSeconds: patienceS },
   )
   if (sent.status === 'done') member.doneMs.push(performance.now() - startedMs)
   else member.otherwise++
