@@ -3,6 +3,7 @@
  * connect, receive commands, answer them and report, and a parcel locker built on it.
  */
 export { PikeClient } from './client.ts'
+export { coapSession } from './coap/session.ts'
 export type { Command, CommandReply, Respond } from './command.ts'
 export { fileStorage, StorageDamaged } from './file-storage.ts'
 export { httpSession } from './http/session.ts'
@@ -24,6 +25,7 @@ export {
   type RunningLocker,
   runLocker,
 } from './locker/run.ts'
+export { mqtt5Session, mqttSession } from './mqtt/session.ts'
 export type { PikeClientEvents, PikeClientOptions, RunningReport, SendReport } from './options.ts'
 export type { SendFailure, Sent } from './outbox.ts'
 export type { ReconnectPolicy } from './reconnect.ts'

@@ -29,6 +29,8 @@ describe('pike locker --protocol', () => {
     const port = String(gateway.port(protocols[protocol].listener))
     const child = spawnPike(
       ['locker', device, '--protocol', protocol, '--port', port, '--secret', secret].concat(
+        // Enough for two at each coming, twice.
+        ...['--doors', String(4 * protocolNames.length)],
         '--state',
         stateFile,
         '--json',
