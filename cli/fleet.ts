@@ -69,8 +69,10 @@ Examples:
       const port = (name: ProtocolName): number => relays.get(name)?.port ?? portOf(name, options)
       const fair = options.weather === undefined
       const host = fair ? options.host : loopback
-      const patienceS = fair ? 30 : 300
-      const rows = await runFleet({ ...options, pike, app, host, port, patienceS })
+      const rows = await runFleet({
+        ...{ ...options, pike, app, host, port },
+        ...(fair ? { patienceS: 30 } : { patienceS: 300, keepalive: { minS: 10, maxS: 20 } }),
+      })
       for (const [name, relay] of relays) {
         process.stderr.write(`weather over ${protocols[name].title}: ${told(relay.figures)}\n`)
         await relay.stop()

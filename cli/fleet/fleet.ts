@@ -20,6 +20,8 @@ export interface FleetOptions {
   readonly app: string
   /** Longest wait for a connection and for an outcome. */
   readonly patienceS: number
+  /** Beats its devices bear, where their protocol lets them say so. */
+  readonly keepalive?: { readonly minS: number; readonly maxS: number }
 }
 
 /** How it went for those of one protocol. Times in ms; undefined: nobody did that. */
@@ -90,7 +92,10 @@ export async function runFleet(options: FleetOptions): Promise<FleetRow[]> {
 }
 
 /** Resolves when it is connected, or when that has taken too long: then it is counted as it is. */
-function connect(member: Member, { host, port, app, patienceS }: FleetOptions): Promise<void> {
+function connect(
+  member: Member,
+  { host, port, app, patienceS, keepalive }: FleetOptions,
+): Promise<void> {
   const { device, secret, protocol } = member
   const { session } = protocols[protocol]
   const startedMs = performance.now()
@@ -98,6 +103,7 @@ function connect(member: Member, { host, port, app, patienceS }: FleetOptions): 
     const timer = setTimeout(resolve, patienceS * 1000)
     const locker = runLocker({
       ...{ host, port: port(protocol), app, device, secret, ...session },
+      ...(keepalive && { keepalive }),
       doors: { doors, closeAfterMs: 1_000 },
     })
     member.locker = locker

@@ -46,3 +46,21 @@ test('pike fleet: all connect, every door opens, and the table says so', async (
   assert.match(table.stdout, /PROTOCOL +DEVICES +CONNECTED/)
   await gateway.stop()
 })
+
+test('pike fleet --weather: through torn, delayed and reset connections every door opens', async () => {
+  const gateway = await startGateway()
+  const env = { PIKE_API_URL: gateway.url, PIKE_DATA_DIR: gateway.dataDir }
+  const ports = `pike=${gateway.port('pike')},http=${gateway.port('http')}`
+  const args = ['fleet', '--devices', '6', '--commands', '3', '--mix', 'http=1,pike=1']
+  const weather = ['--weather', 'torn=20%,rtt=20ms,jitter=20ms,reset=1%']
+  const { code, stdout, stderr } = await runPike(
+    [...args, '--ports', ports, ...weather, '--json'],
+    env,
+  )
+  assert.equal(code, 0, stdout + stderr)
+  assert.match(stderr, /weather over Pike: \d+ links, \d+ pieces carried/)
+  const wrong = await runPike([...args, '--weather', 'fog=3%'], env)
+  assert.notEqual(wrong.code, 0)
+  assert.match(wrong.stderr, /"fog" is none of loss, rtt/)
+  await gateway.stop()
+})
