@@ -30,6 +30,10 @@ export interface LinkParts {
   readonly peer: string
 }
 
+/** Names the receiver that these links are: as it is told, and said back with a goodbye. */
+export const receiverOf = (links: readonly HttpLink[]): string =>
+  links.map(({ id }) => id).join('.')
+
 /** One channel attached over HTTP, by polls or by a stream: what the two have in common. */
 export abstract class HttpLink implements Link {
   readonly id: LinkId

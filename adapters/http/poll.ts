@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { ChannelName, Clock, Timer } from '../../src/contract/index.ts'
 import { reasons } from '../../src/contract/index.ts'
 import { itemJson } from './item.ts'
-import type { Closed } from './link.ts'
+import { type Closed, receiverOf } from './link.ts'
 import { refusalOf, refuse } from './problems.ts'
 import type { Seat, Waiting } from './seat.ts'
 import type { Visitor } from './visitors.ts'
@@ -78,7 +78,8 @@ export class Poll implements Waiting {
     const of = seat ?? seats.find(({ channel }) => channel === about) ?? seats[0]!
     const { epoch, after } = of.standing
     const last = items.at(-1)?.command.offset ?? after
-    const text = `{"epoch":"${epoch}","after":"${last}","items":[${items.map(itemJson).join(',')}]}`
+    const head = `"epoch":"${epoch}","after":"${last}","receiver":"${receiverOf(seats)}"`
+    const text = `{${head},"items":[${items.map(itemJson).join(',')}]}`
     response.writeHead(200, {
       'content-type': 'application/json',
       'content-length': Buffer.byteLength(text),

@@ -112,9 +112,15 @@ export class Reception {
     stream.begin(links)
   }
 
-  /** It says goodbye. */
-  leave(visitor: Visitor): void {
-    for (const link of [...visitor.links.values()]) link.finish('normal')
+  /**
+   * It says goodbye, for whatever receives for it, or for the receiver it was told to be: that may be
+   * over by now, and another be there.
+   */
+  leave(visitor: Visitor, { receiver }: Query): void {
+    const ids = receiver?.split('.')
+    for (const link of [...visitor.links.values()]) {
+      if (ids === undefined || ids.includes(link.id)) link.finish('normal')
+    }
   }
 
   /** The seat of the poll before, where the device goes on from there; else a new one. */

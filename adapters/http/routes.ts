@@ -19,7 +19,7 @@ export function addRoutes(app: FastifyInstance, reception: Reception, limits: Li
 
   app.delete('/device/v1/commands', (request, reply) => {
     reply.hijack()
-    reception.leave(request.visitor)
+    reception.leave(request.visitor, queryOf(request))
     empty(reply.raw)
   })
 

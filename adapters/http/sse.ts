@@ -3,7 +3,7 @@ import type { Clock, Downlink, Timer } from '../../src/contract/index.ts'
 import { reasons } from '../../src/contract/index.ts'
 import { httpBounds } from './bounds.ts'
 import { itemJson } from './item.ts'
-import { type Closed, HttpLink, type LinkParts } from './link.ts'
+import { type Closed, HttpLink, type LinkParts, receiverOf } from './link.ts'
 import { problemJson, refusalOf } from './problems.ts'
 
 /** The link of a device that receives one channel by a stream. */
@@ -96,9 +96,8 @@ export class CommandStream {
     const keepaliveMs = Math.min(...links.map(({ session }) => session?.keepaliveMs ?? 0))
     const keepaliveS = Math.floor(keepaliveMs / 1000)
     const time = new Date(this.#clock.nowMs()).toISOString()
-    this.write(
-      `retry: 1000\nevent: start\ndata: ${JSON.stringify({ time, keepaliveS, channels })}\n\n`,
-    )
+    const start = JSON.stringify({ time, keepaliveS, receiver: receiverOf(links), channels })
+    this.write(`retry: 1000\nevent: start\ndata: ${start}\n\n`)
     this.#arm()
     for (const link of links) link.session?.start()
   }

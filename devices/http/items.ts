@@ -12,6 +12,8 @@ export interface Item {
 export interface Start {
   readonly timeMs: number
   readonly keepaliveS: number
+  /** Said back in the query of a goodbye; empty where the gateway tells none. */
+  readonly receiver: string
   readonly channels: readonly {
     readonly channel: string
     readonly numbering: string
@@ -54,7 +56,8 @@ export function readStart(data: string): Start | undefined {
     const how = resumed === 'resumed' || resumed === 'tail-lost' ? resumed : 'fresh'
     channels.push({ channel, numbering: String(one.epoch), epoch, after, resumed: how })
   }
-  return { timeMs, keepaliveS, channels }
+  const receiver = typeof read.receiver === 'string' ? encodeURIComponent(read.receiver) : ''
+  return { timeMs, keepaliveS, receiver, channels }
 }
 
 export function readItem(data: string): Item | undefined {

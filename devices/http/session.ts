@@ -38,6 +38,7 @@ class HttpSession implements ClientSession {
   readonly #lanes: readonly Lane[]
   readonly #askedAtMs: number
   #startedAtMs = 0
+  #receiver = ''
   #ready = false
   #ended = false
   #flushing = false
@@ -113,7 +114,6 @@ class HttpSession implements ClientSession {
   end(politely: boolean): void {
     if (this.#ended) return
     this.#ended = true
-    // Goodbye is said for whatever receives for this device: after a take-over that is another.
     void this.#leave(politely && this.#ready && !this.#told)
   }
 
@@ -121,7 +121,9 @@ class HttpSession implements ClientSession {
     if (politely) {
       const { goodbyeMs } = this.#parts.limits
       const cut = setTimeout(() => void this.#requests.close(), goodbyeMs)
-      await this.#requests.ask({ method: 'DELETE', path: 'commands' })
+      // Somebody else may receive for this device by now, and nobody have told us yet.
+      const receiver = this.#receiver === '' ? '' : `?receiver=${this.#receiver}`
+      await this.#requests.ask({ method: 'DELETE', path: `commands${receiver}` })
       clearTimeout(cut)
     }
     await this.#requests.close()
@@ -177,8 +179,9 @@ class HttpSession implements ClientSession {
     }
   }
 
-  #welcomed({ timeMs, keepaliveS, channels }: Start) {
+  #welcomed({ timeMs, keepaliveS, receiver, channels }: Start) {
     this.#startedAtMs = timeMs
+    this.#receiver = receiver
     const { heartbeat, limits, nowMs } = this.#parts
     for (const lane of this.#lanes) {
       const { channel } = lane

@@ -123,6 +123,25 @@ test('the first of two polls is told that it was taken over, and when to come ba
   await second
 })
 
+test('a late goodbye names its receiver, and ends no newer one', async (t) => {
+  const { rig, poll, ask } = await httpRig(t)
+  const bye = async (receiver: string) => {
+    const query = `receiver=${encodeURIComponent(receiver)}`
+    assert.equal((await ask(`/device/v1/commands?${query}`, { method: 'DELETE' })).status, 204)
+    return rig.hub.presence('default', 'locker').state
+  }
+  const older = await poll('wait=0')
+  assert.equal((await poll('wait=0')).receiver, older.receiver, 'it goes on')
+  await rig.pass(6_000)
+  const newer = await poll('wait=0')
+  assert.notEqual(newer.receiver, older.receiver)
+  assert.equal(await bye(older.receiver), 'online')
+  assert.equal(await bye('__proto__'), 'online')
+  assert.equal(await bye(''), 'online')
+  assert.equal(await bye(newer.receiver), 'offline')
+  assert.equal(await bye(newer.receiver), 'offline')
+})
+
 test('`max` bounds an answer; acks between polls count; goodbye is at once', async (t) => {
   const { rig, poll, ask } = await httpRig(t)
   const ids = [await rig.submit({ name: 'a' }), await rig.submit({ name: 'b' })]

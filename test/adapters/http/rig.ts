@@ -8,6 +8,7 @@ import { httpSubject } from './subject.ts'
 export interface Answer {
   readonly epoch: string
   readonly after: string
+  readonly receiver: string
   readonly items: readonly {
     readonly channel: string
     readonly epoch: string
