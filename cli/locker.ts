@@ -14,7 +14,7 @@ import {
 } from './api-client.ts'
 import { Failure } from './failure.ts'
 import { clockTime, print, printJson } from './print.ts'
-import { type ProtocolName, protocolNames, protocols } from './protocols.ts'
+import { type Protocol, type ProtocolName, protocolNames, protocols } from './protocols.ts'
 
 interface Options extends ApiOptions {
   readonly device?: string
@@ -75,12 +75,18 @@ Examples:
     .action(async (named: string | undefined, options: Options) => {
       const device = named ?? options.device
       if (device === undefined) throw new Failure('which device? Like this: pike locker SZ-0042')
+      const secure = options.tls === true || options.tlsCa !== undefined
+      const { title, secureListener }: Protocol = protocols[options.protocol]
+      if (secure && secureListener === undefined)
+        throw new Failure(
+          `${title} has no encryption here yet: leave --tls out, and connect in a network you trust`,
+        )
       const { app, secret, state } = await identity(device, options)
       const shown = options.json ? printJson : tell
       const locker = runLocker({
         host: options.host,
         port: options.port ?? defaultPort(options),
-        ...(options.tls || options.tlsCa !== undefined ? { tls: trust(options) } : {}),
+        ...(secure ? { tls: trust(options) } : {}),
         app,
         device,
         secret,
