@@ -24,7 +24,7 @@ export function commandBlock(
   szx: number,
   room: number,
 ): Response | undefined {
-  const { body, command } = held
+  const { body } = held
   let size = szx
   if (index === 0) {
     const fits = () => headMaxBytes + Math.min(body.length, blockBytes(size)) <= room
@@ -32,7 +32,7 @@ export function commandBlock(
   }
   const part = cut(body, index, size)
   if (part === undefined) return undefined
-  const options: Option[] = [{ number: option.etag, value: etagOf(command) }, contentFormat(held)]
+  const options: Option[] = [{ number: option.etag, value: etagOf(held) }, contentFormat(held)]
   if (part.block.more || index > 0) options.push(blockOption(option.block2, part.block))
   if (part.block.more && index === 0) options.push(uintOption(option.size2, body.length))
   return { code: code.content, options, payload: part.payload }

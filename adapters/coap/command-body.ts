@@ -30,6 +30,9 @@ function headLine(command: KeptCommand, repeated: boolean): string {
   return line
 }
 
-/** Tells blocks of one command from those of another (RFC 7959 §2.4). */
-export const etagOf = (command: KeptCommand): Buffer =>
-  createHash('sha256').update(command.id).digest().subarray(0, 4)
+/** Tells blocks of one body from those of another (RFC 7959 §2.4): a repeat says that it is one. */
+export const etagOf = ({ command, repeated }: Downlink): Buffer =>
+  createHash('sha256')
+    .update(repeated ? `${command.id} again` : command.id)
+    .digest()
+    .subarray(0, 4)

@@ -35,7 +35,7 @@ export interface LinkHost {
 /** A command that was taken and is not acknowledged yet. */
 export class Held {
   readonly command: KeptCommand
-  readonly repeated: boolean
+  #repeated: boolean
   #body: Buffer | undefined
   /** It was on the wire. */
   written = false
@@ -46,7 +46,7 @@ export class Held {
 
   constructor({ command, repeated }: Downlink) {
     this.command = command
-    this.repeated = repeated
+    this.#repeated = repeated
   }
 
   /** Is that its id, or the place it lies at? Of one that was scheduled these are two. */
@@ -54,6 +54,17 @@ export class Held {
     const { command } = this
     const { channel, epoch, offset } = command
     return command.id === id || commandId(channel, epoch, offset) === id
+  }
+
+  get repeated(): boolean {
+    return this.#repeated
+  }
+
+  /** It is about to go out. Another message with what was on the wire says so (promise 5). */
+  goes(): void {
+    if (!this.written || this.#repeated) return
+    this.#repeated = true
+    this.#body = undefined
   }
 
   get body(): Buffer {

@@ -117,7 +117,7 @@ export class Observation extends Sending {
     const { body } = held
     const { block, payload } = cut(body, 0, this.#szx)!
     const options: Option[] = [
-      { number: option.etag, value: etagOf(held.command) },
+      { number: option.etag, value: etagOf(held) },
       this.observeOption(),
       contentFormat(held),
     ]

@@ -105,6 +105,7 @@ export class Polling implements Way {
       const { held } = link
       if (held === undefined || !held.mayBeWritten(nowMs)) continue
       this.#exchange = undefined
+      held.goes()
       held.written = true
       this.#session.shows(this.#resource, link)
       this.#session.answer(exchange, commandBlock(held, 0, this.#szx, this.#session.reach.room)!)

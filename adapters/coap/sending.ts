@@ -159,6 +159,7 @@ export abstract class Sending implements Way {
 
   #send(link: CoapLink, held: Held): void {
     const { reach } = this.session
+    held.goes()
     const { outgoing, bytesMax } = this.compose(held)
     if (!reach.mayGet(bytesMax)) return // it is asked for proof of its address
     held.written = true

@@ -45,6 +45,21 @@ test('the answer to a registration carries no command; each command is one notif
   assert.ok((b! - a! + 2 ** 24) % 2 ** 24 > 0, 'Observe grows')
 })
 
+test('a command that was notified and not acknowledged is marked when another observation brings it', async (t) => {
+  const stage = await Stage.make(t)
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const [before, after] = [observer(false), observer()]
+  await stage.answer(client.observe(`${session}/commands`, before.take))
+  const id = await stage.rig.submit()
+  await stage.rig.until('it is notified', () => before.heard.length === 1)
+  await stage.answer(client.observe(`${session}/commands`, after.take))
+  assert.equal((await stage.rig.ended(id)).status, 'delivered')
+  const all = [...before.heard, ...after.heard]
+  const marks = all.map(({ payload }) => readCommand(payload).fields.has('again'))
+  assert.deepEqual(marks, [false, true])
+})
+
 test('a device whose address changes between notification and acknowledgement gets it once', async (t) => {
   const stage = await Stage.make(t)
   const { rig } = stage
@@ -277,7 +292,11 @@ test('a device that polls gets one after the other, the same again until it says
   const ids = [await rig.submit({ name: 'one' }), await rig.submit({ name: 'two' })]
   const one = await stage.ask(client, 'GET', path)
   assert.equal(nameOf(one), 'one')
-  assert.equal(idOf(await stage.ask(client, 'GET', path)), ids[0])
+  const again = await stage.ask(client, 'GET', path)
+  assert.equal(idOf(again), ids[0])
+  const marks = [one, again].map(({ payload }) => readCommand(payload).fields.has('again'))
+  assert.deepEqual(marks, [false, true], 'the second time it says that it came before')
+  assert.notDeepEqual(one.options.get(4), again.options.get(4), 'its ETag is that of its body')
   const two = await stage.ask(client, 'GET', `${path}?after=${ids[0]}`)
   assert.equal(nameOf(two), 'two')
   assert.equal((await rig.ended(ids[0]!)).status, 'delivered')
