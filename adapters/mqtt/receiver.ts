@@ -150,7 +150,7 @@ export class Receiver implements ChannelHost {
     const refused = await this.#attach(fresh)
     if (refused !== undefined) return refused
     for (const channel of channels) if (!fresh.includes(channel)) channel.filters++
-    this.#filters = [...this.#filters, { filter, channels, qos }]
+    this.#filters = this.#filters.concat({ filter, channels: channels.slice(), qos })
     const start = (): void => {
       for (const { session } of fresh) session?.start()
     }
@@ -173,7 +173,7 @@ export class Receiver implements ChannelHost {
     }
     if (this.#client.isOver) refused ??= { kind: 'refused', reason: 'normal' }
     if (refused === undefined) {
-      this.#channels = [...this.#channels, ...fresh]
+      this.#channels = this.#channels.concat(fresh)
       return undefined
     }
     for (const channel of fresh) channel.end()?.detach(false)

@@ -1,5 +1,4 @@
 import { Aedes } from 'aedes'
-import type { Reason } from '../../../src/contract/index.ts'
 import type { Connection, Dialect } from '../connection.ts'
 import { wordsFor } from '../reasons.ts'
 import type { Sessions } from '../v5/sessions.ts'
@@ -39,8 +38,8 @@ const dialectOf = (client: object | null): AedesDialect | undefined => {
  * aedes with nothing of its own: no store, no bus, no session table, no timers. It parses, keeps the
  * order of the handshakes and writes the answers; its hooks ask the core.
  *
- *     authenticate ─▶ log in, enter        authorizePublish ─▶ QoS 0, 1: kept, then PUBACK
- *     authorizeSubscribe ─▶ attach         published ─▶ QoS 2: kept, then PUBREC
+ *     authenticate ─▶ log in, enter        authorizeSubscribe ─▶ attach
+ *     published ─▶ QoS 2: kept, then PUBREC; what is below that it does not get to see
  */
 export class Broker {
   readonly #aedes: Aedes
@@ -74,7 +73,8 @@ export class Broker {
       queueLimit: 1_024,
       preConnect,
       authenticate: authenticate(restoring),
-      authorizePublish,
+      // Topics are looked at where it is kept.
+      authorizePublish: (_client: object | null, _packet: AedesPublish, done: Done) => done(null),
       authorizeSubscribe,
       published,
     }
@@ -151,45 +151,19 @@ const authenticate =
     else asked.then(answer, () => answer(connack3))
   }
 
-function take(client: object, packet: AedesPublish, done: Done): void {
-  const { topic, payload, qos, messageId = 0, dup } = packet
-  const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload
-  const settled = (ends: Reason | undefined): void => {
-    if (ends === undefined) done(null)
-    else done(new Error(ends))
-  }
-  dialectOf(client)?.incoming({ topic, payload: bytes, qos, messageId, dup }, settled)
-}
-
-/** aedes writes PUBACK right after this, so this is where an event is kept. */
-function authorizePublish(client: object | null, packet: AedesPublish, done: Done): void {
-  if (client === null || packet.qos === 2) done(null)
-  else if (packet.qos === 1) take(client, packet, done)
-  else {
-    // Nobody waits for an answer; what cannot be kept ends the connection all the same.
-    let ended: Reason | undefined
-    dialectOf(client)?.incoming(
-      {
-        topic: packet.topic,
-        payload: typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload,
-        qos: 0,
-        messageId: 0,
-        dup: false,
-      },
-      (ends) => {
-        ended = ends
-        if (ends !== undefined) dialectOf(client)?.close(ends)
-      },
-    )
-    if (ended === undefined) done(null)
-    else done(new Error(ended))
-  }
-}
-
 /** Called once for each publish at QoS 2 that arrives, before its PUBREC. */
 function published(packet: AedesPublish, client: object | null, done: Done): void {
-  if (client === null || packet.qos !== 2) done(null)
-  else take(client, packet, done)
+  const dialect = dialectOf(client)
+  if (dialect === undefined) {
+    done(null)
+    return
+  }
+  const { topic, payload, qos, messageId = 0, dup } = packet
+  const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload
+  dialect.incoming({ topic, payload: bytes, qos, messageId, dup }, (ends) => {
+    if (ends === undefined) done(null)
+    else done(new Error(ends))
+  })
 }
 
 function authorizeSubscribe(

@@ -7,29 +7,32 @@ import { type GateProblem, packetType } from '../gate.ts'
 import { wordsFor } from '../reasons.ts'
 import type { Sessions } from '../v5/sessions.ts'
 import type { Outgoing, Wire } from '../wire.ts'
-import { type Connect, endOf, whoOf } from './connect.ts'
+import { type Connect, whoOf } from './connect.ts'
 import { publishPacket } from './encode.ts'
 import { Lasting } from './lasting.ts'
 import type { Subscribed } from './nothing.ts'
 import { AedesStream, type StreamOwner } from './stream.ts'
 import { bodyStart, problemOf, problemOfConnect } from './strict.ts'
+import { Uplinks, type UplinksHost } from './uplinks.ts'
 
 /** CONNACK return codes. */
 const identifierRejected = 2
 /** Packets that came before CONNACK wait for it; MQTT 3.1.1 §3.1.4 allows them. */
 const earlyMaxPackets = 64
 const messageIdMax = 65_535
-const unavailableRetryMs = 2_000
+const pingresp = Buffer.from([packetType.pingresp << 4, 0])
 
 /**
  * MQTT 3.1 and 3.1.1 on one connection: what passed the gate goes to aedes, what aedes writes goes
  * out, and what is ours stays ours.
  *
  *     gate ─▶ strict ─┬─ PUBACK ──────────────▶ client.acknowledge
+ *                     ├─ PUBLISH, QoS 0, 1 ───▶ uplinks ─▶ client, PUBACK
+ *                     ├─ PINGREQ ─────────────▶ PINGRESP
  *                     ╰─ the rest ─▶ stream ─▶ aedes ─▶ its hooks ─▶ client
  *     client ─▶ publish ─▶ stream ─▶ connection ◀─ PUBACK, SUBACK, … ◀─ aedes
  */
-export class AedesDialect implements Dialect, Wire, StreamOwner {
+export class AedesDialect implements Dialect, Wire, StreamOwner, UplinksHost {
   readonly protocol = 'mqtt'
   readonly receiveMaximum = messageIdMax
   readonly #connection: Connection
@@ -48,8 +51,8 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
   readonly #sessions: Sessions
   #heldByClient = false
   #heldByStream = false
-  /** Publishes on their way into the store. */
-  #unsettled = 0
+  /** Made for its first publish: many a client only receives. */
+  #uplinks: Uplinks | undefined
   #isGoing = false
 
   /** @param handle gives aedes the stream. */
@@ -71,17 +74,13 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
     return this.#connection.peer
   }
 
-  get client(): MqttClient | undefined {
-    return this.#client
-  }
-
   // Dialect: what the connection brings.
 
   packet(packet: Buffer): void {
     const { limits } = this.#connection.house.core
     if (this.#state === 'new') {
       const problem = problemOfConnect(packet, this.#level, limits)
-      if (problem === 'identifier-rejected') this.refuseWith(identifierRejected)
+      if (problem === 'identifier-rejected') this.#refuseWith(identifierRejected)
       else if (problem !== undefined) this.#malformed(problem)
       else {
         this.#state = 'connecting'
@@ -131,7 +130,7 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
 
   goAway(): void {
     if (this.#client === undefined) this.#reset()
-    else if (this.#unsettled === 0) this.#client.close('going-away')
+    else if (this.#uplinks?.isBusy !== true) this.#client.close('going-away')
     else {
       // What it said already is kept and acknowledged first, lest it say it again elsewhere.
       this.#isGoing = true
@@ -216,30 +215,19 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
     for (const packet of early) this.#pass(packet)
   }
 
-  /** `settled` with undefined: acknowledge it. */
+  /** A publish at QoS 2. `settled` with undefined: acknowledge it. */
   incoming(message: Incoming, settled: (ends: Reason | undefined) => void): void {
-    if (this.#client === undefined) {
-      settled('unavailable')
-      return
-    }
-    this.#unsettled++
-    this.#client.publish(message, (outcome) => {
-      this.#unsettled--
-      settled(endOf[outcome])
-      if (this.#isGoing && this.#unsettled === 0) this.#client?.close('going-away')
-    })
+    if (this.#client === undefined) settled('unavailable')
+    else this.#up.take(message, this.#client, settled)
   }
 
-  async release(messageId: number): Promise<void> {
-    const outcome = await new Promise((resolve) => {
-      if (this.#client === undefined) resolve('unavailable')
-      else this.#client.release(messageId, resolve)
-    })
-    // Without a PUBCOMP the client asks again, on its next connection.
-    if (outcome !== 'kept') {
-      this.#client?.close('unavailable', unavailableRetryMs)
-      throw new Error('not kept')
-    }
+  settled(): void {
+    if (this.#isGoing) this.#client?.close('going-away')
+  }
+
+  /** PUBREL. Rejects when there must be no PUBCOMP. */
+  release(messageId: number): Promise<void> {
+    return this.#up.release(messageId, this.#client)
   }
 
   async subscribe(filter: string, qos: 0 | 1 | 2): Promise<boolean> {
@@ -286,7 +274,7 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
   }
 
   /** CONNACK with a refusal, without aedes. */
-  refuseWith(code: number): void {
+  #refuseWith(code: number): void {
     this.#connection.house.counts.loginsFailedTotal++
     this.#connection.write(Buffer.from([packetType.connack << 4, 2, 0, code]))
     this.#end()
@@ -297,11 +285,24 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
     return wordsFor[reason].connack3
   }
 
+  get #up(): Uplinks {
+    this.#uplinks ??= new Uplinks(this)
+    return this.#uplinks
+  }
+
   #pass(packet: Buffer): void {
     const type = packet[0]! >> 4
     if (type === packetType.puback) {
       // One that is not out is a repeat: it does no harm.
       this.#client?.receiver.acknowledge(packet.readUInt16BE(bodyStart(packet)))
+      return
+    }
+    if (type === packetType.publish && (packet[0]! & 4) === 0) {
+      if (this.#client !== undefined) this.#up.publish(packet, this.#client)
+      return
+    }
+    if (type === packetType.pingreq) {
+      this.#connection.write(pingresp)
       return
     }
     if (type === packetType.disconnect) this.#saidGoodbye = true
@@ -330,6 +331,7 @@ export class AedesDialect implements Dialect, Wire, StreamOwner {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     this.#early = undefined
+    this.#uplinks?.end()
     this.#client?.end(this.#saidGoodbye)
     this.#lasting?.keep()
   }
