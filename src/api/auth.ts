@@ -42,7 +42,8 @@ export class Auth {
       const key = this.#keyOf(authorization)
       if (key === undefined) {
         // Without a key nothing was guessed.
-        const waitMs = authorization === undefined ? 0 : this.#wrongKeys.another(request.ip)
+        const { remoteAddress } = request.raw.socket
+        const waitMs = authorization === undefined ? 0 : this.#wrongKeys.another(remoteAddress)
         if (waitMs > 0) {
           refuse(reply, 'too-many-wrong-keys', undefined, waitMs)
           return

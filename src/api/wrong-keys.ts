@@ -17,10 +17,13 @@ export class WrongKeys {
     this.#clock = clock
   }
 
-  /** One more. @returns 0, or how long until this address may be wrong again. */
-  another(address: string): number {
+  /**
+   * One more. @returns 0, or how long until this address may be wrong again.
+   * @param address undefined once its caller is gone: a socket that was reset does not say.
+   */
+  another(address: string | undefined): number {
     const nowMs = this.#clock.nowMs()
-    const place = network(address)
+    const place = address === undefined ? 'gone' : network(address)
     const known = this.#byAddress.get(place)
     if (known !== undefined && nowMs - known.sinceMs < minuteMs) {
       if (known.count >= apiBounds.wrongKeysPerMinute) return known.sinceMs + minuteMs - nowMs

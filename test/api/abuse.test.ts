@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
+import { WrongKeys } from '../../src/api/wrong-keys.ts'
 import { exchange, RawClient } from './raw-client.ts'
 import { World } from './world.ts'
 
@@ -255,4 +256,12 @@ test('wrong keys are counted by address: 429 then, while a right one is let thro
   guessing.clock.advance(60_000)
   assert.equal((await guess(201)).status, 401)
   await guessing.close()
+})
+
+test('a wrong key of a caller that is gone by then is counted, and trips nobody up', () => {
+  const wrongKeys = new WrongKeys({ nowMs: () => 0 })
+  // A socket that was reset has no address any more.
+  for (let n = 0; n < 100; n++) assert.equal(wrongKeys.another(undefined), 0)
+  assert.equal(wrongKeys.another(undefined), 60_000)
+  assert.equal(wrongKeys.another('127.0.0.1'), 0)
 })
