@@ -64,6 +64,15 @@ export class Channels {
     for (const channel of this.#more) if (channel) act(channel)
   }
 
+  /** What the client can be told now: the least that any of them is granted, ms. */
+  renewKeepalive(): number {
+    let keepaliveMs = Number.POSITIVE_INFINITY
+    this.each(({ session }) => {
+      if (session !== undefined) keepaliveMs = Math.min(keepaliveMs, session.renewKeepalive())
+    })
+    return keepaliveMs
+  }
+
   /** Does a device that proved itself have a channel here? */
   hasDevice(key: DeviceKey): boolean {
     let has = false

@@ -97,7 +97,7 @@ export class Openings {
     }
     const id = this.#host.makeLinkId()
     const channel = new PikeChannel(this.#host, id, hello.channelNumber, hello.uplinkEpoch)
-    const attached: Attached = await core.attach(channel, helloOf(hello, app, core.limits))
+    const attached: Attached = await core.attach(channel, helloOf(hello, app, this.#host.peer))
     if (attached.kind === 'refused') {
       this.#refuse(opening, attached)
     } else if (opening.isOver) {

@@ -11,7 +11,7 @@ import { type Intake, type State, takeFrame } from './intake.ts'
 import { Openings, type OpeningsHost } from './openings.ts'
 import { codeOf } from './reasons.ts'
 import { Speaker } from './speaker.ts'
-import { refusalOf, welcomeOf } from './welcome.ts'
+import { inSeconds, refusalOf, welcomeOf } from './welcome.ts'
 import type { Wire } from './wire.ts'
 
 /** Names a client may teach us: 64 bytes each at most. */
@@ -240,6 +240,7 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
     const names = bound ? bindingsMax : 0
     const terms = { capabilities: this.#capabilities, bindingsMax: names, proof, nowMs }
     this.send(welcomeOf(channel, session, this.limits, terms))
+    this.#speaker.granted(inSeconds(session.keepaliveMs))
     if (first && bound) this.#speaker.teachUpTo(hello.bindingsMax)
     channel.start(session, nowMs)
   }
@@ -255,7 +256,7 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
   }
 
   pinged(): void {
-    this.#speaker.pongSoon()
+    this.#speaker.pongSoon(inSeconds(this.channels.renewKeepalive()))
   }
 
   channelFor(number: number, what: string): PikeChannel | undefined {

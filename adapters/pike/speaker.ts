@@ -14,6 +14,10 @@ export class Speaker {
   readonly #wire: Wire
   readonly #encoder = new FrameEncoder()
   #pongDue = false
+  /** The keep-alive that the client goes by. */
+  #toldS = 0
+  /** One that it should go by; 0: the same. */
+  #newS = 0
   /** Longest frame the client takes. */
   frameMaxBytes = 0
 
@@ -49,8 +53,17 @@ export class Speaker {
     this.say(closeFrame(channelNumber, reason, text, retryAfterMs))
   }
 
-  /** One answer for all the questions of a turn. */
-  pongSoon(): void {
+  /** A channel was welcomed: of what was granted, the client takes the least. */
+  granted(keepaliveS: number): void {
+    if (this.#toldS === 0 || keepaliveS < this.#toldS) this.#toldS = keepaliveS
+  }
+
+  /**
+   * One answer for all the questions of a turn.
+   * @param keepaliveS infinite: nobody grants one.
+   */
+  pongSoon(keepaliveS: number): void {
+    this.#newS = keepaliveS === this.#toldS || keepaliveS === Infinity ? 0 : keepaliveS
     this.#pongDue = true
     this.#wire.writeSoon()
   }
@@ -58,6 +71,8 @@ export class Speaker {
   sayPong(): void {
     if (!this.#pongDue) return
     this.#pongDue = false
-    this.say({ type: 'pong', keepaliveS: undefined })
+    if (this.#newS !== 0) this.#toldS = this.#newS
+    this.say({ type: 'pong', keepaliveS: this.#newS === 0 ? undefined : this.#newS })
+    this.#newS = 0
   }
 }

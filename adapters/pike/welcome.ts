@@ -1,5 +1,6 @@
 import type { Hello, Limits, LinkId, Session } from '../../src/contract/index.ts'
 import { isIdentifier } from '../../src/contract/index.ts'
+import { networkOf } from '../../src/listen/network.ts'
 import type { HelloFrame, WelcomeFrame } from './frames.ts'
 import type { Refused } from './gate.ts'
 
@@ -34,26 +35,26 @@ const refused = (reason: Refused['reason'], text: string): Refused => ({
 })
 
 /** HELLO in the words of the core. */
-export function helloOf(frame: HelloFrame, app: string, limits: Limits): Hello {
-  const keepaliveMs = keepaliveOf(frame, limits)
+export function helloOf(frame: HelloFrame, app: string, peer: string): Hello {
+  const { keepaliveMinS, keepaliveMaxS } = frame
   return {
     app,
     device: frame.device,
     channel: frame.channel,
-    ...(keepaliveMs !== undefined && { keepaliveMs }),
+    silence: {
+      network: networkOf(peer),
+      ...(keepaliveMinS > 0 && { minMs: keepaliveMinS * 1000 }),
+      ...(keepaliveMaxS > 0 && { maxMs: keepaliveMaxS * 1000 }),
+    },
     ...(frame.windowMax > 0 && { windowMaxCommands: frame.windowMax }),
     ...(frame.resume !== undefined && { resumeFrom: frame.resume }),
     ...(frame.uplinkEpoch > 0 && { uplinkEpoch: frame.uplinkEpoch }),
   }
 }
 
-/** The default, moved into what the client asked for. */
-function keepaliveOf(frame: HelloFrame, limits: Limits): number | undefined {
-  const minMs = frame.keepaliveMinS * 1000
-  const maxMs = frame.keepaliveMaxS === 0 ? Number.POSITIVE_INFINITY : frame.keepaliveMaxS * 1000
-  if (minMs === 0 && maxMs === Number.POSITIVE_INFINITY) return undefined
-  return Math.min(Math.max(limits.keepaliveDefaultMs, minMs), maxMs)
-}
+/** As it is told. Rounded down: better a beat too early than one too late. */
+export const inSeconds = (keepaliveMs: number): number =>
+  Math.max(1, Math.floor(keepaliveMs / 1000))
 
 /** What WELCOME says besides what the session does. */
 export interface WelcomeTerms {
@@ -77,8 +78,7 @@ export const welcomeOf = (
   epoch: session.position.epoch,
   offset: session.position.offset,
   uplinkKept: session.uplinkKept,
-  // Rounded down: better a beat too early than one too late.
-  keepaliveS: Math.max(1, Math.floor(session.keepaliveMs / 1000)),
+  keepaliveS: inSeconds(session.keepaliveMs),
   frameMaxBytes: limits.frameMaxBytes,
   windowMax: session.windowMaxCommands,
   uplinkWindowMax: limits.uplinkMaxPending,

@@ -13,7 +13,8 @@
  * dead: only silence past the dead-line or an unanswered probe is (rule 21).
  */
 export class Keepalive {
-  readonly intervalMs: number
+  /** Granted; a new one counts from when it is told. */
+  intervalMs: number
   #heardAtMs: number
   /** Its silence counts from here. */
   #silentFromMs: number
@@ -27,6 +28,10 @@ export class Keepalive {
 
   get heardAtMs(): number {
     return this.#heardAtMs
+  }
+
+  get silentFromMs(): number {
+    return this.#silentFromMs
   }
 
   get probing(): boolean {

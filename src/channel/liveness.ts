@@ -37,6 +37,16 @@ export class Liveness {
     return this.#keepalive.intervalMs
   }
 
+  /** It is told another interval now. */
+  set keepaliveMs(ms: number) {
+    this.#keepalive.intervalMs = ms
+  }
+
+  /** Since when it has said nothing while somebody listened. */
+  get silentFromMs(): number {
+    return this.#keepalive.silentFromMs
+  }
+
   get heardAtMs(): number {
     return this.#keepalive.heardAtMs
   }

@@ -56,6 +56,10 @@ export const limits = {
   mqttSessionsMax: 10_000,
   /** Connections of all device listeners. Above: refused with `overloaded`. */
   connectionsMax: 100_000,
+  /** Of those of one protocol, from one address (IPv6: the first 64 bits). Above: as above. */
+  connectionsPerAddress: 20_000,
+  /** Connections of back ends from one address. Above: closed at once, unanswered. */
+  apiConnectionsPerAddress: 8_192,
   /** Time to live when a command names none. */
   queueTtlMs: 7 * 24 * 3_600_000,
   nowTtlMs: 30_000,
@@ -71,6 +75,16 @@ export const limits = {
   keepaliveMinMs: 5_000,
   keepaliveMaxMs: 1_500_000,
   keepaliveDefaultMs: 240_000,
+  /** Where learning a keep-alive begins, and the least it goes down to unless the device allows less. */
+  keepaliveStartMs: 60_000,
+  /** The longest keep-alive that is learned for a device that is not of class `battery` and says nothing else. */
+  keepalivePoweredMaxMs: 300_000,
+  /** Devices whose learned keep-alive is held in memory. The longest unseen go, and are read again. */
+  heartbeatDevicesMax: 100_000,
+  /** Networks one device remembers a keep-alive for. The longest unseen goes. */
+  heartbeatNetworksPerDevice: 4,
+  /** Networks whose devices' keep-alives are held in memory. The longest unchanged go, and are read again. */
+  heartbeatNetworksMax: 10_000,
   /** An acknowledgement later than this leads to a probe; a probe this late kills the link. */
   ackOverdueMinMs: 2_000,
   ackOverdueMaxMs: 10_000,

@@ -58,12 +58,28 @@ export interface Hello {
    * dead-line and does not look at `keepaliveMs`.
    */
   readonly adapterWatches?: boolean
+  /**
+   * It can be told while connected how long it may be silent: then the core finds that out, and
+   * `keepaliveMs` is not looked at. See {@link Session.renewKeepalive}.
+   */
+  readonly silence?: Silence
   /** How many commands it takes before it must acknowledge one; at least 1. */
   readonly windowMaxCommands?: number
   /** Where it believes it stands; absent: from the stored cursor. */
   readonly resumeFrom?: Position
   /** The epoch in which it numbers its uplinks; absent: it does not. */
   readonly uplinkEpoch?: Epoch
+}
+
+/** What the core must know to learn how long a device may be silent. */
+export interface Silence {
+  /** Names the network it comes from; an identifier. What forgets connections is there. */
+  readonly network: string
+  /** What the device allows, ms; left out: what its class allows. */
+  readonly minMs?: number
+  readonly maxMs?: number
+  /** How many intervals it waits for the answer to a sign of life; left out: seconds only. */
+  readonly patience?: number
 }
 
 /** The answer to an attach. Refusals are values: they happen every minute. */
@@ -92,6 +108,11 @@ export interface Session {
    * Infinity where the adapter watches.
    */
   readonly keepaliveMs: number
+  /**
+   * It can be told a new one now: what to tell, ms. From then on that is what is granted. Call where
+   * the protocol has room for it, after `touch`; without {@link Hello.silence} it never changes.
+   */
+  renewKeepalive(): number
   readonly windowMaxCommands: number
 
   /** The adapter has told the device of all this; commands may follow. Call once. */

@@ -17,6 +17,7 @@ import type {
 import { channelId, channelParts, deviceOf } from '../contract/index.ts'
 import type { Attachment } from './attachment.ts'
 import type { Dedupes, SharedDedupe } from './dedupes.ts'
+import type { Heartbeats } from './heartbeats.ts'
 import { type Figures, unavailableRetryMs } from './host.ts'
 import { hasChannel } from './placement.ts'
 import type { Quotas } from './quotas.ts'
@@ -31,6 +32,7 @@ export interface House {
   readonly running: boolean
   readonly quotas: Quotas
   readonly dedupes: Dedupes
+  readonly heartbeats: Heartbeats
   log(event: string, fields: Record<string, unknown>): void
   attached(channel: ChannelId): Attachment | undefined
   settleIn(claim: Claim, link: Link, channel: Channel, figures: Figures): Attachment
@@ -129,9 +131,11 @@ export class Arrivals {
     asked: Asked,
     uplinks: SharedDedupe,
   ): Promise<Attached> {
-    const { engine, clock, limits, service } = this.#house
+    const { engine, clock, limits, service, heartbeats } = this.#house
+    const { app, device, silence } = hello
     // What the older session still had on its way settles first: "last kept" must be true (rule 15).
-    await Promise.all([engine.flushed(), uplinks.loading])
+    const learned = silence && heartbeats.load(app, device, silence)
+    await Promise.all([engine.flushed(), uplinks.loading, learned])
     const head = await this.#open(channel, hello)
     const claim = await engine.directory.claim(channel, link.id)
     const late =
@@ -143,8 +147,10 @@ export class Arrivals {
       engine.directory.release(claim)
       return late
     }
+    const deviceClass = asked.device?.attributes.class
+    const pulse = silence && heartbeats.arrive(app, device, silence, deviceClass)
     const arrival = {
-      keepaliveMs: keepaliveMs(limits, hello),
+      keepaliveMs: pulse?.grant() ?? keepaliveMs(limits, hello),
       windowMaxCommands: windowMaxCommands(limits, hello.windowMaxCommands),
       resumeFrom: hello.resumeFrom,
       uplinkEpoch: hello.uplinkEpoch,
@@ -153,9 +159,10 @@ export class Arrivals {
     const live = new Channel(channel, head, arrival, limits, clock.nowMs(), uplinks.dedupe)
     const figures = {
       uplinks,
-      tally: service.tally(hello.app, link.protocol, asked.device?.attributes.class),
+      tally: service.tally(app, link.protocol, deviceClass),
       askedAtMs: asked.atMs,
       resumedPast: resumedPast(head, live.position.offset),
+      pulse,
     }
     return { kind: 'session', session: this.#house.settleIn(claim, link, live, figures) }
   }

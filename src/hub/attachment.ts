@@ -18,6 +18,7 @@ import type {
 import { channelParts, deviceOf } from '../contract/index.ts'
 import type { Sleeper } from './deadlines.ts'
 import type { SharedDedupe } from './dedupes.ts'
+import type { Pulse } from './heartbeats.ts'
 import { type Figures, type Host, unavailableRetryMs } from './host.ts'
 import type { Standing } from './presences.ts'
 import type { HoldsAnswers } from './quotas.ts'
@@ -47,6 +48,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
   #uplinks: Uplinks | undefined
   readonly #askedAtMs: number
   readonly #resumedPast: Map<Offset, number> | undefined
+  readonly #pulse: Pulse | undefined
   #over = false
   #performing = false
   #suspect = false
@@ -57,6 +59,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
     this.sharedUplinks = figures.uplinks
     this.#askedAtMs = figures.askedAtMs
     this.#resumedPast = figures.resumedPast
+    this.#pulse = figures.pulse
     this.claim = claim
     this.link = link
     this.#channel = channel
@@ -145,8 +148,19 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
 
   touch(): void {
     if (this.#over) return
-    this.#channel.liveness.touch(this.#now)
+    const { liveness } = this.#channel
+    const nowMs = this.#now
+    this.#pulse?.heard(liveness, nowMs)
+    liveness.touch(nowMs)
     if (this.#suspect) this.#suspicion(false)
+  }
+
+  renewKeepalive(): number {
+    const { liveness } = this.#channel
+    if (this.#over || this.#pulse === undefined) return liveness.keepaliveMs
+    liveness.keepaliveMs = this.#pulse.grant()
+    this.#host.deadlines.arm(this)
+    return liveness.keepaliveMs
   }
 
   drained(): void {
@@ -220,6 +234,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
   #end(why: Reason | 'lost', backAtMs?: number): void {
     if (this.#over) return
     this.#over = true
+    this.#pulse?.left(this.#channel.liveness, why)
     this.#channel.pump.stop()
     this.#channel.effects.length = 0
     if (this.#uplinks?.late.end() === true) this.#host.quotas.answered(this.#app, this)

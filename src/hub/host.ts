@@ -2,6 +2,7 @@ import type { Clock, Limits, Mailbox, Offset, Reason } from '../contract/index.t
 import type { Attachment } from './attachment.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { SharedDedupe } from './dedupes.ts'
+import type { Pulse } from './heartbeats.ts'
 import type { Quotas } from './quotas.ts'
 import type { Tally } from './sla.ts'
 
@@ -33,6 +34,8 @@ export interface Figures {
   readonly askedAtMs: number
   /** When commands were written that its device came back standing past; undefined for none. */
   readonly resumedPast: Map<Offset, number> | undefined
+  /** How long it may be silent, where that is learned. */
+  readonly pulse: Pulse | undefined
 }
 
 export interface HubCounts {

@@ -43,6 +43,7 @@ import { Deadlines } from './deadlines.ts'
 import { Dedupes } from './dedupes.ts'
 import { Desk } from './desk.ts'
 import { explain } from './explain.ts'
+import { Heartbeats } from './heartbeats.ts'
 import { type Figures, type Host, type HubCounts, noCounts, unavailableRetryMs } from './host.ts'
 import { Overdue } from './overdue.ts'
 import { Patrol } from './patrol.ts'
@@ -80,6 +81,7 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
   readonly deadlines: Deadlines
   readonly quotas: Quotas
   readonly dedupes: Dedupes
+  readonly heartbeats: Heartbeats
   readonly shelf: Shelf
   readonly service: Sla
   readonly counts: HubCounts = noCounts()
@@ -113,6 +115,7 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
     this.quotas = new Quotas(this.engine.names, this.clock)
     this.dedupes = new Dedupes(this.mailbox)
     this.shelf = new AdapterShelf(this.engine.shelf)
+    this.heartbeats = new Heartbeats(this.engine.shelf, this.clock, this.limits)
     this.#holdUntilMs = options.holdExpiryUntilMs ?? 0
     const { names, events, broadcasts } = this.engine
     const { mailbox, clock, quotas } = this
@@ -146,6 +149,7 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
       arrivals: this.#arrivals,
       sources: this.#sources,
       presences: this.#presences,
+      heartbeats: this.heartbeats,
       isAttached: (channel) => this.#live.has(channel),
     })
     this.#patrol = new Patrol(this.clock, this.limits.patrolMs, this.#live, (nowMs) => {
@@ -175,6 +179,7 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
     this.quotas.stop()
     this.deadlines.stop()
     this.#unlisten?.()
+    await this.heartbeats.stop()
     await this.engine.flushed()
   }
 
@@ -332,6 +337,10 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
       quota_limited_total: this.quotas.limited,
       waiters: this.#waiters.size,
       deadlines: this.deadlines.size,
+      heartbeat_devices: this.heartbeats.devices,
+      heartbeat_networks: this.heartbeats.networks,
+      heartbeat_proofs_total: this.heartbeats.proofs,
+      heartbeat_failures_total: this.heartbeats.failures,
     }
   }
 

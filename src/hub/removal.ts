@@ -2,6 +2,7 @@ import type { AppId, ChannelId, Clock, DeviceId, Names, Reason } from '../contra
 import { deviceKey } from '../contract/index.ts'
 import type { Arrivals } from './arrivals.ts'
 import type { Desk } from './desk.ts'
+import type { Heartbeats } from './heartbeats.ts'
 import type { Presences } from './presences.ts'
 import type { Sources } from './sources.ts'
 
@@ -13,6 +14,7 @@ interface Parts {
   readonly arrivals: Arrivals
   readonly sources: Sources
   readonly presences: Presences
+  readonly heartbeats: Heartbeats
   isAttached(channel: ChannelId): boolean
 }
 
@@ -36,7 +38,7 @@ export class Removal {
 
   /** @returns whether there was one. */
   async remove(app: AppId, device: DeviceId): Promise<boolean> {
-    const { names, presences } = this.#parts
+    const { names, presences, heartbeats } = this.#parts
     this.close(app, device, 'device-removed')
     await this.#endCommands(app, device)
     const removed = await names.removeDevice(app, device)
@@ -44,6 +46,7 @@ export class Removal {
     this.close(app, device, 'device-removed')
     await this.#endCommands(app, device)
     presences.forget(app, device)
+    heartbeats.forget(app, device)
     return removed
   }
 

@@ -45,6 +45,8 @@ const least: Partial<Record<LimitName, number>> = {
   keepaliveMinMs: 1_000,
   keepaliveMaxMs: 1_000,
   keepaliveDefaultMs: 1_000,
+  keepaliveStartMs: 1_000,
+  keepalivePoweredMaxMs: 1_000,
   ackOverdueMinMs: 100,
   ackOverdueMaxMs: 500,
   takeoverWindowMs: 1_000,

@@ -7,13 +7,13 @@ const usage = `Devices behind NATs that forget, in virtual time: which way to ch
   npm run heartbeat -- [options]
 
   --devices N    how many (2000)
-  --days N       how long (6)
+  --days N       how long (4)
   --seed N       repeats the same world (1)`
 
 const { values } = parseArgs({
   options: {
     devices: { type: 'string', default: '2000' },
-    days: { type: 'string', default: '6' },
+    days: { type: 'string', default: '4' },
     seed: { type: 'string', default: '1' },
     help: { type: 'boolean', default: false },
   },

@@ -62,6 +62,14 @@ export class FakeSession implements Session {
     if (hello.resumeFrom) this.position = hello.resumeFrom
   }
 
+  /** What the client can be told with the next PONG. */
+  nextKeepaliveMs = 240_000
+
+  renewKeepalive(): number {
+    this.keepaliveMs = this.nextKeepaliveMs
+    return this.keepaliveMs
+  }
+
   start(): void {
     this.started++
   }

@@ -19,7 +19,7 @@ test('a device proves itself, and the server to it', async () => {
       app: 'default',
       device: 'SZ-0042',
       channel: 'main',
-      keepaliveMs: 120_000,
+      silence: { network: 'v4-192.0.2', minMs: 60_000, maxMs: 120_000 },
       windowMaxCommands: 4,
       uplinkEpoch: 9,
     },
