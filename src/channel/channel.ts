@@ -71,7 +71,7 @@ export class Channel {
     const kept = new Dedupe(head.uplinks)
     this.#uplinks = uplinks ?? kept
     this.#uplinkEpoch = arrival.uplinkEpoch
-    this.uplinkKept = arrival.uplinkEpoch === undefined ? 0 : kept.high(arrival.uplinkEpoch)
+    this.uplinkKept = arrival.uplinkEpoch === undefined ? 0 : kept.keptUpTo(arrival.uplinkEpoch)
     this.#window = new Window(arrival.windowMaxCommands, limits.windowMaxBytes)
     this.#doubtedMax = limits.mailboxMaxCommands
     const { acknowledges } = arrival

@@ -5,6 +5,7 @@ import { PendingNames } from './pending-names.ts'
 export const dedupeWindow = 64
 /** Uplink epochs remembered; a device that starts over more often than this meets 'stale'. */
 const epochsMax = 4
+const allSeen = BigInt.asUintN(dedupeWindow, -1n)
 
 /**
  * Tells a repeated uplink from a new one, by its stamp.
@@ -13,9 +14,10 @@ const epochsMax = 4
  *   | ? ? ? ? | 1 0 1 1 1 0 1 1 1 1 1 |
  *                                   ^ high
  *
- * Where the protocol keeps order (Pike) everything at or below `high` was seen. Elsewhere stamps may
- * overtake each other, so the last 64 are remembered one by one; further back nobody knows, and
- * 'stale' is never called a duplicate (rule 17).
+ * Stamps may overtake each other, so the last 64 are remembered one by one; further back nobody knows,
+ * and 'stale' is never called a duplicate (rule 17). Where the protocol keeps order (Pike) what comes
+ * says that everything below it was seen, or will never come; but a device that spoke otherwise before
+ * may have left holes, and what it sends to fill them is no repeat.
  *
  * Besides it knows those that have a name until their device lets go of it ({@link PendingNames}).
  *
@@ -45,7 +47,7 @@ export class Dedupe {
   /** Whether it is new; if so, it is not any more. The batch that keeps it must keep `encode` too. */
   judge(stamp: Stamp, inOrder: boolean): Judgement {
     const judgement = this.look(stamp, inOrder)
-    if (judgement === 'fresh') this.#take(stamp)
+    if (judgement === 'fresh') this.#take(stamp, inOrder)
     return judgement
   }
 
@@ -55,14 +57,20 @@ export class Dedupe {
     if (known === undefined) return 'fresh'
     const age = known.high - sequence
     if (age < 0) return 'fresh'
-    if (inOrder) return 'duplicate'
-    if (age >= dedupeWindow) return 'stale'
+    if (age >= dedupeWindow) return inOrder ? 'duplicate' : 'stale'
     return (known.seen & (1n << BigInt(age))) === 0n ? 'fresh' : 'duplicate'
   }
 
-  /** Last sequence taken in an epoch; 0 for none. */
-  high(epoch: Epoch): Sequence {
-    return this.#find(epoch)?.high ?? 0
+  /** The last sequence of an epoch below which nothing is missing (rule 15); 0 where nobody knows. */
+  keptUpTo(epoch: Epoch): Sequence {
+    const known = this.#find(epoch)
+    if (known === undefined) return 0
+    const { high, seen } = known
+    let age = Math.min(high, dedupeWindow) - 1
+    while (age >= 0 && (seen & (1n << BigInt(age))) !== 0n) age--
+    if (age < 0) return high
+    // The oldest of all that is looked at is missing: what is before it nobody looked at.
+    return age === dedupeWindow - 1 ? 0 : high - age - 1
   }
 
   /** For keeping, in the batch of the uplinks it judged: `epoch.high.seen,…;name;…`. */
@@ -75,15 +83,22 @@ export class Dedupe {
     return this.#names === undefined ? text : text + this.#names.encode()
   }
 
-  #take({ epoch, sequence }: Stamp): void {
+  #take({ epoch, sequence }: Stamp, inOrder: boolean): void {
     const known = this.#find(epoch)
     if (known === undefined) {
-      this.#epochs = this.#epochs.slice(1 - epochsMax).concat({ epoch, high: sequence, seen: 1n })
+      const seen = inOrder ? allSeen : 1n
+      this.#epochs = this.#epochs.slice(1 - epochsMax).concat({ epoch, high: sequence, seen })
       return
     }
     const age = known.high - sequence
     if (age >= 0) {
-      known.seen |= 1n << BigInt(age)
+      const some = inOrder ? allSeen << BigInt(age) : 1n << BigInt(age)
+      known.seen = BigInt.asUintN(dedupeWindow, known.seen | some)
+      return
+    }
+    if (inOrder) {
+      known.seen = allSeen
+      known.high = sequence
       return
     }
     const steps = Math.min(-age, dedupeWindow) // a peer may claim any sequence

@@ -30,7 +30,7 @@ test('in order, a sequence is fresh once and only beyond the highest', () => {
         const judged = dedupe.judge({ epoch: 1, sequence }, true)
         assert.equal(judged, sequence > high ? 'fresh' : 'duplicate')
         high = Math.max(high, sequence)
-        assert.equal(dedupe.high(1), high)
+        assert.equal(dedupe.keptUpTo(1), high)
       }
     }),
   )
@@ -53,6 +53,54 @@ test('rule 17: out of order, each is fresh once; below the window it is stale, n
         }
       },
     ),
+  )
+})
+
+test('rule 15: a device that changes protocol loses nothing to what is called kept, and nothing is kept twice', () => {
+  const session = fc.record({
+    inOrder: fc.boolean(),
+    made: fc.integer({ min: 0, max: 12 }),
+    /** Of what it sends, which arrive, and of those which it hears of; in order: how many. */
+    arrive: fc.array(fc.boolean(), { minLength: 12, maxLength: 12 }),
+    hear: fc.array(fc.boolean(), { minLength: 12, maxLength: 12 }),
+  })
+  fc.assert(
+    fc.property(fc.array(session, { maxLength: 25 }), (sessions) => {
+      let dedupe = new Dedupe()
+      const kept = new Set<number>()
+      let last = 0
+      let outbox: number[] = []
+      const send = (sequence: number, inOrder: boolean): void => {
+        const judged = dedupe.judge({ epoch: 3, sequence }, inOrder)
+        assert.notEqual(judged, 'stale')
+        assert.equal(judged === 'fresh', !kept.has(sequence), `${sequence} was called ${judged}`)
+        kept.add(sequence)
+      }
+      for (const { inOrder, made, arrive, hear } of sessions) {
+        for (let left = made; left > 0 && outbox.length < 40; left--) outbox.push(++last)
+        if (inOrder) {
+          const upTo = dedupe.keptUpTo(3)
+          for (const sequence of outbox.filter((one) => one <= upTo)) {
+            assert.ok(kept.has(sequence), `${sequence} was named as kept and is not`)
+          }
+          outbox = outbox.filter((one) => one > upTo)
+          const arriving = outbox.slice(0, arrive.indexOf(false))
+          for (const sequence of arriving) send(sequence, true)
+          outbox = outbox.slice(Math.min(arriving.length, hear.indexOf(false) >>> 0))
+        } else {
+          // Not further ahead of the oldest than a repeat can be told.
+          const window = outbox.filter((one) => one < outbox[0]! + dedupeWindow).slice(0, 12)
+          for (const [at, sequence] of window.entries()) {
+            if (arrive[at] === true) send(sequence, false)
+          }
+          outbox = outbox.filter((one) => {
+            const at = window.indexOf(one)
+            return at < 0 || arrive[at] !== true || hear[at] !== true
+          })
+        }
+        dedupe = new Dedupe(dedupe.encode())
+      }
+    }),
   )
 })
 
