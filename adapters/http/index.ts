@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { Adapter, Core, Listener } from '../../src/contract/index.ts'
+import { Addresses } from '../../src/listen/addresses.ts'
 import { Sweep } from '../../src/listen/sweep.ts'
 import { secureOptions, tlsHandshakeTimeoutMs } from '../../src/listen/tls.ts'
 import { Doorman } from './auth.ts'
@@ -33,6 +34,7 @@ interface House {
   readonly core: Core
   readonly doorman: Doorman
   readonly visitors: Visitors
+  readonly addresses: Addresses
   readonly reception: Reception
   readonly pauses: Sweep<() => void>
   readonly servers: FastifyInstance[]
@@ -58,7 +60,11 @@ class HttpAdapter implements Adapter {
       tell(),
     )
     const reception = new Reception(core, visitors)
-    const house: House = { core, doorman, visitors, reception, pauses, servers: [] }
+    const addresses = new Addresses(core.limits.connectionsPerAddress)
+    const house: House = {
+      ...{ core, doorman, visitors, addresses },
+      ...{ reception, pauses, servers: [] },
+    }
     this.#house = house
     this.#closing = false
     const listeners: Listener[] = []
@@ -103,7 +109,7 @@ class HttpAdapter implements Adapter {
   figures(): Readonly<Record<string, number>> {
     const house = this.#house
     if (house === undefined) return {}
-    const { doorman, visitors, reception } = house
+    const { doorman, visitors, reception, addresses } = house
     let links = 0
     for (const _ of visitors.links()) links++
     return {
@@ -114,6 +120,7 @@ class HttpAdapter implements Adapter {
       secrets_remembered: doorman.remembered,
       polls_total: reception.pollsTotal,
       requests_total: this.#requestsTotal,
+      connections_refused_total: addresses.refusedTotal,
     }
   }
 
@@ -124,12 +131,13 @@ class HttpAdapter implements Adapter {
     port: number,
     tls?: Parameters<typeof createServer>[1],
   ): Promise<Listener> {
-    const { core, doorman, visitors, reception, pauses } = house
+    const { core, doorman, visitors, addresses, reception, pauses } = house
     const app = createServer(
       {
         core,
         doorman,
         visitors,
+        addresses,
         pause: () => new Promise((resolve) => pauses.add(resolve)),
         isClosing: () => this.#closing,
         failed: (error) => this.#options.log?.(error),

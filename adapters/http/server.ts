@@ -1,6 +1,7 @@
 import type { ServerOptions } from 'node:https'
 import fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { Core } from '../../src/contract/index.ts'
+import type { Addresses } from '../../src/listen/addresses.ts'
 import { Arrivals } from '../../src/listen/arrivals.ts'
 import { Connections } from '../../src/listen/connections.ts'
 import { framingFault } from '../../src/listen/framing.ts'
@@ -21,6 +22,7 @@ export interface Lobby {
   readonly core: Core
   readonly doorman: Doorman
   readonly visitors: Visitors
+  readonly addresses: Addresses
   /** Before whoever comes too often is told so. */
   pause(): Promise<void>
   isClosing(): boolean
@@ -69,6 +71,7 @@ export function createServer(lobby: Lobby, tls: ServerOptions | undefined): Fast
   server.maxHeadersCount = httpBounds.headersMaxCount + 1
   connections.watch(server)
   arrivals.watch(server)
+  lobby.addresses.guard(server)
   const methods = new Methods()
   app.addHook('onRoute', ({ method, url }) => methods.add(method, url))
   app.decorateRequest('visitor', null as never)

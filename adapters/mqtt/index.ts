@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import type { Adapter, Core, Listener } from '../../src/contract/index.ts'
+import { Addresses } from '../../src/listen/addresses.ts'
 import { Sweep } from '../../src/listen/sweep.ts'
 import { secureOptions, tlsHandshakeTimeoutMs } from '../../src/listen/tls.ts'
 import { Broker } from './aedes/broker.ts'
@@ -41,6 +42,7 @@ const spreadMinMs = 1_000
 export const mqttAdapter = (options: MqttOptions): Adapter => new MqttAdapter(options)
 
 interface Started extends Listening {
+  readonly addresses: Addresses
   readonly broker: Broker
   readonly sessions: Sessions
 }
@@ -66,6 +68,7 @@ class MqttAdapter implements Adapter {
     const reset = (connection: Connection): void => connection.reset()
     const overdue = (connection: Connection): void => connection.overdue()
     this.#started = {
+      addresses: new Addresses(limits.connectionsPerAddress),
       broker,
       house,
       sessions,
@@ -168,9 +171,8 @@ class MqttAdapter implements Adapter {
 
   #accept(socket: Socket, context?: SecureContext): void {
     const started = this.#started
-    if (started === undefined || this.#isFull(started)) {
+    if (started === undefined || !this.#admits(started, socket)) {
       socket.on('error', ignored)
-      if (started !== undefined) started.house.counts.connectionsRefusedTotal++
       hangUp(socket)
       return
     }
@@ -186,12 +188,7 @@ class MqttAdapter implements Adapter {
   #webSocketServer(frameMaxBytes: number): Server {
     const door = webSocketDoor(
       frameMaxBytes,
-      () => {
-        const started = this.#started
-        const full = started === undefined || this.#isFull(started)
-        if (full && started !== undefined) started.house.counts.connectionsRefusedTotal++
-        return full
-      },
+      (socket) => this.#started !== undefined && this.#admits(this.#started, socket),
       (stream, socket) => {
         if (this.#started === undefined) socket.destroy()
         else new Connection(this.#started, stream, socket, false)
@@ -201,7 +198,10 @@ class MqttAdapter implements Adapter {
     return door.server
   }
 
-  #isFull({ connections, house }: Started): boolean {
-    return connections.size + (this.#waiting?.size ?? 0) >= house.core.limits.connectionsMax
+  #admits({ connections, addresses, house }: Started, socket: Socket): boolean {
+    const count = connections.size + (this.#waiting?.size ?? 0)
+    const admitted = count < house.core.limits.connectionsMax && addresses.admits(socket)
+    if (!admitted) house.counts.connectionsRefusedTotal++
+    return admitted
   }
 }

@@ -25,12 +25,12 @@ export interface WebSocketDoor {
  * An HTTP server that knows one thing: to become a WebSocket at `/mqtt`.
  *
  * @param frameMaxBytes of one WebSocket message, which may hold several packets or a part of one.
- * @param isFull asked before a socket is let in.
+ * @param admits asked before a socket is let in.
  * @param accept gets the stream inside and the socket beneath.
  */
 export function webSocketDoor(
   frameMaxBytes: number,
-  isFull: () => boolean,
+  admits: (socket: Socket) => boolean,
   accept: (stream: Duplex, socket: Socket) => void,
 ): WebSocketDoor {
   const waiting = new Set<Socket>()
@@ -60,7 +60,7 @@ export function webSocketDoor(
   )
   server.on('connection', (socket: Socket) => {
     socket.on('error', () => {})
-    if (isFull()) {
+    if (!admits(socket)) {
       socket.destroy()
       return
     }

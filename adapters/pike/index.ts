@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import type { Adapter, Core, Listener } from '../../src/contract/index.ts'
+import { Addresses } from '../../src/listen/addresses.ts'
 import { Sweep } from '../../src/listen/sweep.ts'
 import { secureOptions, tlsHandshakeTimeoutMs } from '../../src/listen/tls.ts'
 import { FrameEncoder } from './codec.ts'
@@ -29,10 +30,15 @@ const spreadMinMs = 1_000
 /** Pike over TCP and TLS. The protocol is in `docs/pike-protocol.md`. */
 export const pikeAdapter = (options: PikeOptions): Adapter => new PikeAdapter(options)
 
+interface Kept {
+  readonly addresses: Addresses
+  readonly sweeps: readonly Sweep<Connection>[]
+}
+
 class PikeAdapter implements Adapter {
   readonly name = 'pike'
   readonly #options: PikeOptions
-  #house: (House & { readonly sweeps: readonly Sweep<Connection>[] }) | undefined
+  #house: (House & Kept) | undefined
   #servers: Server[] = []
   #refusedTotal = 0
 
@@ -48,6 +54,7 @@ class PikeAdapter implements Adapter {
     const lingering = new Sweep(clock, lingerMs, 'pike-lingering', reset)
     this.#house = {
       gate: new Gate(core),
+      addresses: new Addresses(core.limits.connectionsPerAddress),
       flusher: new Flusher(),
       connections: new Set(),
       greeting,
@@ -139,7 +146,9 @@ class PikeAdapter implements Adapter {
 
   #accept(socket: Socket, context?: SecureContext): void {
     const house = this.#house
-    if (house === undefined || house.connections.size >= house.gate.core.limits.connectionsMax) {
+    const isFull =
+      house === undefined || house.connections.size >= house.gate.core.limits.connectionsMax
+    if (isFull || !house.addresses.admits(socket)) {
       this.#refusedTotal++
       this.#turnAway(socket, context === undefined)
       return

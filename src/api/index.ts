@@ -1,3 +1,4 @@
+import { Addresses } from '../listen/addresses.ts'
 import { Arrivals } from '../listen/arrivals.ts'
 import { Connections } from '../listen/connections.ts'
 import { aliasRoutes } from './aliases.ts'
@@ -54,12 +55,13 @@ export async function createApi(deps: ApiDeps): Promise<App> {
   const times: ApiTimes = { ...apiBounds, ...deps.times }
   const socketTimeoutMs = deps.limits.waitMaxMs + apiBounds.silentTimeoutMs
   const connections = new Connections(problemJson)
+  const addresses = new Addresses(deps.limits.apiConnectionsPerAddress)
   const { bodiesMaxBytes } = apiBounds
   const bounds = { ...times, socketTimeoutMs, bodiesMaxBytes }
   const arrivals = new Arrivals(deps.clock, bounds, (socket) => connections.tooSlow(socket))
   const context: ApiContext = { ...deps, auth, holds, feed, arrivals }
   const callbacks = new Callbacks(deps.names, deps.webhooks, deps.clock)
-  const app = createServer(deps, { holds, arrivals, connections, times })
+  const app = createServer(deps, { holds, arrivals, connections, addresses, times })
   await describeApi(app, deps.version, deps.limits.bodyMaxBytes)
   const tenants = new Tenants(auth)
   const records = new DeviceRecords(context, tenants)
@@ -83,6 +85,7 @@ export async function createApi(deps: ApiDeps): Promise<App> {
     calls_held: holds.count,
     line_calls_open: app.lineCalls(),
     bodies_under_way: arrivals.count,
+    connections_refused_total: addresses.refusedTotal,
   }))
   app.addHook('onClose', async () => feed.close())
   await app.ready()

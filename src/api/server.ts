@@ -1,5 +1,6 @@
 import fastify, { type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify'
 import { StoreUnavailable } from '../contract/index.ts'
+import type { Addresses } from '../listen/addresses.ts'
 import type { Arrivals } from '../listen/arrivals.ts'
 import type { Connections } from '../listen/connections.ts'
 import { framingFault } from '../listen/framing.ts'
@@ -22,10 +23,11 @@ export function createServer(
     readonly holds: Holds
     readonly arrivals: Arrivals
     readonly connections: Connections
+    readonly addresses: Addresses
     readonly times: ApiTimes
   },
 ): App {
-  const { holds, arrivals, connections, times } = parts
+  const { holds, arrivals, connections, addresses, times } = parts
   const app: App = fastify({
     // No line per request: whoever wants to know reads /metrics.
     logger: false,
@@ -51,6 +53,7 @@ export function createServer(
   app.server.maxConnections = apiBounds.connectionsMax
   connections.watch(app.server)
   arrivals.watch(app.server)
+  addresses.guard(app.server)
   app.server.maxHeadersCount = apiBounds.headersMaxCount + 1
   const methods = new Methods()
   app.addHook('onRoute', ({ method, url }) => methods.add(method, url))

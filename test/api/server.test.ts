@@ -137,6 +137,23 @@ test('a problem type leads to a page that says what to do', async () => {
   assert.ok(page.body.advice.length > 0)
 })
 
+test('one address has so many connections and no more, the rest are left for others; it is counted', async (t) => {
+  const one = await World.open({ apiConnectionsPerAddress: 2 })
+  t.after(() => one.close())
+  await one.app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = one.app.server.address() as AddressInfo
+  const sockets = [0, 1, 2, 3].map(() => connect(port, '127.0.0.1'))
+  const closed = sockets.map((socket) => {
+    t.after(() => socket.destroy())
+    socket.on('error', () => {})
+    return new Promise<Socket>((resolve) => socket.on('close', () => resolve(socket)))
+  })
+  const first = await Promise.race(closed)
+  await Promise.race(closed.filter((_, at) => sockets[at] !== first))
+  assert.equal(sockets.filter(({ destroyed }) => destroyed).length, 2)
+  assert.equal(one.app.figures().connections_refused_total, 2)
+})
+
 test('a server that stops refuses new calls, and is not ready', async () => {
   const stopping = await World.open()
   await stopping.device()

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { request } from 'node:https'
+import { connect } from 'node:net'
 import { test } from 'node:test'
 import { httpAdapter } from '../../../adapters/http/index.ts'
 import { cert, key } from '../pike/certificate.ts'
@@ -56,4 +58,44 @@ test('a port that is taken stops the start, and leaves nothing listening', async
   const second = httpAdapter({ host: '127.0.0.1', port })
   await assert.rejects(second.start(new FakeCore()), /EADDRINUSE/)
   await first.stop(0)
+})
+
+test('over the bound of connections of one address: closed before TLS, counted, and let in when there is room', async (t) => {
+  const core = new FakeCore({ connectionsPerAddress: 1 })
+  const adapter = httpAdapter({ host: '127.0.0.1', port: 0, tls: { port: 0, cert, key } })
+  const listeners = await adapter.start(core)
+  t.after(() => adapter.stop(0))
+  const first = connect(listeners[0]!.port, '127.0.0.1')
+  await once(first, 'connect')
+  const refused = listeners.map(
+    ({ port }) =>
+      new Promise<number>((resolve) => {
+        let bytes = 0
+        const socket = connect(port, '127.0.0.1')
+        socket.on('error', () => {})
+        socket.on('data', (chunk) => {
+          bytes += chunk.length
+        })
+        socket.on('close', () => resolve(bytes))
+      }),
+  )
+  assert.deepEqual(await Promise.all(refused), [0, 0])
+  assert.equal(adapter.figures().connections_refused_total, 2)
+  first.destroy()
+  const ask = () =>
+    new Promise<number>((resolve) => {
+      request(
+        {
+          ...{ host: '127.0.0.1', port: listeners[1]!.port, path: '/device/v1/acks' },
+          ...{ method: 'POST', ca: cert, agent: false },
+          headers: { authorization: basic('SZ-0042', strongSecret) },
+        },
+        (answer) => resolve(answer.resume().statusCode ?? 0),
+      )
+        .on('error', () => resolve(0))
+        .end()
+    })
+  let status = 0
+  for (let i = 0; i < 1_000 && status === 0; i++) status = await ask()
+  assert.equal(status, 204)
 })

@@ -160,23 +160,25 @@ test('what is no event name, and what is too large, ends its connection', async 
   assert.equal((await raw.rig.events('event')).length, 0)
 })
 
-test('no more connections than there may be, whatever they are', async (t) => {
-  const rig = await AdapterRig.make(t, mqttSubject(memorySubject, 4))
-  const core = Object.create(rig.hub, {
-    limits: { value: { ...rig.hub.limits, connectionsMax: 2 } },
-  }) as typeof rig.hub
-  const adapter = mqttAdapter({ host: '127.0.0.1', port: 0, webSocketPort: 0 })
-  const [tcp, web] = await adapter.start(core)
-  t.after(() => adapter.stop(0))
-  const sockets = [tcp, web, tcp, web].map((one) => {
-    const socket = connect({ host: '127.0.0.1', port: one!.port })
-    socket.on('error', () => {})
-    t.after(() => socket.destroy())
-    return socket
+for (const limit of ['connectionsMax', 'connectionsPerAddress']) {
+  test(`no more connections than there may be, whatever they are: ${limit}`, async (t) => {
+    const rig = await AdapterRig.make(t, mqttSubject(memorySubject, 4))
+    const core = Object.create(rig.hub, {
+      limits: { value: { ...rig.hub.limits, [limit]: 2 } },
+    }) as typeof rig.hub
+    const adapter = mqttAdapter({ host: '127.0.0.1', port: 0, webSocketPort: 0 })
+    const [tcp, web] = await adapter.start(core)
+    t.after(() => adapter.stop(0))
+    const sockets = [tcp, web, tcp, web].map((one) => {
+      const socket = connect({ host: '127.0.0.1', port: one!.port })
+      socket.on('error', () => {})
+      t.after(() => socket.destroy())
+      return socket
+    })
+    await rig.until('two are closed', () => sockets.filter((one) => one.destroyed).length === 2)
+    assert.equal(adapter.figures().connections_refused_total, 2)
   })
-  await rig.until('two are closed', () => sockets.filter((one) => one.destroyed).length === 2)
-  assert.equal(adapter.figures().connections_refused_total, 2)
-})
+}
 
 test('while the store is away nobody is let in, and is told so', async (t) => {
   const raw = await RawRig.make(t)

@@ -283,6 +283,22 @@ test('over the bound of connections: told to come back later', async (t) => {
   await client.next('ack')
 })
 
+test('over the bound of connections of one address: told so, before TLS or any handshake, and counted', async (t) => {
+  const core = new FakeCore({ connectionsPerAddress: 2 })
+  const { port, tlsPort, adapter } = await listen(t, core)
+  const { client } = dial(t, port)
+  await client.open()
+  const secured = dialTls(t, tlsPort)
+  await secured.client.open()
+  const third = dial(t, port)
+  assert.equal((await third.client.next('close')).code, closeCode.overloaded)
+  await dialTls(t, tlsPort).gone
+  assert.equal(adapter.figures().connections_refused_total, 2)
+  secured.socket.destroy()
+  await until(() => adapter.figures().connections === 1)
+  await dial(t, port).client.open()
+})
+
 test('stopping: all are told, all are gone, nobody new comes', async () => {
   const core = new FakeCore()
   const adapter = pikeAdapter({ host: '127.0.0.1', port: 0 })
