@@ -1,23 +1,24 @@
+import { memoryAfterMany } from './coap-memory.ts'
 import { type Options, wants } from './options.ts'
-import { bareCoap, libcoap } from './peers.ts'
+import { bareCoap, libcoap, coapPeerDevices as peerDevices } from './peers.ts'
 import { commandRows } from './protocol-commands.ts'
 import { eventsRows, rateOf } from './protocol-events.ts'
 import { gatewaySides, peerSide, stopAll } from './sides.ts'
 import { verdict } from './verdict.ts'
 
-/** With more, the receive buffer they leave as it is overflows, and they stand still for seconds. */
-const peerDevices = 200
 const targets = { eventsPerSecond: 12_000, notificationsPerSecond: 4_000 }
 
 /** CoAP; beside it servers that keep nothing. */
 export async function coapPart(options: Options): Promise<void> {
   if (wants(options, 'events')) await events(options)
+  if (wants(options, 'memory')) await memoryAfterMany(options)
   if (wants(options, 'single') || wants(options, 'lines')) await commands(options)
 }
 
 async function commands(options: Options): Promise<void> {
   const sides = await gatewaySides(options, ['coap'])
   const what = `→ notification to ${options.devices} observers → ACK, durable, with outcomes, 100 B`
+  if (wants(options, 'memory')) await memoryAfterMany(options)
   if (wants(options, 'single')) {
     const title = `coap commands: single calls, ${options.connections} connections ${what}`
     await commandRows(options, sides, 'single', title)

@@ -7,6 +7,8 @@ export interface EventsAsked {
   readonly warmupSeconds: number
   /** Events a device has sent and not seen acknowledged, at most. */
   readonly outstanding: number
+  /** So many in all, instead of for a time. */
+  readonly events?: number
   readonly serverPid: number
 }
 
@@ -27,7 +29,7 @@ const drainMaxMs = 30_000
 /** Devices that report as fast as they are acknowledged. */
 export async function runEvents(
   devices: readonly BenchDevice[],
-  { seconds, warmupSeconds, outstanding, serverPid }: EventsAsked,
+  { seconds, warmupSeconds, outstanding, events, serverPid }: EventsAsked,
 ): Promise<EventsRun> {
   const ackMs = new Samples()
   const watched = new Float64Array(devices.length)
@@ -37,15 +39,17 @@ export async function runEvents(
   let counting = false
   let done = 0
   let acknowledged = 0
+  let left = events ?? Number.POSITIVE_INFINITY
   const sentBefore = devices.reduce((sum, device) => sum + device.sequence, 0)
 
   const send = (device: BenchDevice): void => {
-    const room = outstanding - (device.sequence - device.acknowledged)
+    const room = Math.min(left, outstanding - (device.sequence - device.acknowledged))
     if (!running || room <= 0) return
     if (watched[device.index] === 0) {
       watched[device.index] = device.sequence + 1
       watchedAtMs[device.index] = performance.now()
     }
+    left -= room
     device.sendEvents(room)
   }
   const onAck = (device: BenchDevice, upTo: number): void => {
@@ -71,7 +75,8 @@ export async function runEvents(
   const load = cpuOf(process.pid)
   const fromMs = performance.now()
   counting = true
-  await sleep(seconds * 1000)
+  if (events === undefined) await sleep(seconds * 1000)
+  else await stillAsLongAs(() => acknowledged, events)
   const elapsedMs = performance.now() - fromMs
   counting = false
   const serverUse = cpuBetween(server, cpuOf(serverPid))
@@ -89,6 +94,20 @@ export async function runEvents(
     ackMs: ackMs.summary(),
     server: serverUse,
     load: loadUse,
+  }
+}
+
+const stalledAfterMs = 35_000
+
+/** Until so many are there, or none has come for so long. */
+async function stillAsLongAs(count: () => number, wanted: number): Promise<void> {
+  let before = count()
+  let movedMs = performance.now()
+  while (count() < wanted && performance.now() - movedMs < stalledAfterMs) {
+    await sleep(5)
+    if (count() === before) continue
+    before = count()
+    movedMs = performance.now()
   }
 }
 

@@ -50,12 +50,11 @@ function ticksOf(file: string): number {
   }
 }
 
-/** Resident memory, bytes; NaN where the system does not say. */
-export function rssOf(pid: number): number {
+/** Resident memory, bytes; NaN where the system does not say. 'RssAnon': without the files it has mapped. */
+export function rssOf(pid: number, which: 'VmRSS' | 'RssAnon' = 'VmRSS'): number {
   try {
-    return (
-      Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]) * 1024
-    )
+    const text = readFileSync(`/proc/${pid}/status`, 'latin1')
+    return Number(new RegExp(`^${which}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) * 1024
   } catch {
     return Number.NaN
   }

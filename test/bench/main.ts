@@ -2,6 +2,7 @@ import { coapPart } from './coap.ts'
 import { codecBench } from './codec.ts'
 import { commandsPart } from './commands.ts'
 import { eventsPart } from './events.ts'
+import { httpPart } from './http.ts'
 import { idlePart } from './idle.ts'
 import { latencyPart } from './latency.ts'
 import { absentPart, linesPart } from './lines.ts'
@@ -28,6 +29,7 @@ async function main(options: Options): Promise<void> {
   if (has('events')) await eventsPart(options)
   if (has('mqtt')) await mqttPart(options)
   if (has('coap')) await coapPart(options)
+  if (has('http')) await httpPart(options)
   if (has('idle')) await idlePart(options)
   if (has('start')) await startPart(options)
   if (has('noisy')) await noisyPart(options)

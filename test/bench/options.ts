@@ -8,6 +8,7 @@ export const partNames = [
   'latency',
   'mqtt',
   'coap',
+  'http',
   'idle',
   'start',
   'noisy',
@@ -21,7 +22,7 @@ export const rowNames = ['events', 'qos0', 'single', 'lines', 'memory'] as const
 export type RowName = (typeof rowNames)[number]
 
 /** What a measured device speaks. */
-export const deviceKinds = ['pike', 'mqtt', 'mqtt5', 'coap'] as const
+export const deviceKinds = ['pike', 'mqtt', 'mqtt5', 'coap', 'poll', 'sse'] as const
 export type DeviceKind = (typeof deviceKinds)[number]
 
 export interface Options {

@@ -18,6 +18,9 @@ export interface Peer {
   stop(): Promise<void>
 }
 
+/** With more devices, the receive buffer they leave as it is overflows, and they stand still for seconds. */
+export const coapPeerDevices = 200
+
 /** undefined: it is not installed here. */
 export type StartPeer = () => Promise<Peer | undefined>
 

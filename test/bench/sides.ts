@@ -12,6 +12,8 @@ export const protocols = {
   mqtt: { title: 'Pike IoT, MQTT 3.1.1 (aedes)', listener: 'mqtt', setting: 'PIKE_MQTT_PORT' },
   mqtt5: { title: 'Pike IoT, MQTT 5', listener: 'mqtt', setting: 'PIKE_MQTT_PORT' },
   coap: { title: 'Pike IoT, CoAP', listener: 'coap', setting: 'PIKE_COAP_PORT' },
+  poll: { title: 'Pike IoT, HTTP, long poll', listener: 'http', setting: 'PIKE_HTTP_PORT' },
+  sse: { title: 'Pike IoT, HTTP, stream', listener: 'http', setting: 'PIKE_HTTP_PORT' },
 } as const satisfies Record<
   DeviceKind,
   { readonly title: string; readonly listener: ListenerName; readonly setting: string }
@@ -45,6 +47,8 @@ export const startFor = (
 export interface SideSettings extends Partial<Pick<DeviceSettings, 'qos' | 'receives'>> {
   /** Left out: as many as the options say. */
   readonly devices?: number
+  /** In a table; left out: the protocol's. */
+  readonly name?: string
 }
 
 /** The gateway with all devices registered and connected by this protocol. */
@@ -58,11 +62,11 @@ export async function gatewaySide(
   const load = newLoad()
   const { ports, key, pid } = gateway
   const { title, listener } = protocols[kind]
-  const { devices: count = options.devices, ...ofDevices } = settings
+  const { devices: count = options.devices, name = title, ...ofDevices } = settings
   await load.ask('registerMany', { port: ports.api, key, count })
   await load.ask('connectDevices', { port: ports[listener], count, kind, ...ofDevices })
   return {
-    ...{ name: title, pid, load, gateway, folder, counted: [] },
+    ...{ name, pid, load, gateway, folder, counted: [] },
     async stop() {
       await load.stop()
       await gateway.stop()

@@ -1,0 +1,81 @@
+import { progress } from './bench.ts'
+import { fixed, printTable, whole } from './figures.ts'
+import { settledRss } from './idle.ts'
+import { rssOf } from './machine.ts'
+import type { Options } from './options.ts'
+import { bareCoap, libcoap, coapPeerDevices as peerDevices } from './peers.ts'
+import { gatewaySides, type ProtocolSide, peerSide, stopAll } from './sides.ts'
+import { verdict } from './verdict.ts'
+
+const requests = 1_000_000
+const steps = 4
+/** What may be added by the last three quarters; the first one fills what is bounded. */
+const grownMaxMb = 32
+const mb = 1_048_576
+
+/** Memory of a server while it answers a million requests. */
+export async function memoryAfterMany(options: Options): Promise<void> {
+  const ours = await gatewaySides(options, ['coap'])
+  const beside = [
+    await peerSide(options, bareCoap, 'coap', { listens: false, devices: peerDevices }),
+    await peerSide(options, libcoap, 'coap', { listens: false, devices: peerDevices }),
+  ]
+  const sides = [...ours, ...beside.filter((side) => side !== undefined)]
+  const rows: string[][] = []
+  const grown: number[] = []
+  for (const side of sides) {
+    const { cells, grownMb } = await oneSide(side)
+    rows.push(cells)
+    grown.push(grownMb)
+  }
+  progress('')
+  await stopAll(sides)
+  const at = Array.from({ length: steps + 1 }, (_, i) => whole((i * requests) / steps))
+  printTable(
+    `coap memory: RSS, MB, after so many confirmable requests of ${options.devices} devices (others: ${peerDevices}), in brackets without mapped files; ours are events, on disk before the answer`,
+    ['server', ...at, 'then, settled', 'heap at the start, at the end', 'requests/s'],
+    rows,
+  )
+  console.log()
+  for (const [i] of ours.entries()) {
+    const what = `MB more after ${whole(requests)} requests than after ${at[1]}, without mapped files`
+    verdict(what, grown[i]!, grownMaxMb, undefined, 0, 'less')
+  }
+}
+
+async function oneSide(
+  side: ProtocolSide,
+): Promise<{ readonly cells: string[]; readonly grownMb: number }> {
+  const { name, pid, load, gateway } = side
+  const heap = async (): Promise<string> => {
+    const bytes = (await gateway?.metrics())?.get('nodejs_heap_size_used_bytes')
+    return bytes === undefined ? '' : fixed(bytes / mb, 0)
+  }
+  const look = (): string =>
+    `${fixed(rssOf(pid) / mb, 0)} (${fixed(rssOf(pid, 'RssAnon') / mb, 0)})`
+  const before = await heap()
+  const rss = [look()]
+  let first = 0
+  let perSecond = 0
+  const unanswered = 0
+  for (let step = 1; step <= steps; step++) {
+    progress(`${name}: ${step} of ${steps}`)
+    const asked = { seconds: 0, warmupSeconds: 0, outstanding: 1, serverPid: pid }
+    const run = await load.ask('events', { ...asked, events: requests / steps })
+    if (run.acknowledged !== run.sent)
+      throw new Error(`${run.acknowledged} of ${run.sent} answered`)
+    perSecond += run.perSecond / steps
+    rss.push(look())
+    if (step === 1) first = rssOf(pid, 'RssAnon')
+  }
+  const grownMb = (rssOf(pid, 'RssAnon') - first) / mb
+  progress(`${name}: settling`)
+  const settled = fixed((await settledRss(pid)) / mb, 0)
+  const after = await heap()
+  if (unanswered > 0) console.log(`\n${name}: ${unanswered} requests had no answer in 62 s`)
+  if (unanswered > 0 && gateway !== undefined) process.exitCode = 1
+  return {
+    cells: [name, ...rss, settled, before === '' ? '' : `${before}, ${after}`, whole(perSecond)],
+    grownMb,
+  }
+}
