@@ -1,5 +1,5 @@
 import { escapeLevel } from './topic-text.ts'
-import { asBuffer, idOf, readPosition, type Words } from './words.ts'
+import { asBuffer, idOf, readPosition, type Saying, type Words } from './words.ts'
 
 const json = 'application/json'
 const octets = 'application/octet-stream'
@@ -42,16 +42,18 @@ export const words5: Words = {
     const user: Record<string, string> = {}
     if (uplinkEpoch !== undefined) user['pike-stamp'] = `${uplinkEpoch}.${uplink.sequence}`
     const contentType = uplink.binary ? octets : json
-    const properties = { contentType, userProperties: user }
+    // For an empty list of them the library writes no packet at all.
+    const properties = (): Saying['properties'] =>
+      Object.keys(user).length === 0 ? { contentType } : { contentType, userProperties: user }
     if (uplink.kind === 'event') {
       const name = escapeLevel(uplink.name)
       if (name !== uplink.name) user['pike-name'] = uplink.name
-      return { topic: `channels/${channel}/events/${name}`, properties }
+      return { topic: `channels/${channel}/events/${name}`, properties: properties() }
     }
     const { epoch, offset, status, reason } = uplink
     user['pike-status'] = status
     if (reason !== undefined && reason !== '') user['pike-reason'] = reason
-    return { topic: `replies/${idOf(speaker, epoch, offset)}`, properties }
+    return { topic: `replies/${idOf(speaker, epoch, offset)}`, properties: properties() }
   },
 }
 
