@@ -72,7 +72,7 @@ export class MqttConnection {
     this.#socket = socket
     this.closed = new Promise((resolve) => socket.once('close', () => resolve()))
     // Before the library hears of it.
-    socket.on('data', (chunk: Uint8Array) => this.#heard(chunk))
+    socket.on('data', (chunk: Uint8Array) => this.#watch(chunk))
     socket.on('drain', () => {
       this.#full = false
       if (!this.#over) events.drained()
@@ -80,6 +80,10 @@ export class MqttConnection {
     const { MqttClient } = load('mqtt') as typeof import('mqtt')
     const client = new MqttClient(() => socket as never, this.#options())
     this.#client = client
+    // Behind the library: the answer to a ping is measured before it is but a sign of life.
+    socket.on('data', () => {
+      if (!this.#over) events.heard()
+    })
     client.on('connect', () => this.#opened())
     client.on('packetreceive', (packet) => this.#take(packet))
     client.on('error', (error) => {
@@ -185,11 +189,9 @@ export class MqttConnection {
     }
   }
 
-  #heard(chunk: Uint8Array) {
+  #watch(chunk: Uint8Array): void {
     if (this.#over) return
-    if (!this.#lengths.fits(chunk))
-      return this.#lost({ kind: 'local', text: 'a packet that is too long' })
-    this.#events.heard()
+    if (!this.#lengths.fits(chunk)) this.#lost({ kind: 'local', text: 'a packet that is too long' })
   }
 
   #opened(): void {
