@@ -15,7 +15,7 @@ import { refusal, wrong } from './reasons.ts'
 
 const changed: Response = { code: code.changed }
 const overdue = 1_000
-const reasonMaxBytes = 64
+const reasonMaxBytes = 128
 
 /** What a device reports, whole: where to, and what. */
 export interface Report {

@@ -1,6 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import type { WelcomeFrame } from '../../adapters/pike/frames.ts'
 import type { DeviceChannel } from '../channel.ts'
+import type { DeviceLimits } from '../limits.ts'
 import type { Slot } from '../outbox.ts'
+
+const nothing = new Uint8Array(0)
+/** Names in a path or a query, RFC 7252 §5.10. */
+const textMaxBytes = 255
 
 /** A command that came and that the gateway still waits to hear of. */
 export interface Open {
@@ -42,6 +48,57 @@ export class Lane {
     this.channel = channel
   }
 
+  /** It is observed for the first time in this session. */
+  welcomed(limits: DeviceLimits, keepaliveMs: number, askedAtMs: number, resumes: boolean): void {
+    const { channel } = this
+    const { epoch, offset } = channel.inbox.position ?? { epoch: 0, offset: 0 }
+    const { windowMaxCommands: windowMax, frameMaxBytes } = limits
+    // What the gateway has of ours it does not say; what goes again is known by its stamp.
+    channel.outbox.welcome(0, () => {})
+    const frame: WelcomeFrame = {
+      ...{ type: 'welcome', channelNumber: channel.number, capabilities: 0, proof: nothing },
+      ...{ resumed: resumes ? 'resumed' : 'fresh', epoch, offset, uplinkKept: 0 },
+      ...{ keepaliveS: keepaliveMs / 1000, timeMs: this.gatewayMs },
+      ...{ frameMaxBytes, windowMax, uplinkWindowMax: 1, bindingsMax: 0 },
+      ...{ reconnectBaseMs: 0, reconnectMaxMs: 0, connection: '', extensions: [] },
+    }
+    channel.welcomed(frame, askedAtMs)
+  }
+
+  /** Can all that names a command be said in one option? */
+  fits(device: string): boolean {
+    return `after=${placeOf(device, this.channel.name, 2 ** 32, 1e15)}`.length <= textMaxBytes
+  }
+
+  path(token: string): readonly string[] {
+    return ['s', token, 'channels', this.channel.name, 'commands']
+  }
+
+  /** Where it stands, for a gateway that may not know; undefined: nowhere, or it is being stored. */
+  standing(device: string): string | undefined {
+    const { outbox, inbox, busy, name } = this.channel
+    const position = outbox.beforeRefusal ?? inbox.position
+    if (busy || position === undefined || position.offset < 1) return undefined
+    return placeOf(device, name, position.epoch, position.offset)
+  }
+
+  /** The uplink to be sent next. */
+  head(nowMs: number): Slot | undefined {
+    if (this.waiting === undefined) return this.channel.outbox.peek(1)
+    return nowMs >= this.notBeforeMs ? this.waiting : undefined
+  }
+
+  /** The id of a command that is to be acknowledged now, and by it all before. */
+  owed(): string | undefined {
+    const repeat = this.repeats.shift()
+    if (repeat !== undefined) return repeat
+    const upTo = this.channel.inbox.acknowledge()
+    if (upTo === undefined) return undefined
+    const done = this.#open.filter((one) => one.offset <= upTo)
+    this.#open = this.#open.filter((one) => one.offset > upTo)
+    return done.at(-1)?.id
+  }
+
   get key(): string {
     return this.token.toString('hex')
   }
@@ -56,13 +113,6 @@ export class Lane {
 
   came(one: Open): void {
     this.#open.push(one)
-  }
-
-  /** @returns the id of the newest of what is acknowledged with it. */
-  acknowledged(offset: number): string | undefined {
-    const done = this.#open.filter((one) => one.offset <= offset)
-    this.#open = this.#open.filter((one) => one.offset > offset)
-    return done.at(-1)?.id
   }
 
   /** By its own name, or by where it lies if it came in an earlier session. */

@@ -13,6 +13,9 @@ export interface Ticket {
 
 /** Of RFC 9175; node-coap has no name for it. */
 const echoOption = '252'
+/** What a gateway grants at least, and unasked. */
+const keepaliveMinMs = 5_000
+const keepaliveDefaultMs = 240_000
 /** Challenges in a row; one more, and something on the way takes our answers. */
 const challengesMax = 3
 
@@ -46,7 +49,8 @@ export async function login(
   if (answer.code !== '2.01') return refusalOf(answer)
   const token = answer.option('Location-Path')
   if (token === undefined || token.length === 0) return notOurs
-  return { token: token.toString(), keepaliveMs: answer.maxAgeMs ?? 0 }
+  const keepaliveMs = Math.max(keepaliveMinMs, answer.maxAgeMs ?? keepaliveDefaultMs)
+  return { token: token.toString(), keepaliveMs }
 }
 
 const notOurs: Cause = { kind: 'local', text: 'what answers there is no gateway of ours' }

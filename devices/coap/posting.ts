@@ -80,6 +80,26 @@ export async function post(
   }
 }
 
+/** A gateway that wants a report later than this is left until then. */
+const pauseMaxMs = 60_000
+const pauseMinMs = 1_000
+
+/**
+ * What becomes of a report by its answer. 'over': the gateway has it, or knows nothing it could belong to.
+ * 'never': it could not be taken. A number: in so many ms again. 'refused': not it, but who sends it.
+ */
+export function verdictOf(
+  kind: Uplink['kind'],
+  { code, maxAgeMs = 0 }: Answer,
+): 'over' | 'never' | 'refused' | number {
+  if (code === '2.04') return 'over'
+  if (code === '5.03' || code === '4.29')
+    return maxAgeMs <= pauseMaxMs ? Math.max(pauseMinMs, maxAgeMs) : 'refused'
+  // A stamp of long ago, or a reply to what nobody knows, must not be sent for ever.
+  if (code === '4.09' || (code === '4.04' && kind === 'reply')) return 'over'
+  return code.startsWith('4.') && code !== '4.01' ? 'never' : 'refused'
+}
+
 /** Head, token, each option at its longest, and the marker. */
 function headMaxBytes({ path, query = [], options = {} }: Asking): number {
   let bytes = 4 + 8 + 1 + 2 * 9

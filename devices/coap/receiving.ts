@@ -72,7 +72,10 @@ export function takeCommand(lane: Lane, device: string, body: Buffer): string | 
   }
   if (offset <= lane.received) {
     if (!inbox.isRepeat({ epoch, frame, session: 0 })) return 'a command out of order'
-    if (!lane.repeats.includes(id)) lane.repeats.push(id)
+    // A refusal of it that is on its way says more.
+    if (lane.repeats.includes(id) || channel.outbox.isRefusing(epoch, offset)) return undefined
+    if (lane.repeats.length >= inbox.windowMax) return 'repeats without end'
+    lane.repeats.push(id)
     return undefined
   }
   if (lane.openCount >= inbox.windowMax) return 'more commands than the window allows'

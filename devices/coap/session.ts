@@ -1,30 +1,24 @@
 import type { ParsedPacket } from 'coap-packet'
-import { closeCode, type WelcomeFrame } from '../../adapters/pike/frames.ts'
+import { closeCode } from '../../adapters/pike/frames.ts'
 import type { DeviceChannel } from '../channel.ts'
 import type { Keeper } from '../keeper.ts'
 import type { Cause } from '../lifecycle.ts'
 import type { Slot } from '../outbox.ts'
 import { reconnectPolicy } from '../reconnect.ts'
 import type { ClientSession, OpenSession, SessionEvents, SessionParts } from '../session.ts'
+import { Asker } from './asker.ts'
 import { causeOf } from './causes.ts'
-import { Lane, placeOf } from './lane.ts'
+import { Lane } from './lane.ts'
 import { login, type Ticket } from './login.ts'
-import { eventOf, post, reportOf } from './posting.ts'
+import { eventOf, post, reportOf, verdictOf } from './posting.ts'
 import { fetchRest, readNotification, takeCommand, valueOf } from './receiving.ts'
-import { type Answer, type Asking, Requests, uintOf } from './requests.ts'
+import { type Asking, uintOf } from './requests.ts'
 import { Wire } from './wire.ts'
 
 /** Below the half minute in which a NAT forgets, unless the device says what it can bear. */
 const beatMaxMs = 25_000
-/** Unanswered in a row while something else came: alive, and dead to us all the same. */
-const triesMax = 3
-/** A gateway that wants a report later than this is left until then. */
-const pauseMaxMs = 60_000
-const pauseMinMs = 1_000
 /** Events not worth keeping that wait for their turn. */
 const unreliableMax = 16
-/** Names in a path or a query, RFC 7252 §5.10. */
-const textMaxBytes = 255
 /** Ours: how many commands wait, told to who does not observe; and the gateway's time. */
 const waitingOption = '65004'
 const timeOption = '65008'
@@ -50,14 +44,12 @@ class CoapSession implements ClientSession {
   readonly #parts: SessionParts
   readonly #events: SessionEvents
   readonly #wire: Wire
-  readonly #requests: Requests
+  readonly #asker: Asker
   readonly #lanes: Lane[]
   readonly #unreliable: Asking[] = []
   #ticket: Ticket | undefined
   #isFresh = false
   #intervalMs = beatMaxMs
-  #wroteAtMs = 0
-  #heardAtMs = 0
   #isOpen = false
   #ready = false
   #ended = false
@@ -72,14 +64,12 @@ class CoapSession implements ClientSession {
     this.#lanes = parts.keeper.channels.map((channel) => new Lane(channel))
     this.#ticket = tickets.get(parts.keeper)
     this.#wire = new Wire({
-      heard: () => {
-        this.#heardAtMs = parts.nowMs()
-      },
+      heard: () => this.#asker.heard(),
       notified: (token, packet) => this.#notified(token, packet),
       failed: (text) => this.#wrong(text),
     })
     this.closed = this.#wire.closed
-    this.#requests = new Requests(this.#wire, parts.nowMs)
+    this.#asker = new Asker(this.#wire, parts, () => this.#wrong('the gateway fell silent'))
     void this.#begin()
   }
 
@@ -88,21 +78,21 @@ class CoapSession implements ClientSession {
   }
 
   get dueMs(): number {
-    let dueMs = this.#requests.dueMs
+    let { dueMs } = this.#asker
     if (!this.#ready) return dueMs
-    dueMs = Math.min(dueMs, this.#wroteAtMs + this.#intervalMs)
+    dueMs = Math.min(dueMs, this.#asker.wroteAtMs + this.#intervalMs)
     for (const { waiting, notBeforeMs } of this.#lanes)
       if (waiting !== undefined) dueMs = Math.min(dueMs, notBeforeMs)
     return dueMs
   }
 
   tick(nowMs: number): void {
-    this.#requests.tick(nowMs)
+    this.#asker.tick(nowMs)
     this.#work()
   }
 
   checkLife(nowMs: number): void {
-    this.#requests.tick(nowMs)
+    this.#asker.tick(nowMs)
   }
 
   writeUnreliable(
@@ -133,18 +123,10 @@ class CoapSession implements ClientSession {
   end(politely: boolean): void {
     if (this.#ended) return
     this.#ended = true
-    this.#requests.cancel()
-    if (politely && this.#ready && !this.#told && this.#ticket !== undefined) {
-      void this.#leave(this.#ticket)
-    } else this.#wire.close()
-  }
-
-  async #leave({ token }: Ticket): Promise<void> {
-    tickets.delete(this.#parts.keeper)
-    const cut = setTimeout(() => this.#requests.cancel(), this.#parts.limits.goodbyeMs)
-    await this.#requests.ask({ method: 'DELETE', path: ['s', token] })
-    clearTimeout(cut)
-    this.#wire.close()
+    const isGoodbye = politely && this.#ready && !this.#told && this.#ticket !== undefined
+    if (isGoodbye) tickets.delete(this.#parts.keeper)
+    const goodbye: Asking = { method: 'DELETE', path: ['s', this.#ticket?.token ?? ''] }
+    void this.#asker.end(isGoodbye ? goodbye : undefined).then(() => this.#wire.close())
   }
 
   async #begin(): Promise<void> {
@@ -153,9 +135,8 @@ class CoapSession implements ClientSession {
     await undefined
     if (tls !== undefined && tls !== false)
       return this.#never('CoAP has no DTLS yet: connect without TLS, in a network you trust')
-    for (const { channel } of this.#lanes)
-      if (`after=${placeOf(device, channel.name, 2 ** 32, 1e16)}`.length > textMaxBytes)
-        return this.#never('the names of device and channel are too long for CoAP')
+    if (this.#lanes.some((lane) => !lane.fits(device)))
+      return this.#never('the names of device and channel are too long for CoAP')
     try {
       await this.#wire.open(host, port)
     } catch (error) {
@@ -188,13 +169,13 @@ class CoapSession implements ClientSession {
     const nowMs = this.#parts.nowMs()
     for (const lane of this.#lanes) {
       if (lane.part !== undefined) return this.#fetch(lane, ticket)
-      const head = this.#head(lane, nowMs)
+      const head = lane.head(nowMs)
       if (head?.uplink.kind === 'reply') return this.#report(lane, ticket, head)
-      const id = lane.repeats.shift() ?? this.#owed(lane)
+      const id = lane.owed()
       if (id !== undefined) return this.#acknowledge(lane, ticket, id)
     }
     for (const [index, lane] of this.#lanes.entries()) {
-      const head = this.#head(lane, nowMs)
+      const head = lane.head(nowMs)
       if (head === undefined) continue
       // The next time it is the turn of those behind it.
       this.#lanes.push(...this.#lanes.splice(0, index + 1))
@@ -202,43 +183,15 @@ class CoapSession implements ClientSession {
     }
     const unreliable = this.#unreliable.shift()
     if (unreliable !== undefined) return this.#tell(unreliable)
-    if (this.#ready && nowMs >= this.#wroteAtMs + this.#intervalMs) return this.#beat(ticket, nowMs)
+    if (this.#ready && nowMs >= this.#asker.wroteAtMs + this.#intervalMs)
+      return this.#beat(ticket, nowMs)
     return undefined
-  }
-
-  #head(lane: Lane, nowMs: number): Slot | undefined {
-    const { waiting, notBeforeMs } = lane
-    if (waiting === undefined) return lane.channel.outbox.peek(1)
-    return nowMs >= notBeforeMs ? waiting : undefined
-  }
-
-  #owed({ channel }: Lane): string | undefined {
-    const upTo = channel.inbox.acknowledge()
-    if (upTo === undefined) return undefined
-    return this.#lanes.find((lane) => lane.channel === channel)!.acknowledged(upTo)
-  }
-
-  /** @returns undefined: there is no session any more to go on with. */
-  async #ask(asking: Asking): Promise<Answer | undefined> {
-    for (let tries = 1; ; tries++) {
-      const askedAtMs = this.#parts.nowMs()
-      this.#wroteAtMs = askedAtMs
-      const asked = this.#requests.ask(asking)
-      this.#parts.changed()
-      const answer = await asked
-      if (this.#ended) return undefined
-      if (answer !== undefined) return answer
-      if (this.#heardAtMs <= askedAtMs || tries >= triesMax) {
-        this.#wrong('the gateway fell silent')
-        return undefined
-      }
-    }
   }
 
   async #login(): Promise<void> {
     let made: Ticket | Cause | undefined
     try {
-      made = await login(this.#parts, (asking) => this.#ask(asking))
+      made = await login(this.#parts, this.#asker.ask)
     } catch (error) {
       return this.#wrong(error instanceof Error ? error.message : String(error))
     }
@@ -253,15 +206,12 @@ class CoapSession implements ClientSession {
     const { channel } = lane
     const { options, nowMs } = this.#parts
     const isFirst = channel.session === undefined
-    const query = ['ack=explicit']
-    const { offset, epoch } = channel.outbox.beforeRefusal ?? channel.inbox.position ?? nowhere
-    // What is being stored is not stored.
-    const resumes = isFirst && !channel.busy && offset > 0
-    if (resumes) query.push(`after=${placeOf(options.device, channel.name, epoch, offset)}`)
+    const after = isFirst ? lane.standing(options.device) : undefined
     const askedAtMs = nowMs()
     this.#wire.observe(lane.key, true)
-    const answer = await this.#ask({
-      ...{ method: 'GET', path: pathOf(lane, token), query, token: lane.token },
+    const answer = await this.#asker.ask({
+      ...{ method: 'GET', path: lane.path(token), token: lane.token },
+      query: ['ack=explicit', ...(after === undefined ? [] : [`after=${after}`])],
       options: { Observe: nothing },
     })
     this.#wire.observe(lane.key, false)
@@ -269,6 +219,7 @@ class CoapSession implements ClientSession {
     if (answer.code === '4.01' && !this.#isFresh) {
       // Of before: it has ended meanwhile, and the next thing to do is to make another.
       this.#ticket = undefined
+      for (const one of this.#lanes) one.isObserved = false
       return
     }
     if (answer.code !== '2.05' || !answer.isObserved) return this.#refused(answer)
@@ -276,43 +227,22 @@ class CoapSession implements ClientSession {
     lane.heardAtMs = nowMs()
     if (isFirst) {
       lane.gatewayMs = uintOf(answer.option(timeOption)) ?? askedAtMs
-      this.#welcomed(lane, keepaliveMs, askedAtMs, resumes ? 'resumed' : 'fresh')
+      lane.welcomed(this.#parts.limits, keepaliveMs, askedAtMs, after !== undefined)
     }
     if (this.#ready || !this.#lanes.every(({ isObserved }) => isObserved)) return
     this.#ready = true
     const { keepalive } = options
-    this.#intervalMs = Math.min(keepaliveMs / 2, keepalive === undefined ? beatMaxMs : keepaliveMs)
+    const beatMs = keepaliveMs / 2
+    this.#intervalMs = keepalive === undefined ? Math.min(beatMs, beatMaxMs) : beatMs
     this.#parts.heartbeat.begin(this.#intervalMs, nowMs())
     this.#events.ready(options.reconnect ?? reconnectPolicy)
-  }
-
-  #welcomed(
-    { channel, gatewayMs }: Lane,
-    keepaliveMs: number,
-    askedAtMs: number,
-    resumed: WelcomeFrame['resumed'],
-  ): void {
-    const { windowMaxCommands, frameMaxBytes } = this.#parts.limits
-    // What the gateway has of ours it does not say; what goes again is known by its stamp.
-    channel.outbox.welcome(0, () => {})
-    const { epoch, offset } = channel.inbox.position ?? nowhere
-    channel.welcomed(
-      {
-        ...{ type: 'welcome', channelNumber: channel.number, capabilities: 0, proof: nothing },
-        ...{ resumed, epoch, offset, uplinkKept: 0, keepaliveS: keepaliveMs / 1000 },
-        ...{ frameMaxBytes, windowMax: windowMaxCommands, uplinkWindowMax: 1, bindingsMax: 0 },
-        ...{ timeMs: gatewayMs, reconnectBaseMs: 0, reconnectMaxMs: 0 },
-        ...{ connection: '', extensions: [] },
-      },
-      askedAtMs,
-    )
   }
 
   /** Who heard nothing for long makes sure that it is still observed (RFC 7641 §3.3.1). */
   async #beat(ticket: Ticket, nowMs: number): Promise<void> {
     const silent = this.#lanes.find(({ heardAtMs }) => nowMs >= heardAtMs + ticket.keepaliveMs)
     if (silent !== undefined) return this.#observe(silent, ticket)
-    const answer = await this.#ask({ method: 'PUT', path: ['s', ticket.token] })
+    const answer = await this.#asker.ask({ method: 'PUT', path: ['s', ticket.token] })
     if (answer === undefined) return
     if (answer.code !== '2.04') return this.#refused(answer)
     // It calls, as for one that does not listen: it has lost an observation.
@@ -344,7 +274,7 @@ class CoapSession implements ClientSession {
   }
 
   async #fetch(lane: Lane, { token }: Ticket): Promise<void> {
-    const rest = await fetchRest(lane, pathOf(lane, token), (asking) => this.#ask(asking))
+    const rest = await fetchRest(lane, lane.path(token), this.#asker.ask)
     if (rest === undefined) return
     if (rest === 'lost') return this.#wrong('a command that cannot be fetched')
     if (rest !== 'gone' && !Buffer.isBuffer(rest)) return this.#refused(rest)
@@ -360,8 +290,8 @@ class CoapSession implements ClientSession {
   }
 
   async #acknowledge(lane: Lane, { token }: Ticket, id: string): Promise<void> {
-    const path = pathOf(lane, token)
-    const answer = await this.#ask({ method: 'GET', path, query: [`after=${id}`] })
+    const path = lane.path(token)
+    const answer = await this.#asker.ask({ method: 'GET', path, query: [`after=${id}`] })
     if (answer === undefined) return
     if (answer.code !== '2.05') return this.#refused(answer)
     this.#events.acknowledged()
@@ -377,31 +307,27 @@ class CoapSession implements ClientSession {
     if (lane.waiting === undefined) channel.outbox.written(this.#parts.nowMs())
     lane.waiting = undefined
     if (uplink.kind === 'reply') channel.inbox.replied(uplink.epoch, uplink.offset)
-    const answer = await post(asking, (one) => this.#ask(one))
+    const answer = await post(asking, this.#asker.ask)
     if (answer === undefined) return
-    const { code, maxAgeMs = pauseMinMs } = answer
-    if ((code === '5.03' || code === '4.29') && maxAgeMs <= pauseMaxMs) {
+    const verdict = verdictOf(uplink.kind, answer)
+    if (verdict === 'refused') return this.#refused(answer)
+    if (typeof verdict === 'number') {
       lane.waiting = slot
-      lane.notBeforeMs = this.#parts.nowMs() + Math.max(pauseMinMs, maxAgeMs)
+      lane.notBeforeMs = this.#parts.nowMs() + verdict
       return this.#parts.changed()
     }
-    // A reply to what nobody knows, or a stamp of long ago, must not be sent for ever.
-    const isUnknown = code === '4.04' && uplink.kind === 'reply'
-    const isOver = code === '2.04' || code === '4.09' || isUnknown
-    const isTooMuch = !isOver && /^4\.(?!01|29)/.test(code)
-    if (!isTooMuch && !isOver) return this.#refused(answer)
     if (uplink.kind === 'reply') {
       const id = lane.nameOf(device, uplink.epoch, uplink.offset)
-      if (lane.answered(id) && code !== '2.04') lane.repeats.push(id)
+      if (lane.answered(id) && answer.code !== '2.04') lane.repeats.push(id)
     }
-    this.#settled(channel, slot, isTooMuch)
+    this.#settled(channel, slot, verdict)
   }
 
-  #settled(channel: DeviceChannel, { uplink }: Slot, isTooMuch: boolean): void {
+  #settled(channel: DeviceChannel, { uplink }: Slot, verdict: 'over' | 'never'): void {
     const { sequence } = uplink
     const { keeper, downlink } = this.#parts
     channel.outbox.acknowledge(sequence, (gone) => {
-      if (isTooMuch) this.#events.tooLarge(channel, gone)
+      if (verdict === 'never') this.#events.tooLarge(channel, gone)
       else this.#events.kept(channel, gone)
     })
     keeper.note({ kind: 'kept', channel: channel.name, upTo: sequence })
@@ -410,7 +336,7 @@ class CoapSession implements ClientSession {
   }
 
   async #tell(asking: Asking): Promise<void> {
-    await post(asking, (one) => this.#ask(one))
+    await post(asking, this.#asker.ask) // whatever comes of it
   }
 
   // The end.
@@ -442,12 +368,3 @@ class CoapSession implements ClientSession {
 }
 
 const nothing = Buffer.alloc(0)
-const nowhere = { epoch: 0, offset: 0 }
-
-const pathOf = ({ channel }: Lane, token: string): readonly string[] => [
-  's',
-  token,
-  'channels',
-  channel.name,
-  'commands',
-]
