@@ -1,7 +1,7 @@
 import type { BenchDevice } from './device.ts'
 import { type Quantiles, Samples } from './figures.ts'
 import { CommandRequest, HttpConnection, numberIn } from './http-connection.ts'
-import { type Cpu, type CpuUse, cpuBetween, cpuOf, sharedUs } from './machine.ts'
+import { type Cpu, type CpuUse, cpuBetween, cpuOf, type Pids, sharedUs } from './machine.ts'
 
 export interface CommandsAsked {
   readonly seconds: number
@@ -11,7 +11,7 @@ export interface CommandsAsked {
   /** Calls a second at fixed times whatever the answers do; undefined: as fast as answers come. */
   readonly rate: number | undefined
   /** Whose CPU is read. */
-  readonly serverPid: number
+  readonly serverPid: Pids
 }
 
 export interface CommandsRun {

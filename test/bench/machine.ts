@@ -22,13 +22,19 @@ export interface CpuUse {
 /** Linux counts in hundredths of a second. Source: proc(5), sysconf(_SC_CLK_TCK). */
 const tickUs = 10_000
 
-export function cpuOf(pid: number): Cpu {
+/** @param of one process, or several that do the work together. */
+export function cpuOf(of: Pids): Cpu {
+  const pids = typeof of === 'number' ? [of] : of
+  const ticks = (file: (pid: number) => string): number =>
+    pids.reduce((sum, pid) => sum + ticksOf(file(pid)), 0)
   return {
     atMs: performance.now(),
-    totalUs: ticksOf(`/proc/${pid}/stat`) * tickUs,
-    mainUs: ticksOf(`/proc/${pid}/task/${pid}/stat`) * tickUs,
+    totalUs: ticks((pid) => `/proc/${pid}/stat`) * tickUs,
+    mainUs: ticks((pid) => `/proc/${pid}/task/${pid}/stat`) * tickUs,
   }
 }
+
+export type Pids = number | readonly number[]
 
 /** The clock that every process of a machine shares, µs; a profile is in its terms. */
 export const sharedUs = (): number => Number(process.hrtime.bigint() / 1000n)

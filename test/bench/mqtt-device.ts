@@ -17,6 +17,11 @@ const pingreq = Buffer.from([0xc0, 0])
 
 export type MqttVersion = 4 | 5
 
+interface Filter {
+  readonly topic: string
+  readonly qos: 0 | 1
+}
+
 /** MQTT 3.1.1 or 5 by hand: packets are made once, and only numbers change in them. */
 export class MqttDevice implements BenchDevice {
   readonly index: number
@@ -27,7 +32,7 @@ export class MqttDevice implements BenchDevice {
   acknowledged = 0
   readonly #settings: DeviceSettings
   readonly #version: MqttVersion
-  readonly #filter: { readonly topic: string; readonly qos: 0 | 1 }
+  readonly #filter: Filter
   readonly #event: EventPacket
   #socket: Socket | undefined
   #ready: (() => void) | undefined
@@ -41,7 +46,10 @@ export class MqttDevice implements BenchDevice {
   constructor(
     version: MqttVersion,
     settings: DeviceSettings,
-    filter: { readonly topic: string; readonly qos: 0 | 1 } = { topic: 'commands/#', qos: 1 },
+    filter: Filter = {
+      topic: settings.bare ? `commands/${deviceName(settings.index)}` : 'commands/#',
+      qos: 1,
+    },
   ) {
     this.index = settings.index
     this.#settings = settings
@@ -230,10 +238,7 @@ function connectPacket(version: MqttVersion, { index, app }: DeviceSettings): Bu
   ])
 }
 
-const subscribePacket = (
-  version: MqttVersion,
-  { topic, qos }: { readonly topic: string; readonly qos: 0 | 1 },
-): Buffer =>
+const subscribePacket = (version: MqttVersion, { topic, qos }: Filter): Buffer =>
   packet(0x82, [
     Buffer.from([0, 1]),
     ...(version === 5 ? [Buffer.alloc(1)] : []),

@@ -26,8 +26,14 @@ async function commands(options: Options): Promise<void> {
   const sides = await gatewaySides(options, versions)
   const what = `→ ${options.devices} devices → PUBACK, QoS 1, durable, with outcomes, 100 B`
   if (wants(options, 'single')) {
-    const title = `mqtt commands: single calls, ${options.connections} connections ${what}`
-    for (const { side, perSecond } of await commandRows(options, sides, 'single', title)) {
+    const title = `mqtt commands: single calls, ${options.connections} connections ${what} (others: kept nowhere)`
+    const beside = [
+      await peerSide(options, mosquitto, 'mqtt', { listens: false, glue: true }),
+      await peerSide(options, bareAedes, 'mqtt', { listens: false, glue: true }),
+    ].filter((side) => side !== undefined)
+    const rows = await commandRows(options, [...sides, ...beside], 'single', title)
+    await stopAll(beside)
+    for (const { side, perSecond } of rows) {
       verdict(`single commands a second, ${side.name}`, perSecond, targets.single, undefined, 0)
     }
   }

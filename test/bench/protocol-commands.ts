@@ -6,7 +6,7 @@ import { fixed, median, medianOf, printTable, spread, whole } from './figures.ts
 import { connections as lineConnections } from './lines.ts'
 import type { LinesRun } from './lines-load.ts'
 import type { Options } from './options.ts'
-import type { GatewaySide } from './sides.ts'
+import type { GatewaySide, ProtocolSide } from './sides.ts'
 
 const warmupSeconds = 2
 /** Lines wait for devices, not only for their answers: a window of one is no reason to fill mailboxes. */
@@ -16,33 +16,37 @@ const warmupCommands = 10_000
 /** What single calls and lines have in common. */
 type Run = CommandsRun | LinesRun
 
+type Side = GatewaySide | ProtocolSide
+const isOurs = (side: Side): side is GatewaySide => side.gateway !== undefined
+
 interface Measured {
-  readonly side: GatewaySide
+  readonly side: Side
   readonly runs: Run[]
   readonly groups: number[]
 }
 
 export interface Rates {
-  readonly side: GatewaySide
+  readonly side: Side
   readonly perSecond: number
 }
 
 /**
  * Commands to connected devices and their acknowledgements, sides in turn: by single calls, or by
- * NDJSON. Every accepted one must have reached its device once, in order, and be counted delivered.
+ * NDJSON. Every one that we accepted must have reached its device once, in order, and be counted delivered.
+ * @returns the rates of ours.
  */
 export async function commandRows(
   options: Options,
-  sides: readonly GatewaySide[],
+  sides: readonly Side[],
   by: 'single' | 'lines',
   title: string,
 ): Promise<readonly Rates[]> {
   const { seconds, rounds, devices, connections } = options
-  const warm = new Map<GatewaySide, Run>()
+  const warm = new Map<Side, Run>()
   const measured: Measured[] = sides.map((side) => ({ side, runs: [], groups: [] }))
-  const lines = ({ gateway, load, pid }: GatewaySide, forSeconds: number): Promise<Run> =>
+  const lines = ({ api, load, pid }: Side, forSeconds: number): Promise<Run> =>
     load.ask('lines', {
-      ...{ port: gateway.ports.api, key: gateway.key, devices, connections: lineConnections },
+      ...{ port: api!.port, key: api!.key, devices, connections: lineConnections },
       ...{ seconds: forSeconds, warmupSeconds, serverPid: pid },
       undeliveredMax: devices * undeliveredEach,
     })
@@ -52,26 +56,28 @@ export async function commandRows(
       warm.set(side, await lines(side, 0.5))
       continue
     }
-    const { ports, key } = side.gateway
-    await side.load.ask('connectBackEnds', { port: ports.api, key, count: connections })
+    const { port, key, pids } = side.api!
+    await side.load.ask('connectBackEnds', { port, key, count: connections })
     const asked = { seconds: 0.1, warmupSeconds: 0.1, warmupCommands, rate: undefined }
-    warm.set(side, await side.load.ask('commands', { ...asked, serverPid: side.pid }))
+    warm.set(side, await side.load.ask('commands', { ...asked, serverPid: pids }))
   }
   for (let round = 0; round < rounds; round++) {
     for (const { side, runs, groups } of measured) {
       progress(`round ${round + 1} of ${rounds}: ${side.name}`)
-      const before = await commitsOf(side.gateway)
-      const asked = { seconds, warmupSeconds, rate: undefined, serverPid: side.pid }
+      const before = isOurs(side) ? await commitsOf(side.gateway) : undefined
+      const asked = { seconds, warmupSeconds, rate: undefined, serverPid: side.api!.pids }
       const run =
         by === 'lines' ? await lines(side, seconds) : await side.load.ask('commands', asked)
-      const { commits } = commitsBetween(before, await commitsOf(side.gateway))
       runs.push(run)
+      if (before === undefined) continue
+      const { commits } = commitsBetween(before, await commitsOf(side.gateway!))
       groups.push(run.accepted / commits)
     }
   }
   progress('')
   const texts: string[] = []
   for (const { side, runs } of measured) {
+    if (!isOurs(side)) continue
     const all = [...side.counted, warm.get(side)!, ...runs]
     side.counted = all
     const { text } = await checkOutcomes(side.gateway, all)
@@ -115,7 +121,7 @@ export async function commandRows(
         medianOf(runs, (run) => run.load.percent),
         0,
       ),
-      whole(median(groups)),
+      groups.length === 0 ? '' : whole(median(groups)),
       fixed(
         medianOf(runs, (run) => run.answerMs.p50),
         1,
@@ -128,7 +134,8 @@ export async function commandRows(
     ]),
   )
   console.log(`\n${texts.join('\n')}\n`)
-  return measured.map(({ side, runs }) => ({
+  const ours = measured.filter(({ side }) => isOurs(side))
+  return ours.map(({ side, runs }) => ({
     ...{ side, perSecond: medianOf(runs, (run) => run.perSecond) },
   }))
 }

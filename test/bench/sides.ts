@@ -1,10 +1,12 @@
 import { makeFolder, newLoad, removeFolder } from './bench.ts'
 import type { DeviceSettings } from './device.ts'
 import { type BenchGateway, type ListenerName, startGateway } from './gateway.ts'
+import type { GlueAnswers } from './glue.ts'
 import type { LoadAnswers } from './load.ts'
+import { cores, type Pids } from './machine.ts'
 import type { DeviceKind, Options } from './options.ts'
 import type { Peer, StartPeer } from './peers.ts'
-import type { Worker } from './worker.ts'
+import { Worker } from './worker.ts'
 
 /** How devices reach the gateway, and what it is called in a table. */
 export const protocols = {
@@ -19,11 +21,21 @@ export const protocols = {
   { readonly title: string; readonly listener: ListenerName; readonly setting: string }
 >
 
+/** Who takes commands for a server's devices. */
+export interface Api {
+  readonly port: number
+  readonly key: string
+  /** It and the server. */
+  readonly pids: Pids
+}
+
 /** A server with devices connected, and the process they are in. */
 export interface ProtocolSide {
   readonly name: string
   readonly pid: number
   readonly load: Worker<LoadAnswers>
+  /** For single calls; undefined: it takes none. */
+  readonly api: Api | undefined
   /** undefined: it is a peer. */
   readonly gateway: BenchGateway | undefined
   readonly folder: string | undefined
@@ -67,6 +79,7 @@ export async function gatewaySide(
   await load.ask('connectDevices', { port: ports[listener], count, kind, ...ofDevices })
   return {
     ...{ name, pid, load, gateway, folder, counted: [] },
+    api: { port: ports.api, key, pids: pid },
     async stop() {
       await load.stop()
       await gateway.stop()
@@ -75,26 +88,37 @@ export async function gatewaySide(
   }
 }
 
-/** A peer with the same devices. @param listens a back end subscribes to what they report. */
+/**
+ * A peer with the same devices.
+ * @param listens a back end subscribes to what they report.
+ * @param glue beside it stands what takes commands by HTTP and publishes them.
+ */
 export async function peerSide(
   options: Options,
   startPeer: StartPeer,
   kind: DeviceKind,
-  settings: SideSettings & { readonly listens: boolean },
+  settings: SideSettings & { readonly listens: boolean; readonly glue?: boolean },
 ): Promise<ProtocolSide | undefined> {
   const peer: Peer | undefined = options.alone ? undefined : await startPeer()
   if (peer === undefined) return undefined
-  const { listens, devices: count = options.devices, ...ofDevices } = settings
+  const { listens, glue = false, devices: count = options.devices, ...ofDevices } = settings
   const { name, pid, port } = peer
   const load = newLoad()
   if (listens) await load.ask('listen', { port })
   await load.ask('connectDevices', { port, count, kind, bare: true, ...ofDevices })
+  const worker = glue ? new Worker<GlueAnswers>('glue.ts', cores.server) : undefined
+  const key = 'bench-key-0123456789abcdefghijklmnop'
+  const api = worker && {
+    ...{ key, port: await worker.ask('start', { key, port }), pids: [worker.pid, pid] },
+  }
+  const title = glue ? `node:http, mqtt.js and ${name}` : listens ? `${name}, one subscriber` : name
   return {
-    ...{ name: listens ? `${name}, one subscriber` : name, pid, load },
+    ...{ name: title, pid, load, api },
     gateway: undefined,
     folder: undefined,
     async stop() {
       await load.stop()
+      await worker?.stop()
       await peer.stop()
     },
   }
