@@ -12,6 +12,14 @@ import { type GatewayProcess, startGateway } from '../support/gateway-process.ts
 /** How a locker of another language is started: program and arguments, `host port device secret state` behind. */
 export type Firmware = readonly [program: string, ...args: string[]]
 
+/** The listener it connects to, and the setting of its port. */
+export interface Door {
+  readonly listener: string
+  readonly setting: string
+}
+
+const pike: Door = { listener: 'pike', setting: 'PIKE_TCP_PORT' }
+
 /** One run of a locker: what it printed, and an end that leaves nothing behind. */
 class Locker {
   readonly lines: string[] = []
@@ -72,7 +80,7 @@ const doorsOf = (lines: readonly string[]) =>
  * A locker and a real gateway: commands by the HTTP API, both killed in turn, commands waiting over a
  * change of epoch. Every door opens once, in order, and every event and reply is kept once.
  */
-export async function lockerStory(firmware: Firmware): Promise<void> {
+export async function lockerStory(firmware: Firmware, door = pike): Promise<void> {
   const folder = mkdtempSync(path.join(tmpdir(), 'pike-firmware-'))
   const dataDir = path.join(folder, 'data')
   const lockers: Locker[] = []
@@ -81,8 +89,11 @@ export async function lockerStory(firmware: Firmware): Promise<void> {
     const device = 'SZ-7'
     const { secret } = (await gateway.api('PUT', `/v1/devices/${device}`, {})).body
     const words = [device, secret, path.join(folder, 'state')]
+    const port = String(gateway.port(door.listener))
+    const { ports } = gateway
+    const comeBack = () => startGateway({ dataDir, ports, env: { [door.setting]: port } })
     const start = (): Locker => {
-      const locker = new Locker(firmware, ['127.0.0.1', String(gateway.ports.pike), ...words])
+      const locker = new Locker(firmware, ['127.0.0.1', port, ...words])
       lockers.push(locker)
       return locker
     }
@@ -100,7 +111,7 @@ export async function lockerStory(firmware: Firmware): Promise<void> {
     }
     const crash = async (): Promise<void> => {
       await gateway.kill()
-      gateway = await startGateway({ dataDir, ports: gateway.ports })
+      gateway = await comeBack()
     }
 
     let locker = start()
@@ -132,7 +143,7 @@ export async function lockerStory(firmware: Firmware): Promise<void> {
 
     // A gateway that goes politely, and comes back.
     await gateway.stop()
-    gateway = await startGateway({ dataDir, ports: gateway.ports })
+    gateway = await comeBack()
     await opens(8)
     assert.deepEqual(doorsOf(locker.lines), [6, 8], locker.said)
 
@@ -151,12 +162,13 @@ export async function lockerStory(firmware: Firmware): Promise<void> {
 }
 
 /** With a wrong secret it is told so, and stops rather than try for ever. */
-export async function wrongSecretStory(firmware: Firmware): Promise<void> {
+export async function wrongSecretStory(firmware: Firmware, door = pike): Promise<void> {
   const gateway = await startGateway()
   const state = path.join(gateway.dataDir, 'state-of-the-device')
   await gateway.api('PUT', '/v1/devices/SZ-8', {})
   const words = ['SZ-8', 'AAAAAAAAAAAAAAAAAAAAAAAA', state]
-  const locker = new Locker(firmware, ['127.0.0.1', String(gateway.ports.pike), ...words])
+  const port = String(gateway.port(door.listener))
+  const locker = new Locker(firmware, ['127.0.0.1', port, ...words])
   try {
     await locker.line(/\b197\b/)
     await locker.exited
