@@ -1,10 +1,10 @@
 /** Each interval of the ladder is at most this much longer than the one before. */
 export const ladderStep = 1.25
 
-/** The intervals there are to choose from, 14 s to 35 min, in whole seconds; one of them is a minute. */
+/** The intervals there are to choose from, 5 s to 35 min, in whole seconds; one of them is a minute. */
 const ladderMs: number[] = [60_000]
-for (let s = 60; ladderMs.length < 8; ladderMs.unshift(s * 1_000)) s = Math.ceil(s / ladderStep)
-for (let s = 60; ladderMs.length < 24; ladderMs.push(s * 1_000)) s = Math.floor(s * ladderStep)
+for (let s = 60; ladderMs.length < 14; ladderMs.unshift(s * 1_000)) s = Math.ceil(s / ladderStep)
+for (let s = 60; ladderMs.length < 30; ladderMs.push(s * 1_000)) s = Math.floor(s * ladderStep)
 const steps = ladderMs.length
 
 /** The step at or below; the lowest is the least there is. */
@@ -14,8 +14,12 @@ function stepOf(ms: number): number {
   return step
 }
 
-/** The next longer one, at most a quarter more. */
-export const longer = (ms: number): number => ladderMs[stepOf(ms) + 1] ?? ms
+/** The next longer one, at most a quarter more; below all of them a second at least. */
+export function longer(ms: number): number {
+  const nextMs = ladderMs.find((one) => one > ms) ?? ms
+  const quarterMs = Math.floor((ms * ladderStep) / 1_000) * 1_000
+  return Math.min(nextMs, Math.max(quarterMs, ms + 1_000))
+}
 
 /** The next shorter one. */
 export function shorter(ms: number): number {

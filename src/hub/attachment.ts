@@ -20,6 +20,7 @@ import type { Sleeper } from './deadlines.ts'
 import type { SharedDedupe } from './dedupes.ts'
 import type { Pulse } from './heartbeats.ts'
 import { type Figures, type Host, unavailableRetryMs } from './host.ts'
+import type { Patrolled } from './patrol.ts'
 import type { Standing } from './presences.ts'
 import type { HoldsAnswers } from './quotas.ts'
 import { type Tally, tallyAcknowledged } from './sla.ts'
@@ -32,7 +33,7 @@ import { Uplinks } from './uplinks.ts'
  * What the channel wants done is done in order and at once; what has to wait for the store comes
  * back as another call. After `over` nothing is delivered and no cursor moves (rule 19).
  */
-export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
+export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Patrolled {
   readonly link: Link
   readonly claim: Claim
   readonly attachedAtMs: number
@@ -41,6 +42,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing {
   readonly sharedUplinks: SharedDedupe
   heapIndex = -1
   armedAtMs = 0
+  patrolSlice = 0
 
   readonly #channel: Channel
   readonly #host: Host

@@ -152,7 +152,7 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
       heartbeats: this.heartbeats,
       isAttached: (channel) => this.#live.has(channel),
     })
-    this.#patrol = new Patrol(this.clock, this.limits.patrolMs, this.#live, (nowMs) => {
+    this.#patrol = new Patrol(this.clock, this.limits.patrolMs, (nowMs) => {
       this.#arrivals.sweep(nowMs)
       this.#arm()
     })
@@ -219,6 +219,7 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
   settleIn(claim: Claim, link: Link, channel: Channel, figures: Figures): Attachment {
     const attachment = new Attachment(this, claim, link, channel, figures)
     this.#live.set(channel.id, attachment)
+    this.#patrol.add(attachment)
     this.quotas.attached(channelParts(channel.id).app)
     const isFirst = this.#presences.came(attachment, this.clock.nowMs())
     if (isFirst) this.#verifiers.arrived(attachment.device)
@@ -229,6 +230,7 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
 
   detached(attachment: Attachment, why: Reason | 'lost', backAtMs?: number): void {
     const { channel } = attachment
+    this.#patrol.remove(attachment)
     this.dedupes.letGo(attachment.sharedUplinks)
     this.engine.directory.release(attachment.claim)
     this.quotas.detached(channelParts(channel).app)

@@ -1,30 +1,36 @@
 import type { Clock, Timer } from '../contract/index.ts'
-import type { Attachment } from './attachment.ts'
 
 const sliceMs = 1_000
+
+/** What is looked at once a period. */
+export interface Patrolled {
+  patrol(): void
+  /** Ours: where it is on the round. */
+  patrolSlice: number
+}
 
 /**
  * Looks at every attached channel once a period, a slice a second, for mail whose hint was lost:
  * the bus only hints, the mailbox knows.
+ *
+ *     slices   0 1 2 3 4 … 39        each has its fortieth of the channels, and its second
+ *                  ^ now             who attaches is dealt to the next in turn, and stays there
+ *
+ * So who comes and goes, however often, keeps nobody else waiting.
  */
 export class Patrol {
   readonly #clock: Clock
-  readonly #slices: number
-  readonly #live: ReadonlyMap<string, Attachment>
+  readonly #slices: readonly Set<Patrolled>[]
   readonly #each: (nowMs: number) => void
-  #round: Iterator<Attachment> | undefined
+  #now = 0
+  #dealt = 0
   #timer: Timer | undefined
 
   /** @param each called once a slice. */
-  constructor(
-    clock: Clock,
-    periodMs: number,
-    live: ReadonlyMap<string, Attachment>,
-    each: (nowMs: number) => void,
-  ) {
+  constructor(clock: Clock, periodMs: number, each: (nowMs: number) => void) {
     this.#clock = clock
-    this.#slices = Math.max(1, Math.floor(periodMs / sliceMs))
-    this.#live = live
+    const count = Math.max(1, Math.floor(periodMs / sliceMs))
+    this.#slices = Array.from({ length: count }, () => new Set())
     this.#each = each
   }
 
@@ -39,17 +45,19 @@ export class Patrol {
     this.#timer?.cancel()
   }
 
+  add(one: Patrolled): void {
+    one.patrolSlice = this.#dealt++ % this.#slices.length
+    this.#slices[one.patrolSlice]!.add(one)
+  }
+
+  remove(one: Patrolled): void {
+    this.#slices[one.patrolSlice]!.delete(one)
+  }
+
   #slice(): void {
     this.#each(this.#clock.nowMs())
-    let left = Math.ceil(this.#live.size / this.#slices)
-    this.#round ??= this.#live.values()
-    while (left-- > 0) {
-      const next = this.#round.next()
-      if (next.done === true) {
-        this.#round = undefined
-        return
-      }
-      next.value.patrol()
-    }
+    const slice = this.#slices[this.#now]!
+    this.#now = (this.#now + 1) % this.#slices.length
+    for (const one of slice) one.patrol()
   }
 }

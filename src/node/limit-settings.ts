@@ -79,6 +79,7 @@ const most: Partial<Record<LimitName, number>> = {
   bodyMaxBytes: 64 * 1_048_576,
   webhookLanes: 1_024,
   webhookBatchMaxEvents: 1_000,
+  patrolMs: 3_600_000,
 }
 
 /** What every back end was promised in the API's description. */

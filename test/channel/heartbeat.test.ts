@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { Fleet, ladderStep } from '../../src/channel/fleet.ts'
 import { Heartbeat, silenceFailed, silenceProves } from '../../src/channel/heartbeat.ts'
 
+const short = { minMs: 4_000, maxMs: 30_000 }
 const battery = { minMs: 60_000, maxMs: 1_500_000 }
 const day = 24 * 3_600_000
 
@@ -112,6 +113,7 @@ const moves = fc.array(
   fc.record({
     what: fc.constantFrom('survives', 'fails', 'later', 'kept'),
     range: fc.constantFrom(
+      short,
       battery,
       { minMs: 60_000, maxMs: 300_000 },
       { minMs: 210_000, maxMs: 210_000 },
