@@ -21,6 +21,8 @@ export interface Closed {
   readonly retryAfterMs: number | undefined
 }
 
+export type Acknowledged = 'ok' | 'not-sent' | 'other-epoch' | 'over'
+
 /** What a link is made of. */
 export interface LinkParts {
   readonly core: Core
@@ -136,10 +138,7 @@ export abstract class HttpLink implements Link {
   }
 
   /** It says that it has this one, and with `upTo` all before it too. */
-  acknowledge(
-    { epoch, offset }: Position,
-    upTo: boolean,
-  ): 'ok' | 'not-sent' | 'other-epoch' | 'over' {
+  acknowledge({ epoch, offset }: Position, upTo: boolean): Acknowledged {
     const session = this.#session
     if (session === undefined) return 'over'
     if (offset <= this.#acknowledged) return 'ok'
@@ -150,6 +149,14 @@ export abstract class HttpLink implements Link {
     if (upTo) this.#acknowledged = offset
     return 'ok'
   }
+
+  /** A request of its device arrived. */
+  came(): void {
+    this.#session?.touch()
+  }
+
+  /** A request of its device answers this probe. */
+  probeAnswered(_probe: string): void {}
 
   /** Its reply is kept, which acknowledges it too. */
   replied(_id: CommandId): void {}

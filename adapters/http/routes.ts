@@ -50,9 +50,17 @@ export function addRoutes(app: FastifyInstance, reception: Reception, limits: Li
   })
 }
 
-/** `?epoch=&upTo=` for all up to there, `?epoch=&offset=` for one; neither is a sign of life. */
+/**
+ * `?epoch=&upTo=` for all up to there, `?epoch=&offset=` for one; neither is a sign of life, of the
+ * receiver it names, and the answer to the probe it names.
+ */
 function acknowledge(visitor: Visitor, query: Query): Refusal | undefined {
-  const { epoch, upTo, offset } = query
+  const { epoch, upTo, offset, probe, receiver } = query
+  const links = [...visitor.links.values()]
+  const ids = receiver?.split('.')
+  if (ids !== undefined && !links.some(({ id }) => ids.includes(id)))
+    return { problem: 'not-attached' }
+  if (probe !== undefined) for (const link of links) link.probeAnswered(probe)
   const said = upTo ?? offset
   if (said === undefined) {
     return epoch === undefined ? undefined : badField('query', 'upTo', 'or offset goes with epoch')

@@ -1,14 +1,16 @@
 import type { ServerResponse } from 'node:http'
-import type { Clock, Downlink, Timer } from '../../src/contract/index.ts'
+import type { Clock, Downlink, Position, Timer } from '../../src/contract/index.ts'
 import { reasons } from '../../src/contract/index.ts'
 import { httpBounds } from './bounds.ts'
 import { itemJson } from './item.ts'
-import { type Closed, HttpLink, type LinkParts, receiverOf } from './link.ts'
+import { type Acknowledged, type Closed, HttpLink, type LinkParts, receiverOf } from './link.ts'
 import { problemJson, refusalOf } from './problems.ts'
 
 /** The link of a device that receives one channel by a stream. */
 export class StreamLink extends HttpLink {
   readonly #stream: CommandStream
+  /** The probe that was not answered yet. */
+  #probe: string | undefined
 
   constructor(parts: LinkParts, stream: CommandStream) {
     super(parts)
@@ -22,8 +24,31 @@ export class StreamLink extends HttpLink {
   }
 
   probe(): boolean {
-    this.#stream.write('event: probe\ndata: {}\n\n')
+    this.#probe ??= this.#stream.nextProbe()
+    this.#stream.write(`event: probe\ndata: ${JSON.stringify({ probe: this.#probe })}\n\n`)
     return true
+  }
+
+  /** Other connections of it may work while this one is dead: asked, it must name the question. */
+  override came(): void {
+    if (this.#probe === undefined) super.came()
+  }
+
+  /** What came down this stream and is acknowledged proves it as well. */
+  override acknowledge(position: Position, upTo: boolean): Acknowledged {
+    const outcome = super.acknowledge(position, upTo)
+    if (outcome === 'ok') this.#probe = undefined
+    return outcome
+  }
+
+  override replied(): void {
+    this.#probe = undefined
+  }
+
+  override probeAnswered(probe: string): void {
+    if (this.#probe !== probe) return
+    this.#probe = undefined
+    super.came()
   }
 
   protected ending(closed: Closed): void {
@@ -37,7 +62,7 @@ export class StreamLink extends HttpLink {
  *
  *     start     what was granted, once
  *     command   one command
- *     probe     say something: any request counts
+ *     probe     a question: is this stream read? Its answer names it
  *     closed    why it ends, as a problem
  *
  * Reading it proves nothing, so each command is acknowledged by a request of its own (rule 24), and
@@ -53,6 +78,7 @@ export class CommandStream {
   #over = false
   #full = false
   #timer: Timer | undefined
+  #probes = 0
 
   constructor(
     response: ServerResponse,
@@ -72,6 +98,10 @@ export class CommandStream {
 
   get isFull(): boolean {
     return this.#full
+  }
+
+  nextProbe(): string {
+    return `${++this.#probes}`
   }
 
   get isOver(): boolean {
@@ -96,7 +126,9 @@ export class CommandStream {
     const keepaliveMs = Math.min(...links.map(({ session }) => session?.keepaliveMs ?? 0))
     const keepaliveS = Math.floor(keepaliveMs / 1000)
     const time = new Date(this.#clock.nowMs()).toISOString()
-    const start = JSON.stringify({ time, keepaliveS, receiver: receiverOf(links), channels })
+    const commentS = httpBounds.commentMs / 1000
+    const receiver = receiverOf(links)
+    const start = JSON.stringify({ time, keepaliveS, commentS, receiver, channels })
     this.write(`retry: 1000\nevent: start\ndata: ${start}\n\n`)
     this.#arm()
     for (const link of links) link.session?.start()

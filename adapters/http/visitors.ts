@@ -41,7 +41,7 @@ export class Visitor {
   /** Any request of it is a sign of life of all that is attached. */
   came(peer: string): void {
     this.#peer = peer
-    for (const link of this.links.values()) link.session?.touch()
+    for (const link of this.links.values()) link.came()
     this.#intake?.touch()
   }
 

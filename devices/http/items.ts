@@ -12,6 +12,8 @@ export interface Item {
 export interface Start {
   readonly timeMs: number
   readonly keepaliveS: number
+  /** Something comes this often; undefined where the gateway tells nothing of that. */
+  readonly commentS: number | undefined
   /** Said back in the query of a goodbye; empty where the gateway tells none. */
   readonly receiver: string
   readonly channels: readonly {
@@ -57,7 +59,14 @@ export function readStart(data: string): Start | undefined {
     channels.push({ channel, numbering: String(one.epoch), epoch, after, resumed: how })
   }
   const receiver = typeof read.receiver === 'string' ? encodeURIComponent(read.receiver) : ''
-  return { timeMs, keepaliveS, receiver, channels }
+  const commentS = typeof read.commentS === 'number' ? read.commentS : undefined
+  return { timeMs, keepaliveS, commentS, receiver, channels }
+}
+
+/** What a probe wants to be named by; empty where the gateway names none. */
+export function readProbe(data: string): string {
+  const { probe } = parse(data) ?? {}
+  return typeof probe === 'string' ? encodeURIComponent(probe) : ''
 }
 
 export function readItem(data: string): Item | undefined {

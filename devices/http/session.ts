@@ -5,7 +5,7 @@ import { reconnectPolicy } from '../reconnect.ts'
 import type { ClientSession, OpenSession, SessionEvents, SessionParts } from '../session.ts'
 import { causeOf, causeOfProblem } from './causes.ts'
 import { EventStream } from './event-stream.ts'
-import { readItem, readStart, type Start } from './items.ts'
+import { readItem, readProbe, readStart, type Start } from './items.ts'
 import { type Answer, Requests } from './requests.ts'
 
 /** Uplinks under way, one after the other: their order is theirs. */
@@ -39,6 +39,9 @@ class HttpSession implements ClientSession {
   readonly #askedAtMs: number
   #startedAtMs = 0
   #receiver = ''
+  /** The stream may be silent so long. */
+  #silenceMs = Number.POSITIVE_INFINITY
+  #streamDeadAtMs = Number.POSITIVE_INFINITY
   #ready = false
   #ended = false
   #flushing = false
@@ -64,7 +67,7 @@ class HttpSession implements ClientSession {
 
   get dueMs(): number {
     if (!this.#ready) return Number.POSITIVE_INFINITY
-    let dueMs = this.#parts.heartbeat.dueMs(this.#oldestMs)
+    let dueMs = Math.min(this.#parts.heartbeat.dueMs(this.#oldestMs), this.#streamDeadAtMs)
     for (const { channel } of this.#lanes) dueMs = Math.min(dueMs, channel.inbox.ackDueMs)
     return dueMs
   }
@@ -77,12 +80,15 @@ class HttpSession implements ClientSession {
 
   checkLife(nowMs: number) {
     if (!this.#ready || this.#ended) return
+    // Requests go by other connections: that those work says nothing of the stream.
+    if (nowMs >= this.#streamDeadAtMs)
+      return this.#lost({ kind: 'local', text: 'the stream fell silent' })
     const { heartbeat } = this.#parts
     const verdict = heartbeat.check(nowMs, this.#oldestMs)
     if (verdict === 'dead') return this.#lost({ kind: 'local', text: 'the server fell silent' })
     if (verdict === 'fine') return
     heartbeat.pinged(nowMs)
-    void this.#live()
+    void this.#live(this.#receiver === '' ? '' : `receiver=${this.#receiver}`)
     this.#parts.changed()
   }
 
@@ -138,6 +144,7 @@ class HttpSession implements ClientSession {
       headers: { accept: 'text/event-stream' },
       piece: (text) => {
         this.#parts.heartbeat.heard()
+        this.#streamDeadAtMs = this.#parts.nowMs() + this.#silenceMs
         if (!this.#ended && !stream.read(text))
           this.#lost({ kind: 'local', text: 'no such stream' })
       },
@@ -173,15 +180,17 @@ class HttpSession implements ClientSession {
       case 'command':
         return this.#command(data)
       case 'probe':
-        return void this.#live()
+        return void this.#live(`probe=${readProbe(data)}`)
       case 'closed':
         return this.#lost(causeOfProblem(data, 0))
     }
   }
 
-  #welcomed({ timeMs, keepaliveS, receiver, channels }: Start) {
+  #welcomed({ timeMs, keepaliveS, commentS, receiver, channels }: Start) {
     this.#startedAtMs = timeMs
     this.#receiver = receiver
+    if (commentS !== undefined) this.#silenceMs = commentS * 2_000 + 10_000
+    this.#streamDeadAtMs = this.#parts.nowMs() + this.#silenceMs
     const { heartbeat, limits, nowMs } = this.#parts
     for (const lane of this.#lanes) {
       const { channel } = lane
@@ -258,8 +267,8 @@ class HttpSession implements ClientSession {
     }
   }
 
-  async #live(): Promise<void> {
-    const answer = await this.#say('acks')
+  async #live(what: string): Promise<void> {
+    const answer = await this.#say(`acks?${what}`)
     if (answer.status === 204) this.#parts.heartbeat.ponged(this.#parts.nowMs())
   }
 
