@@ -1,12 +1,14 @@
+import { type ProtocolName, protocols } from '../../cli/protocols.ts'
 import { PikeClient } from '../../devices/client.ts'
 import type { Command, CommandReply, Respond } from '../../devices/command.ts'
 import { type DeviceStorage, memoryStorage, type StorageChange } from '../../devices/storage.ts'
 import { smallChannel } from './asking.ts'
 import { fieldOf } from './http.ts'
 import type { AppReply, Journal, Report } from './journal.ts'
-import { idOf } from './judge/facts.ts'
+import { idOf, isForLater } from './judge/facts.ts'
 import { sleep } from './load.ts'
 import type { Random } from './random.ts'
+import type { WorldDevice } from './raw-device.ts'
 
 const channels = ['main', 'urgent', smallChannel.name] as const
 
@@ -22,7 +24,7 @@ const offMs = { short: [0, 500], long: [1_000, 5_000] } as const
  * was handed. Its storage outlives reboots; what is stored and what the gateway was heard to have
  * kept is written down where it is stored, so that no reboot loses an acknowledgement.
  */
-export class CrashDevice {
+export class CrashDevice implements WorldDevice {
   readonly name: string
   readonly secret: string
   readonly #journal: Journal
@@ -34,14 +36,25 @@ export class CrashDevice {
   readonly #counters = new Map<string, number>()
   readonly #timers = new Set<NodeJS.Timeout>()
   #client: PikeClient | undefined
-  #port = 0
+  readonly #speaks: readonly ProtocolName[]
+  #speech: ProtocolName
+  #port: (listener: string) => number = () => 0
   /** Commands at the application: in the middle of one nobody pulls the plug. */
   #busy = 0
   #generation = 0
   #calm = false
   #ended = false
 
-  constructor(name: string, secret: string, journal: Journal, random: Random) {
+  /** @param speaks at each boot one of these. */
+  constructor(
+    name: string,
+    secret: string,
+    journal: Journal,
+    random: Random,
+    speaks: readonly ProtocolName[],
+  ) {
+    this.#speaks = speaks
+    this.#speech = speaks[0]!
     this.name = name
     this.secret = secret
     this.#journal = journal
@@ -66,10 +79,10 @@ export class CrashDevice {
   }
 
   get state(): string {
-    return this.#client?.state.kind ?? 'never started'
+    return `${this.#client?.state.kind ?? 'never started'} over ${this.#speech}`
   }
 
-  start(port: number): void {
+  start(port: (listener: string) => number): void {
     if (this.#client !== undefined) return
     this.#port = port
     this.#boot()
@@ -91,9 +104,12 @@ export class CrashDevice {
   }
 
   #boot(): void {
+    if (this.#speaks.length > 1) this.#speech = this.#random.pick(this.#speaks)
+    const protocol = protocols[this.#speech]
     const client = new PikeClient({
+      ...protocol.session,
       host: '127.0.0.1',
-      port: this.#port,
+      port: this.#port(protocol.listener),
       device: this.name,
       secret: this.secret,
       channels,
@@ -108,11 +124,14 @@ export class CrashDevice {
       const why = reason.kind === 'refused' ? `${reason.code} ${reason.text}` : reason.text
       this.#journal.oddities.push({
         rule: 'device-refused',
-        text: `${this.name} was told never to come back: ${why}`,
+        text: `${this.name} was told never to come back (${this.#speech}): ${why}`,
       })
     })
     client.on('fault', (error) => {
-      this.#journal.oddities.push({ rule: 'harness', text: `${this.name}: ${String(error)}` })
+      this.#journal.oddities.push({
+        rule: 'harness',
+        text: `${this.name} (${this.#speech}): ${String(error)}`,
+      })
     })
     this.#client = client
     client.start()
@@ -144,7 +163,9 @@ export class CrashDevice {
   }
 
   #act(command: Command, respond: Respond): Promise<void> | undefined {
-    const { id, channel, offset, repeated } = command
+    const { id, channel, repeated } = command
+    // Of what was for later not every protocol says its place.
+    const offset = isForLater(id) ? Number.NaN : command.offset
     const n = fieldOf(command.json(), 'n')
     this.#journal.receipts.push({
       device: this.name,
@@ -154,6 +175,7 @@ export class CrashDevice {
       n: typeof n === 'number' ? n : -1,
       atMs: Date.now(),
       repeated,
+      over: this.#speech,
     })
     const draw = this.#random.next()
     if (!command.replyExpected) {

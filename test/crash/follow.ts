@@ -98,6 +98,7 @@ function entryOf(item: unknown): LogEntry {
     askedBy: textOf(item, 'askedBy'),
     expiresAtMs: timeOf(item, 'expiresAt'),
     u: numberOf(fieldOf(item, 'payload'), 'u'),
+    maybeRepeat: fieldOf(item, 'maybeRepeat') === true,
     body: JSON.stringify(item),
   }
 }

@@ -123,10 +123,24 @@ export interface Receipt {
   readonly device: string
   readonly channel: string
   readonly id: string
+  /** NaN where the device cannot know: of what was for later, MQTT 3 and CoAP say the id only. */
   readonly offset: number
   readonly n: number
   readonly atMs: number
   readonly repeated: boolean
+  /** What its client spoke. */
+  readonly over?: string
+  /** Of a device that remembers nothing; left out where a client of ours knows repeats. */
+  readonly raw?: Raw
+}
+
+/** How a command came to a device that remembers nothing, so that it may be handed it again. */
+export interface Raw {
+  readonly family: Family
+  /** Counts its connections, or observations, or lives between reboots: see the judge's allowances. */
+  readonly session: number
+  /** When its end was said to have it; undefined: never. */
+  acknowledgedAtMs: number | undefined
 }
 
 /** What an application answered to a command. */
@@ -139,18 +153,27 @@ export interface AppReply {
   acknowledgedAtMs: number | undefined
 }
 
-/** A stamped event of a device. `u` counts up per device and channel and is in its payload. */
+/** An event of a device. `u` counts up per device and channel and is in its payload. */
 export interface Report {
   readonly device: string
   readonly channel: string
   readonly u: number
   readonly atMs: number
   acknowledgedAtMs: number | undefined
+  /** The protocol, where it goes without a stamp, so that repeats may be kept. */
+  readonly unstamped?: Family
 }
 
-/** A frame as it passed the tap. `session` counts the openings of a channel on a connection. */
+/** Protocols as they are on the wire; of MQTT both versions are one. */
+export type Family = 'pike' | 'mqtt' | 'coap' | 'http'
+
+/**
+ * A message as it passed the tap. `session` counts the openings of a channel: on a connection of Pike
+ * or MQTT, by a request over HTTP, by an observation over CoAP.
+ */
 export interface Wire {
   readonly session: number
+  readonly family: Family
   readonly device: string
   readonly channel: string
   readonly atMs: number
@@ -169,7 +192,15 @@ export interface Wire {
         readonly repeated: boolean
         /** Of its payload. */
         readonly n?: number | undefined
+        /** Where the message names its command; then `offset` is NaN if that says no place. */
+        readonly id?: string
       }
+    /** The device's end acknowledged this one, by PUBACK or the ACK of a notification. */
+    | { readonly kind: 'taken'; readonly id: string }
+    /** An event without a stamp, on its way. The same `arrival` is told from a repeat by its protocol. */
+    | { readonly kind: 'event'; readonly u: number; readonly arrival: string }
+    /** Nothing more comes by this opening. */
+    | { readonly kind: 'gone' }
     /** Of the device, by offset. */
     | { readonly kind: 'ack'; readonly upTo: number }
     /** Of the gateway, by sequence. */
@@ -180,6 +211,8 @@ export interface Wire {
         readonly epoch: number
         readonly offset: number
         readonly status: string
+        /** Where the message names its command. */
+        readonly id?: string
       }
 }
 
@@ -199,6 +232,8 @@ export interface LogEntry {
   readonly expiresAtMs?: number
   /** `u` of a report. */
   readonly u: number | undefined
+  /** Of an event: its device said that it may have come before. */
+  readonly maybeRepeat?: boolean
   readonly body: string
 }
 

@@ -25,6 +25,7 @@ export const accepted = (offset: number, change: Partial<Accepted> = {}): Accept
 
 export const wire = (session: number, what: Wire['what']): Wire => ({
   session,
+  family: 'pike',
   device: 'd1',
   channel: 'main',
   atMs: 1_500,

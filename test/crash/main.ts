@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { FaultKind } from './journal.ts'
 import { allParts, readParts } from './parts.ts'
+import { speechNames, speechOf } from './protocols.ts'
 import { type RunOptions, type RunResult, runFaults, runYoung } from './run.ts'
 import { sabotages, serverCommand } from './server.ts'
 import { findingLines, table } from './table.ts'
@@ -17,7 +18,10 @@ const usage = `Starts the real gateway, loads it, hurts it, and judges what the 
   --fault kill|stop|pause|disk|power|mix   what to do to it; several with commas (kill)
   --rounds N                               how often (20)
   --seed N                                 repeats the same draws (1)
-  --devices N                              (12)
+  --protocol ${speechNames.join('|')}
+                                           what devices speak (mixed: another at each boot)
+  --devices N                              with a client of ours (12)
+  --raw N                                  that remember nothing, of each protocol that has such (2)
   --rate N                                 commands a second, in sum (60)
   --round-ms MIN..MAX                      undisturbed time before each fault (400..2000)
   --pause-ms MIN..MAX                      length of a pause (1000..8000)
@@ -51,7 +55,9 @@ function readOptions(): {
       fault: { type: 'string', default: 'kill' },
       rounds: { type: 'string', default: '20' },
       seed: { type: 'string', default: '1' },
+      protocol: { type: 'string', default: 'mixed' },
       devices: { type: 'string', default: '12' },
+      raw: { type: 'string', default: '2' },
       rate: { type: 'string', default: '60' },
       'round-ms': { type: 'string', default: '400..2000' },
       'pause-ms': { type: 'string', default: '1000..8000' },
@@ -88,6 +94,8 @@ function readOptions(): {
   if (sabotage.length < broken.length) {
     throw new Wrong(`--broken: use some of ${sabotages.join(', ')}`)
   }
+  const speech = speechOf(values.protocol)
+  if (speech === undefined) throw new Wrong(`--protocol: use one of ${speechNames.join(', ')}`)
   const parts = readParts(values.with)
   if (typeof parts === 'string') throw new Wrong(`--with: "${parts}" is none`)
   return {
@@ -96,7 +104,9 @@ function readOptions(): {
       faults: faults as FaultKind[],
       rounds: number('rounds', values.rounds),
       seed: number('seed', values.seed),
+      speech,
       devices: number('devices', values.devices),
+      raw: number('raw', values.raw),
       rate: number('rate', values.rate),
       roundMs: range('round-ms', values['round-ms']),
       pauseMs: range('pause-ms', values['pause-ms']),
@@ -145,14 +155,16 @@ async function main(): Promise<number> {
     )
   }
   if (json) {
-    const { faults, rounds, seed, devices, rate, parts = allParts } = run
+    const { faults, rounds, seed, devices, raw, speech, rate, parts = allParts } = run
     console.log(
       JSON.stringify({
         asked: {
           faults,
           rounds,
           seed,
+          protocol: speech?.name,
           devices,
+          raw,
           rate,
           young,
           with: [...parts],

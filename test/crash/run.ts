@@ -4,6 +4,7 @@ import type { Finding } from './judge/facts.ts'
 import { type Figures, judge, type Verdict } from './judge/judge.ts'
 import { sleep } from './load.ts'
 import { allParts, type Parts } from './parts.ts'
+import type { Speech } from './protocols.ts'
 import { Random } from './random.ts'
 import type { Sabotage } from './server.ts'
 import { World } from './world.ts'
@@ -14,6 +15,9 @@ export interface RunOptions {
   readonly rounds: number
   readonly seed: number
   readonly devices: number
+  /** See {@link WorldOptions}. */
+  readonly speech?: Speech
+  readonly raw?: number
   readonly rate: number
   /** Undisturbed time before each fault. */
   readonly roundMs: readonly [min: number, max: number]
@@ -62,6 +66,8 @@ export async function runFaults(options: RunOptions): Promise<RunResult> {
   const world = await World.create({
     seed: options.seed,
     devices: options.devices,
+    speech: options.speech,
+    raw: options.raw,
     rate: options.rate,
     volumeMb: needsVolume(faults) ? options.volumeMb : undefined,
     parts: options.parts ?? allParts,
@@ -116,6 +122,8 @@ export async function runYoung(options: RunOptions, times: number): Promise<RunR
     const world = await World.create({
       seed: options.seed * 1_000 + round,
       devices: Math.min(options.devices, 4),
+      speech: options.speech,
+      raw: Math.min(options.raw ?? 1, 1),
       rate: options.rate,
       volumeMb: options.volumeMb,
       parts: options.parts ?? allParts,
@@ -172,16 +180,19 @@ function resultOf(
   checked: boolean,
 ): RunResult {
   const extra: Finding[] = []
-  if (world.tap.undecodable > 0) {
-    extra.push({ rule: 'undecodable', text: `${world.tap.undecodable} streams could not be read` })
+  if (world.network.undecodable > 0) {
+    extra.push({
+      rule: 'undecodable',
+      text: `${world.network.undecodable} streams could not be read`,
+    })
   }
   return {
     faults: world.journal.faults,
     findings: [...verdict.findings, ...extra],
     figures: verdict.figures,
     rounds,
-    cuts: world.tap.cuts,
-    undecodable: world.tap.undecodable,
+    cuts: world.network.cuts,
+    undecodable: world.network.undecodable,
     kept: keep ? world.kept : undefined,
     checked,
     journal: world.journal,

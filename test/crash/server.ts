@@ -31,7 +31,8 @@ export class Server {
   readonly #child: ChildProcess
   readonly exited: Promise<Exit>
   api: Address = { host: '127.0.0.1', port: 0 }
-  pike: Address = { host: '127.0.0.1', port: 0 }
+  /** Of devices, by the name in its ready line. */
+  readonly listeners = new Map<string, Address>()
   alive = true
   #said = ''
 
@@ -103,7 +104,7 @@ export class Server {
         if (listeners === undefined) return
         for (const { name, port } of listeners) {
           if (name === 'api') this.api = { host: '127.0.0.1', port }
-          if (name === 'pike') this.pike = { host: '127.0.0.1', port }
+          else this.listeners.set(name, { host: '127.0.0.1', port })
         }
         clearTimeout(timer)
         resolve()

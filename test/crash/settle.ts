@@ -1,5 +1,4 @@
 import type { BroadcastLoad } from './broadcasts.ts'
-import type { CrashDevice } from './device.ts'
 import type { Follower } from './follow.ts'
 import type { Api } from './http.ts'
 import type { Journal } from './journal.ts'
@@ -8,12 +7,13 @@ import { missingPushes } from './judge/pushes.ts'
 import { sleep } from './load.ts'
 import { appCounts, lookAtCommands, ownCounts } from './look.ts'
 import type { NamesLoad } from './names.ts'
+import type { WorldDevice } from './raw-device.ts'
 
 export interface SettleOptions {
   readonly journal: Journal
   readonly api: Api
   readonly follower: Follower
-  readonly devices: readonly CrashDevice[]
+  readonly devices: readonly WorldDevice[]
   readonly broadcasts: BroadcastLoad | undefined
   readonly names: NamesLoad
   readonly progress: (text: string) => void

@@ -1,31 +1,28 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
-import { FrameDecoder } from '../../adapters/pike/codec.ts'
-import type { Frame } from '../../adapters/pike/frames.ts'
-import { numberOf } from './http.ts'
-import type { Journal, Wire } from './journal.ts'
+import type { Ear } from './ear.ts'
 import type { Random } from './random.ts'
 
 export interface TapOptions {
-  readonly journal: Journal
+  readonly makeEar: () => Ear
   readonly random: Random
   /** Connections live this long, evenly spread; undefined: until somebody ends them. */
   lifeMs: readonly [min: number, max: number] | undefined
 }
 
 /**
- * The bad network between devices and gateway, and the ear on it. One address for the devices
- * whatever port the gateway has after a restart; every frame is read on its way and written down
- * with the session it belongs to; connections are torn, reset or left half-open at random moments.
+ * The bad network between devices and one listener of the gateway, and the ear on it. One address for
+ * the devices whatever port the gateway has after a restart; every message is read on its way and
+ * written down with the session it belongs to; connections are torn, reset or left half-open at
+ * random moments.
  *
  *     device ──▶ tap ──▶ gateway
- *                 └ decodes both directions: HELLO, WELCOME, EPOCH, COMMAND, ACK, REPLY
+ *                 └ an ear for both directions
  */
 export class Tap {
   readonly #options: TapOptions
   readonly #server: Server
   readonly #wires = new Set<Conduit>()
   #target: { readonly host: string; readonly port: number } | undefined
-  #sessions = 0
   #deaf = false
   readonly #halfOpenAtMs = new Map<string, number>()
   /** Streams the decoder gave up on; 0 unless gateway, client and codec disagree. */
@@ -75,7 +72,7 @@ export class Tap {
     }
     const wire = new Conduit(device, connect({ ...target, noDelay: true }), {
       deaf: () => this.#deaf,
-      frames: new Ear(this.#options.journal, () => ++this.#sessions),
+      ear: this.#options.makeEar(),
       undecodable: () => {
         this.undecodable++
       },
@@ -112,7 +109,7 @@ type Manner = 'reset' | 'torn-up' | 'torn-down' | 'half-open'
 
 interface ConduitOptions {
   readonly deaf: () => boolean
-  readonly frames: Ear
+  readonly ear: Ear
   readonly undecodable: () => void
   readonly gone: () => void
 }
@@ -131,22 +128,12 @@ class Conduit {
     this.#device = device
     this.#gateway = gateway
     this.#options = options
-    this.#carry(
-      device,
-      gateway,
-      new FrameDecoder({ frameMaxBytes: 65_536, bindingsMax: 256 }),
-      true,
-    )
-    this.#carry(
-      gateway,
-      device,
-      new FrameDecoder({ frameMaxBytes: 65_536, bindingsMax: 256 }),
-      false,
-    )
+    this.#carry(device, gateway, true)
+    this.#carry(gateway, device, false)
   }
 
   get device(): string {
-    return this.#options.frames.device
+    return this.#options.ear.device
   }
 
   dieAfter(ms: number, how: () => Manner): void {
@@ -181,21 +168,17 @@ class Conduit {
     clearTimeout(this.#death)
     cut(this.#device)
     cut(this.#gateway)
+    this.#options.ear.gone()
     this.#options.gone()
   }
 
-  #carry(from: Socket, to: Socket, decoder: FrameDecoder, up: boolean): void {
+  #carry(from: Socket, to: Socket, up: boolean): void {
     let readable = true
     from.on('data', (chunk: Buffer) => {
       if (this.#options.deaf()) return
-      if (readable) {
-        const error = decoder.push(chunk, (frame) => {
-          this.#options.frames.hear(frame, up)
-        })
-        if (error !== undefined) {
-          readable = false
-          this.#options.undecodable()
-        }
+      if (readable && !this.#options.ear.hear(chunk, up)) {
+        readable = false
+        this.#options.undecodable()
       }
       if (this.#tearing === (up ? 'up' : 'down')) {
         this.#tearing = undefined
@@ -214,97 +197,6 @@ class Conduit {
       else if (to.destroyed) this.cut()
       else if (from.errored !== null) this.cut()
     })
-  }
-}
-
-interface Opened {
-  readonly session: number
-  readonly device: string
-  readonly channel: string
-  epoch: number
-}
-
-/** Turns the frames of one connection into entries of the journal. */
-class Ear {
-  readonly #journal: Journal
-  readonly #nextSession: () => number
-  readonly #channels = new Map<number, Opened>()
-  device = ''
-
-  constructor(journal: Journal, nextSession: () => number) {
-    this.#journal = journal
-    this.#nextSession = nextSession
-  }
-
-  hear(frame: Frame, up: boolean): void {
-    if (frame.type === 'hello') {
-      this.device = frame.device
-      const opened: Opened = {
-        session: this.#nextSession(),
-        device: frame.device,
-        channel: frame.channel,
-        epoch: 0,
-      }
-      this.#channels.set(frame.channelNumber, opened)
-      this.#note(opened, { kind: 'hello', resume: frame.resume })
-      return
-    }
-    if (!('channelNumber' in frame) || frame.channelNumber === undefined) return
-    const opened = this.#channels.get(frame.channelNumber)
-    if (opened === undefined) return
-    switch (frame.type) {
-      case 'welcome':
-        opened.epoch = frame.epoch
-        this.#note(opened, {
-          kind: 'welcome',
-          resumed: frame.resumed,
-          epoch: frame.epoch,
-          offset: frame.offset,
-        })
-        return
-      case 'epoch':
-        opened.epoch = frame.epoch
-        return
-      case 'command':
-        this.#note(opened, {
-          kind: 'command',
-          epoch: opened.epoch,
-          offset: frame.offset,
-          repeated: frame.repeated,
-          n: numberIn(frame.payload),
-        })
-        return
-      case 'ack':
-        this.#note(opened, { kind: up ? 'ack' : 'kept', upTo: frame.upTo })
-        return
-      case 'reply':
-        this.#note(opened, {
-          kind: 'reply',
-          sequence: frame.sequence,
-          epoch: frame.epoch ?? opened.epoch,
-          offset: frame.offset,
-          status: frame.status,
-        })
-    }
-  }
-
-  #note(opened: Opened, what: Wire['what']): void {
-    this.#journal.wire.push({
-      session: opened.session,
-      device: opened.device,
-      channel: opened.channel,
-      atMs: Date.now(),
-      what,
-    })
-  }
-}
-
-/** `n` of a payload: which thing asked for this is, whatever place it has. */
-function numberIn(payload: Uint8Array): number | undefined {
-  try {
-    return numberOf(JSON.parse(Buffer.from(payload).toString()), 'n')
-  } catch {
-    return undefined
   }
 }
 

@@ -17,17 +17,24 @@ import { Load } from './load.ts'
 import { lookAtCommands } from './look.ts'
 import { steadyTag } from './named-devices.ts'
 import { NamesLoad } from './names.ts'
+import { Network } from './network.ts'
 import type { Parts } from './parts.ts'
+import { mixed, rawDevices, type Speech } from './protocols.ts'
 import { Random } from './random.ts'
+import type { WorldDevice } from './raw-device.ts'
 import { Receiver } from './receiver.ts'
 import { type Sabotage, Server } from './server.ts'
 import { settle } from './settle.ts'
-import { Tap } from './tap.ts'
 import { Volume } from './volume.ts'
 
 export interface WorldOptions {
   readonly seed: number
+  /** With a client of ours. */
   readonly devices: number
+  /** What they speak; everything when absent. */
+  readonly speech?: Speech | undefined
+  /** Devices that remember nothing, of each protocol for which there are such; 2 when absent. */
+  readonly raw?: number | undefined
   /** Single commands a second, in sum. Calls of many lines bring half of that on top. */
   readonly rate: number
   readonly parts: Parts
@@ -57,7 +64,7 @@ export class World {
   readonly journal: Journal = newJournal()
   readonly api: Api
   readonly load: Load
-  readonly tap: Tap
+  readonly network: Network
   readonly random: Random
   readonly volume: Volume | undefined
   readonly follower: Follower
@@ -67,7 +74,7 @@ export class World {
   readonly #receiver: Receiver
   readonly #caller: Caller
   readonly #names: Names
-  readonly #devices: CrashDevice[] = []
+  readonly #devices: WorldDevice[] = []
   readonly #options: WorldOptions
   readonly #dataDir: string
   readonly #ownFolder: string | undefined
@@ -78,7 +85,7 @@ export class World {
   #deaf = false
   #expectedEnd: Server | undefined
   #kept: string | undefined
-  #tapPort = 0
+  #listening = false
   #stopped = false
 
   private constructor(options: WorldOptions, volume: Volume | undefined, ownFolder?: string) {
@@ -90,16 +97,14 @@ export class World {
     this.api = new Api(this.#apiKey)
     const { journal, api } = this
     const era = (): number => (this.#deaf ? Number.NaN : this.#era)
-    this.tap = new Tap({
+    this.network = new Network({
       journal,
       random: this.random.fork(),
       lifeMs: options.lifeMs ?? usualLifeMs,
     })
     this.follower = new Follower({ journal, api, era })
-    const devices = Array.from({ length: options.devices }, (_, at) => `crash-${at + 1}`)
-    for (const name of devices) {
-      this.#devices.push(new CrashDevice(name, makeSecret(), journal, this.random.fork()))
-    }
+    this.#devices.push(...makeDevices(options, journal, this.random))
+    const devices = this.#devices.map(({ name }) => name)
     const { parts, rate } = options
     const names: Names = {
       devices,
@@ -167,7 +172,7 @@ export class World {
       this.#oddity('died', `the gateway ended by itself (${code ?? signal}):\n${server.said}`)
     })
     await server.ready()
-    this.tap.target(server.pike)
+    this.network.target(server)
     this.api.at(server.api)
   }
 
@@ -178,7 +183,7 @@ export class World {
 
   /** The process is gone: nobody is at its address. */
   gone(): void {
-    this.tap.target(undefined)
+    this.network.target(undefined)
     this.api.at(undefined)
   }
 
@@ -186,15 +191,16 @@ export class World {
   gag(on: boolean): void {
     this.#deaf = on
     if (!on) this.#era++
-    this.tap.gag(on)
+    this.network.gag(on)
     this.#receiver.gag(on)
   }
 
   /** Devices, log reader and load begin. Calling it again after a crash in the middle goes on. */
   async begin(): Promise<void> {
     const { parts } = this.#options
-    if (this.#tapPort === 0) {
-      this.#tapPort = await this.tap.listen()
+    if (!this.#listening) {
+      this.#listening = true
+      await this.network.listen()
       await this.#receiver.open()
       this.#names.callbackBase = this.#receiver.base
     }
@@ -202,7 +208,7 @@ export class World {
     const [first] = this.#names.devices
     await makeHooks(this.#caller, this.journal, this.#receiver, parts, first!)
     for (const device of this.#devices) await this.#register(device)
-    for (const device of this.#devices) device.start(this.#tapPort)
+    for (const device of this.#devices) device.start((listener) => this.network.port(listener))
     this.follower.start()
     this.load.start()
     this.#lines?.start()
@@ -211,7 +217,7 @@ export class World {
     this.#receiver.start()
   }
 
-  async #register(device: CrashDevice): Promise<void> {
+  async #register(device: WorldDevice): Promise<void> {
     if (this.#registered.has(device.name)) {
       const { status } = await this.api.call('GET', `/v1/devices/${device.name}`)
       if (status === 200) return
@@ -241,7 +247,7 @@ export class World {
   /** No more faults, no more load: wait until nothing is due any more, then look at everything. */
   async quiesce(progress: (text: string) => void): Promise<void> {
     const { api, journal, follower } = this
-    this.tap.lifeMs(undefined)
+    this.network.lifeMs(undefined)
     for (const device of this.#devices) device.calm()
     // First what stands in the way of the rest: a quota.
     await this.#namesLoad.stop()
@@ -286,7 +292,7 @@ export class World {
   async end(keep: boolean): Promise<void> {
     this.#stopped = true
     for (const device of this.#devices) await device.stop()
-    await this.tap.close()
+    await this.network.close()
     if (this.#server?.alive === true) await this.#server.kill()
     this.gone()
     this.load.abandon()
@@ -304,4 +310,24 @@ export class World {
       await this.volume.remove()
     } else if (!keep) await rm(this.#ownFolder!, { recursive: true, force: true })
   }
+}
+
+function makeDevices(options: WorldOptions, journal: Journal, random: Random): WorldDevice[] {
+  const { speech = mixed, devices, raw = 2 } = options
+  const made: WorldDevice[] = []
+  if (speech.clients.length > 0) {
+    for (let at = 1; at <= devices; at++) {
+      const { clients } = speech
+      made.push(new CrashDevice(`crash-${at}`, makeSecret(), journal, random.fork(), clients))
+    }
+  }
+  for (const family of speech.raw) {
+    // Where nobody else speaks it they are all there is.
+    const count = speech.clients.length > 0 ? raw : devices
+    for (let at = 1; at <= count; at++) {
+      const name = `raw-${family}-${at}`
+      made.push(rawDevices[family]({ name, secret: makeSecret(), journal, random: random.fork() }))
+    }
+  }
+  return made
 }

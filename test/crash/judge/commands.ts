@@ -1,4 +1,5 @@
 import type { Ask, Receipt } from '../journal.ts'
+import { mayComeAgain } from './allowances.ts'
 import type { Facts, Findings, JudgeOptions } from './facts.ts'
 import { channelOfId, deviceOfId, group, isForLater } from './facts.ts'
 import type { Registers } from './registers.ts'
@@ -80,8 +81,10 @@ export function handedOver(
   registers: Registers,
   options: JudgeOptions,
 ): number {
-  const seen = new Map<string, Receipt>()
+  const seen = new Map<string, Receipt[]>()
   const tops = new Map<string, Receipt>()
+  /** The same within each session of a device that may get something again. */
+  const sessionTops = new Map<string, Receipt>()
   let latestMs = Number.NEGATIVE_INFINITY
   for (const receipt of facts.journal.receipts) {
     const where = `${receipt.device}/${receipt.channel}`
@@ -89,18 +92,18 @@ export function handedOver(
     // Of a broadcast each member has one.
     const which = broadcast === undefined ? `${receipt.n}` : `${receipt.n} ${receipt.device}`
     const before = seen.get(which)
+    if (receipt.raw !== undefined) {
+      const { family, session } = receipt.raw
+      // Of the same device: what it gets twice by one observation it gets at the same place.
+      inOrder(findings, sessionTops, `${where} ${family} ${session}`, receipt, before !== undefined)
+    }
     if (before !== undefined) {
-      findings.add(
-        'applied-twice',
-        `ask ${which} was handed over as ${before.id} and ${receipt.id}`,
-      )
+      mayComeAgain(facts, findings, before, receipt, options)
+      before.push(receipt)
       continue
     }
-    seen.set(which, receipt)
-    const top = tops.get(where)
-    if (top !== undefined && receipt.offset <= top.offset) {
-      findings.add('reordered', `${where} was handed ${receipt.id} after ${top.id}`)
-    } else tops.set(where, receipt)
+    seen.set(which, [receipt])
+    inOrder(findings, tops, where, receipt, false)
     if (broadcast !== undefined) {
       if (broadcast.channel !== receipt.channel) {
         findings.add('misrouted', `broadcast ${broadcast.name} reached ${where}`)
@@ -123,6 +126,22 @@ export function handedOver(
     }
   }
   return latestMs
+}
+
+/** Offsets grow. What was for later may come without a place that its device can know. */
+function inOrder(
+  findings: Findings,
+  tops: Map<string, Receipt>,
+  where: string,
+  receipt: Receipt,
+  again: boolean,
+): void {
+  const { id, offset } = receipt
+  if (Number.isNaN(offset)) return
+  const top = tops.get(where)
+  if (top !== undefined && (offset < top.offset || (offset === top.offset && !again))) {
+    findings.add('reordered', `${where} was handed ${id} after ${top.id}`)
+  } else tops.set(where, receipt)
 }
 
 /** @returns how late it came; NaN where that is not known. */

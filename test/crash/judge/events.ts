@@ -1,4 +1,5 @@
-import type { LogEntry } from '../journal.ts'
+import type { Family, LogEntry } from '../journal.ts'
+import { allowances } from './allowances.ts'
 import type { Facts, Findings, JudgeOptions } from './facts.ts'
 import { group } from './facts.ts'
 
@@ -12,11 +13,14 @@ export function reportsKept(facts: Facts, findings: Findings, options: JudgeOpti
   for (const [where, entries] of kept) {
     const seen = new Set<number>()
     let top = 0
+    const family = made.get(where)?.[0]?.unstamped
+    if (family !== undefined) againAsAllowed(facts, findings, where, family, entries)
     for (const { u, id } of entries) {
       if (u === undefined) continue
-      if (seen.has(u))
+      if (seen.has(u)) {
+        if (family !== undefined) continue
         findings.add('event-twice', `${where}: event ${u} is in the log again, as ${id}`)
-      else if (u < top) findings.add('event-reordered', `${where}: event ${u} came after ${top}`)
+      } else if (u < top) findings.add('event-reordered', `${where}: event ${u} came after ${top}`)
       seen.add(u)
       top = Math.max(top, u)
     }
@@ -35,6 +39,30 @@ export function reportsKept(facts: Facts, findings: Findings, options: JudgeOpti
           `${where}: event ${report.u} was acknowledged and is not in the log`,
         )
       }
+    }
+  }
+}
+
+/** Rule 17: without a stamp an event is kept once per arrival, and with DUP that is said. */
+function againAsAllowed(
+  facts: Facts,
+  findings: Findings,
+  where: string,
+  family: Family,
+  entries: readonly LogEntry[],
+): void {
+  const { event, eventsMarked, source } = allowances[family]
+  for (const [u, copies] of group(entries, (entry) => `${entry.u}`)) {
+    if (copies.length === 1) continue
+    const arrivals = facts.arrivals.get(`${where} ${u}`)?.size ?? 0
+    if (event === 'never' || copies.length > arrivals) {
+      findings.add(
+        'event-twice',
+        `${where}: event ${u} is in the log ${copies.length} times, came ${arrivals} times (${source})`,
+      )
+    }
+    if (eventsMarked && copies.filter(({ maybeRepeat }) => maybeRepeat !== true).length > 1) {
+      findings.add('event-unmarked', `${where}: event ${u} came again, and the log does not say so`)
     }
   }
 }

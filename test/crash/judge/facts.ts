@@ -35,12 +35,24 @@ export interface Facts {
   readonly written: ReadonlyMap<string, readonly Wire[]>
   /** REPLY frames by command id: what the device's end said, whoever of it said so. */
   readonly repliesWritten: ReadonlyMap<string, readonly Wire[]>
+  /** Acknowledgements of single commands as they passed a tap, and when that connection was gone. */
+  readonly taken: ReadonlyMap<string, readonly Taken[]>
+  /** Events without a stamp, as often as they arrived: by device, channel and `u`. */
+  readonly arrivals: ReadonlyMap<string, ReadonlySet<string>>
   /**
    * The id of a command by its place: the same text, save for what was for later. That had its id
    * before it had a place; what is asked for is in both.
    */
   readonly named: (place: string) => string
 }
+
+export interface Taken {
+  readonly atMs: number
+  goneAtMs: number | undefined
+}
+
+export const arrivalOf = (device: string, channel: string, u: number): string =>
+  `${device}/${channel} ${u}`
 
 export const idOf = (device: string, channel: string, epoch: number, offset: number): string =>
   `${device}:${channel}:${epoch.toString(36)}:${offset}`
@@ -71,7 +83,23 @@ export function gather(journal: Journal): Facts {
   const named = namesOfPlaces(journal, accepted.keys())
   const written = new Map<string, Wire[]>()
   const repliesWritten = new Map<string, Wire[]>()
+  const taken = new Map<string, Taken[]>()
+  const takenIn = new Map<number, Taken[]>()
+  const arrivals = new Map<string, Set<string>>()
   for (const frame of journal.wire) {
+    const { what, session, device, channel, atMs } = frame
+    if (what.kind === 'taken') {
+      const one: Taken = { atMs, goneAtMs: undefined }
+      push(taken, what.id, one)
+      push(takenIn, session, one)
+    } else if (what.kind === 'gone') {
+      for (const one of takenIn.get(session) ?? []) one.goneAtMs ??= atMs
+    } else if (what.kind === 'event') {
+      const key = arrivalOf(device, channel, what.u)
+      const there = arrivals.get(key)
+      if (there === undefined) arrivals.set(key, new Set([what.arrival]))
+      else there.add(what.arrival)
+    }
     if (frame.what.kind !== 'command' && frame.what.kind !== 'reply') continue
     const id = named(placeOf(frame, frame.what))
     push(frame.what.kind === 'command' ? written : repliesWritten, id, frame)
@@ -90,13 +118,15 @@ export function gather(journal: Journal): Facts {
     ),
     written,
     repliesWritten,
+    taken,
+    arrivals,
   }
 }
 
 const placeOf = (
   { device, channel }: Wire,
-  { epoch, offset }: { readonly epoch: number; readonly offset: number },
-): string => idOf(device, channel, epoch, offset)
+  { id, epoch, offset }: { readonly id?: string; readonly epoch: number; readonly offset: number },
+): string => id ?? idOf(device, channel, epoch, offset)
 
 /** Commands of an ask with a key, or for later, are told by their name: `k<n>`, `s<n>`. */
 const numberInName = /^[ks](\d+)$/
@@ -136,7 +166,7 @@ export function group<T>(from: readonly T[], by: (item: T) => string): Map<strin
   return groups
 }
 
-function push<T>(into: Map<string, T[]>, key: string, item: T): void {
+function push<K, T>(into: Map<K, T[]>, key: K, item: T): void {
   const there = into.get(key)
   if (there === undefined) into.set(key, [item])
   else there.push(item)

@@ -1,4 +1,5 @@
 import type { Journal } from '../journal.ts'
+import { type RawFigures, rawFigures } from './allowances.ts'
 import type { BroadcastFigures } from './broadcasts.ts'
 import { broadcastsWhole } from './broadcasts.ts'
 import {
@@ -46,6 +47,7 @@ export interface Figures {
   /** Largest time from expiry to hand-over; negative: none was late. */
   readonly latestMs: number
   readonly wire: WireFigures
+  readonly raw: RawFigures
   readonly lines: LineFigures
   readonly broadcasts: BroadcastFigures
   readonly pushes: PushFigures
@@ -132,6 +134,7 @@ export function judge(journal: Journal, options: JudgeOptions): Verdict {
         .length,
       latestMs,
       wire,
+      raw: rawFigures(journal),
       lines,
       broadcasts,
       pushes,

@@ -1,3 +1,4 @@
+import type { Receipt } from '../journal.ts'
 import type { Facts, Findings, JudgeOptions } from './facts.ts'
 
 const neverSent = new Set(['expired', 'canceled', 'superseded', 'dropped', 'undeliverable'])
@@ -10,7 +11,14 @@ export function outcomesTrue(facts: Facts, findings: Findings, options: JudgeOpt
     if (words === undefined) replied.set(id, new Set([status]))
     else words.add(status)
   }
-  for (const reply of facts.journal.replies) say(facts.named(reply.id), reply.status)
+  /** When it was said first. */
+  const saidAt = new Map<string, number>()
+  for (const reply of facts.journal.replies) {
+    const id = facts.named(reply.id)
+    say(id, reply.status)
+    const key = `${id} ${reply.status}`
+    if (!saidAt.has(key)) saidAt.set(key, reply.atMs)
+  }
   for (const [id, frames] of facts.repliesWritten) {
     for (const frame of frames) if (frame.what.kind === 'reply') say(id, frame.what.status)
   }
@@ -23,7 +31,8 @@ export function outcomesTrue(facts: Facts, findings: Findings, options: JudgeOpt
   for (const [id, [end]] of facts.ended) {
     const status = end?.status
     if (end === undefined || status === undefined) continue
-    const received = facts.receipts.has(id)
+    const receipts = facts.receipts.get(id)
+    const received = receipts !== undefined
     const ask = facts.accepted.get(id)
     const why = end.reason === undefined ? status : `${status}(${end.reason})`
     if (neverSent.has(status) && end.reason !== 'attempts') {
@@ -49,6 +58,14 @@ export function outcomesTrue(facts: Facts, findings: Findings, options: JudgeOpt
         findings.add('outcome-untrue', `${id} ended ${why}, the device never said so`)
       }
     }
+    if ((status === 'delivered' || status === 'unanswered') && receipts?.[0]?.raw !== undefined) {
+      proved(findings, receipts, end.atMs, `${id} ended ${why}`)
+    }
+    const saidAtMs = saidAt.get(`${id} ${status}`)
+    if (saidAtMs !== undefined && end.atMs + clocksMs < saidAtMs) {
+      const early = Math.round(saidAtMs - end.atMs)
+      findings.add('outcome-untrue', `${id} ended ${why} ${early} ms before the device said so`)
+    }
     if (status === 'delivered' && ask?.ask.expect === 'reply') {
       findings.add('outcome-untrue', `${id} expects a reply and ended ${why}`)
     }
@@ -64,6 +81,20 @@ export function outcomesTrue(facts: Facts, findings: Findings, options: JudgeOpt
     }
   }
   cancelsTrue(facts, findings)
+}
+
+/** One clock, read by two processes, in whole ms. */
+const clocksMs = 50
+
+/** Promise 2: `delivered` is what the device's end acknowledged, and nothing is before its proof. */
+function proved(findings: Findings, receipts: readonly Receipt[], endAtMs: number, what: string) {
+  const proofs = receipts.flatMap(({ raw }) => raw?.acknowledgedAtMs ?? [])
+  if (proofs.length === 0) {
+    findings.add('outcome-untrue', `${what}; the device never acknowledged it`)
+  } else if (endAtMs + clocksMs < Math.min(...proofs)) {
+    const early = Math.round(Math.min(...proofs) - endAtMs)
+    findings.add('outcome-untrue', `${what} ${early} ms before the device acknowledged it`)
+  }
 }
 
 function cancelsTrue(facts: Facts, findings: Findings): void {
