@@ -4,6 +4,7 @@ import { wordsFor } from '../reasons.ts'
 import type { Sessions } from '../v5/sessions.ts'
 import { AedesDialect } from './dialect.ts'
 import { NothingKept, NothingSent, type Subscribed } from './nothing.ts'
+import { slim } from './slim.ts'
 import { AedesStream } from './stream.ts'
 
 /** What its hooks are called with. aedes makes no promises about these in its types. */
@@ -79,7 +80,11 @@ export class Broker {
       published,
     }
     const aedes = await Aedes.createBroker(options as never)
-    aedes.on('clientReady', (client) => dialectOf(client)?.ready())
+    aedes.on('clientReady', (client) => {
+      const { conn } = client
+      if (conn instanceof AedesStream && slim(client)) conn.slimmed = client
+      dialectOf(client)?.ready()
+    })
     aedes.on('subscribe', (_subscriptions, client) => dialectOf(client)?.subscribed())
     aedes.on('unsubscribe', (filters, client) => {
       // It says so of a client that is gone too; that one did not ask for it.

@@ -12,6 +12,8 @@ export interface StreamOwner {
 /** The transport aedes believes to have. It gets whole packets that were looked at. */
 export class AedesStream<Owner extends StreamOwner = StreamOwner> extends Duplex {
   readonly owner: Owner
+  /** A client of aedes that does not watch for the end of this. */
+  slimmed: { close(): void } | undefined
 
   constructor(owner: Owner) {
     super({ allowHalfOpen: true, emitClose: true })
@@ -35,5 +37,8 @@ export class AedesStream<Owner extends StreamOwner = StreamOwner> extends Duplex
   override _destroy(_error: Error | null, done: (error: null) => void): void {
     this.owner.streamClosed()
     done(null)
+    if (this.slimmed !== undefined) process.nextTick(closeClient, this.slimmed)
   }
 }
+
+const closeClient = (client: { close(): void }): void => client.close()
