@@ -34,20 +34,19 @@ export class Hint {
     return this.#option
   }
 
-  /** An answer with it. */
-  answer(
+  /** An answer with it. Resolves when it is given. */
+  async answer(
     exchange: Exchange,
     response: Response,
     looked: Promise<Option | undefined> | undefined = this.look(),
-  ): void {
+  ): Promise<void> {
     if (looked === undefined) {
       this.#session.answer(exchange, response)
       return
     }
-    void looked.then((waiting) => {
-      const { options = [] } = response
-      const hinting = waiting === undefined ? options : [...options, waiting]
-      this.#session.answer(exchange, { ...response, options: hinting })
-    })
+    const waiting = await looked
+    const { options = [] } = response
+    const hinting = waiting === undefined ? options : [...options, waiting]
+    this.#session.answer(exchange, { ...response, options: hinting })
   }
 }

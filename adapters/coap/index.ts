@@ -6,6 +6,7 @@ import type { Exchange } from './exchange.ts'
 import type { House } from './house.ts'
 import { Login } from './login.ts'
 import { Messages, type MessageUser } from './messages.ts'
+import { refusal } from './reasons.ts'
 import { Resources } from './resources.ts'
 import type { Serving } from './serving.ts'
 import type { CoapSession } from './session.ts'
@@ -23,6 +24,8 @@ export interface CoapOptions {
 }
 
 const housekeepingMs = 5_000
+/** After a goodbye: a thousand a second come back elsewhere, not all at once. */
+const spreadMinMs = 1_000
 /** A device that has not reported for so long is admitted anew when it does. */
 const restMs = 60_000
 /** Sessions of before a restart, attached side by side. */
@@ -52,10 +55,10 @@ class CoapAdapter implements Adapter {
     return [{ name: 'coap', ...at }]
   }
 
-  async stop(_graceMs: number): Promise<void> {
+  async stop(graceMs: number): Promise<void> {
     const running = this.#running
     this.#running = undefined
-    await running?.stop()
+    await running?.stop(graceMs)
   }
 
   figures(): Readonly<Record<string, number>> {
@@ -109,11 +112,14 @@ class Running implements House, MessageUser {
     void this.#reviveAll()
   }
 
-  async stop(): Promise<void> {
+  async stop(graceMs: number): Promise<void> {
     this.#stopped = true
     this.#housekeeping?.cancel()
-    // Nobody is told: the gateway that comes back knows its observers, and they need not ask again.
-    for (const session of this.sessions.all()) session.suspend()
+    const spreadMs = Math.max(spreadMinMs, this.sessions.size)
+    // Observers are not told: the gateway that comes back knows them, and they need not ask again.
+    for (const session of this.sessions.all()) session.suspend(Math.random() * spreadMs)
+    await this.#settled(graceMs)
+    for (const session of this.sessions.all()) session.speaking.stop()
     await this.sessions.flush()
     this.messages.stop()
     this.#uploads.stop()
@@ -151,7 +157,9 @@ class Running implements House, MessageUser {
   // What the message layer brings.
 
   request(exchange: Exchange): void {
-    if (!this.#stopped) this.#resources.take(exchange)
+    // Without words: nobody has proved the address.
+    if (this.#stopped) exchange.respond(refusal('going-away', undefined, ''))
+    else this.#resources.take(exchange)
   }
 
   response(_peer: Peer, message: Message, acknowledge: () => void): boolean {
@@ -198,6 +206,20 @@ class Running implements House, MessageUser {
 
   moved(session: CoapSession, fromKey: string): void {
     this.sessions.moved(session, fromKey)
+  }
+
+  /** What was reported is answered, or the time is over. */
+  async #settled(graceMs: number): Promise<void> {
+    const reports = [...this.sessions.all()].map(({ speaking }) => speaking.settled())
+    if (graceMs <= 0 || reports.every((one) => one === undefined)) return
+    const { clock } = this.core
+    await new Promise<void>((resolve) => {
+      const over = clock.at(clock.nowMs() + graceMs, 'coap-stop', resolve)
+      void Promise.all(reports).then(() => {
+        over.cancel()
+        resolve()
+      })
+    })
   }
 
   /** Observers of before the restart, who do not know of it (rule 25). */

@@ -79,6 +79,15 @@ export class Polling implements Way {
     this.#linger()
   }
 
+  /** The gateway stops: it has nothing any more to answer with. */
+  goesAway(retryAfterMs: number): void {
+    const exchange = this.#exchange
+    this.#exchange = undefined
+    if (exchange !== undefined) {
+      this.#session.answer(exchange, refusal('going-away', retryAfterMs))
+    }
+  }
+
   stop(graceful: boolean): void {
     const exchange = this.#exchange
     if (exchange !== undefined) this.#session.answer(exchange, { code: code.content })

@@ -140,7 +140,7 @@ export class Resources {
           session.answer(exchange, wrong(code.badRequest, '?sleep= is in seconds'))
           return
         }
-        session.hint.answer(exchange, { code: code.changed })
+        void session.hint.answer(exchange, { code: code.changed })
         if (sleepMs !== undefined) session.sleep(sleepMs)
         return
       }
@@ -191,11 +191,12 @@ export class Resources {
     const done = session.speaking.settling()
     const looked = session.hint.look()
     take({ query, options: message.options, body }, (response) => {
-      done()
       const { options = [] } = response
       const whole = echo.length === 0 ? response : { ...response, options: [...options, ...echo] }
-      if (looked === undefined) session.answer(exchange, whole)
-      else session.hint.answer(exchange, whole, looked)
+      if (looked === undefined) {
+        session.answer(exchange, whole)
+        done()
+      } else void session.hint.answer(exchange, whole, looked).then(done)
     })
   }
 

@@ -227,11 +227,11 @@ export class CoapSession implements LinkHost {
     this.#house.keepSoon(this)
   }
 
-  /** The gateway stops; the device need not know. */
-  suspend(): void {
+  /** The gateway stops: who waits for an answer is told, who observes need not know (rule 25). */
+  suspend(retryAfterMs: number): void {
     for (const sending of this.sendings.values()) sending.stop()
+    this.polling.goesAway(retryAfterMs)
     this.#detachAll(true)
-    this.speaking.stop()
   }
 
   #detachAll(graceful: boolean, backAtMs?: number): void {

@@ -26,6 +26,7 @@ export class Speaking implements Source {
   #intake: Intake | undefined
   #admitting: Promise<Intake | Refused> | undefined
   #pending = 0
+  #settled: (() => void) | undefined
 
   constructor(core: Core, speaker: Speaker) {
     this.#core = core
@@ -62,7 +63,16 @@ export class Speaking implements Source {
     this.#pending++
     return () => {
       this.#pending--
+      if (this.#pending === 0) this.#settled?.()
     }
+  }
+
+  /** Nothing is on its way any more; undefined: nothing is. */
+  settled(): Promise<void> | undefined {
+    if (this.#pending === 0) return undefined
+    return new Promise((resolve) => {
+      this.#settled = resolve
+    })
   }
 
   /** Nothing was said for a while. */

@@ -80,9 +80,9 @@ export class Stage {
   }
 
   /** The path of a session. */
-  async login(client: CoapClient, query = ''): Promise<string> {
-    const path = `session?device=locker${query}`
-    const answer = await this.ask(client, 'POST', path, secretOf('locker'))
+  async login(client: CoapClient, query = '', device = 'locker'): Promise<string> {
+    const path = `session?device=${device}${query}`
+    const answer = await this.ask(client, 'POST', path, secretOf(device))
     assert.equal(answer.code, '2.01', answer.payload.toString())
     return answer.all
       .filter(([number]) => number === 8)

@@ -100,6 +100,32 @@ test('notifications go on after a restart, by the same token, and nobody asked',
   assert.equal((await stage.ask(client, 'PUT', session)).code, '2.04', 'the session is known')
 })
 
+test('when the gateway stops, who waits is told, what was reported is answered, and observers are left alone', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  await rig.register('poller')
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const { heard, take } = observer()
+  await stage.answer(client.observe(`${session}/commands`, take))
+  const other = stage.client('192.0.2.2').client
+  const polling = await stage.login(other, '', 'poller')
+  const polled = other.ask('GET', `${polling}/commands?wait=30`)
+  await rig.calm()
+  const reported = client.ask('POST', `${session}/events/door`, { payload: '{}' })
+  await rig.until('it came', () => stage.figures.requests_total! >= 5)
+  let stopped = false
+  void stage.adapter.stop(1_000).then(() => {
+    stopped = true
+  })
+  assert.equal((await stage.answer(reported)).code, '2.04')
+  const { code, options } = await stage.answer(polled)
+  assert.deepEqual([code, uintOf(options.get(14)) <= 1], ['5.03', true])
+  await rig.until('it has stopped', () => stopped)
+  assert.equal(heard.length, 0)
+  assert.equal((await rig.events('event')).length, 1)
+})
+
 test('a reset ends the observation, and the command stays queued for who asks again', async (t) => {
   const stage = await Stage.make(t)
   const { rig } = stage
