@@ -19,6 +19,14 @@ import type {
 import { loadConfig } from '../../src/node/config.ts'
 import { createLog } from '../../src/node/log.ts'
 import { Node } from '../../src/node/node.ts'
+import {
+  type AdapterSabotage,
+  acknowledgesUnasked,
+  answersEarly,
+  countsUnacknowledged,
+  forgetsMark,
+} from './broken-adapters.ts'
+import { over } from './over.ts'
 import type { Sabotage } from './server.ts'
 
 /** How long what was promised is only promised. */
@@ -132,18 +140,16 @@ function withMailbox(engine: Engine, change: (mailbox: Mailbox) => Partial<Mailb
   return over(engine, { mailbox: broken })
 }
 
-function over<T extends object>(whole: T, changed: Partial<T>): T {
-  return new Proxy(whole, {
-    get(target, name) {
-      if (Object.hasOwn(changed, name)) return Reflect.get(changed, name)
-      const value: unknown = Reflect.get(target, name)
-      return typeof value === 'function' ? value.bind(target) : value
-    },
-  })
-}
-
 const sabotages = new Set(process.argv[2]?.split(','))
 const has = (sabotage: Sabotage): boolean => sabotages.has(sabotage)
+
+/** By the adapter that commits it; `forgets-mark`: all. */
+const adapterSabotages: readonly [Sabotage, string | undefined, AdapterSabotage][] = [
+  ['mqtt-answers-early', 'mqtt', answersEarly],
+  ['coap-counts-unacknowledged', 'coap', countsUnacknowledged],
+  ['http-acknowledges-unasked', 'http', acknowledgesUnasked],
+  ['forgets-mark', undefined, forgetsMark],
+]
 
 const loaded = loadConfig({ flags: {}, env: process.env })
 if (!loaded.ok) throw new Error(loaded.problem)
@@ -153,6 +159,11 @@ if (has('answers-before-write')) answerBeforeWrite()
 const parts = partsFor(loaded.config, log)
 const node = new Node({
   ...parts,
+  adapters: parts.adapters.map((adapter) =>
+    adapterSabotages
+      .filter(([name, of]) => has(name) && (of === undefined || of === adapter.name))
+      .reduce((whole, [, , sabotage]) => sabotage(whole), adapter),
+  ),
   openEngine: async (folder, clock) => {
     let engine = await parts.openEngine(folder, clock)
     if (has('forgets-stamp')) engine = withMailbox(engine, forgetStamps)

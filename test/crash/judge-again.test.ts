@@ -247,3 +247,14 @@ test('a now is written once on any wire, whether or not its device saw it', () =
     assert.deepEqual(rulesOf(journal), ['now-twice'])
   }
 })
+
+test('a reply by its place belongs to what was for later, where the wire says both', () => {
+  const journal = goodHistory()
+  const id = 'd1:main:0:7'
+  const what = { kind: 'command', epoch, offset: 4, id, repeated: false } as const
+  journal.wire.push(wire('http', 9, what))
+  const reply = { device: 'd1', id: idOf(4), status: 'rejected', atMs: 1_600 }
+  journal.replies.push({ ...reply, acknowledgedAtMs: 1_700 })
+  journal.log.push(entry({ id: 'a-9', type: 'reply', command: id, status: 'rejected' }))
+  assert.deepEqual(rulesOf(journal), [])
+})

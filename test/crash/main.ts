@@ -32,7 +32,9 @@ const usage = `Starts the real gateway, loads it, hurts it, and judges what the 
   --volume-mb N                            size of the file system for disk and power (96)
   --broken NAME,NAME                       a gateway broken on purpose, which must be caught:
                                            answers-before-write, forgets-stamp, reorders,
-                                           forgets-member, skips-event, hands-over-canceled
+                                           forgets-member, skips-event, hands-over-canceled,
+                                           mqtt-answers-early, coap-counts-unacknowledged,
+                                           http-acknowledges-unasked, forgets-mark
   --hasty                                  end at the first finding
   --json                                   the result as JSON on standard output
   --keep                                   keep the data folder

@@ -20,6 +20,10 @@ export const sabotages = [
   'forgets-member',
   'skips-event',
   'hands-over-canceled',
+  'mqtt-answers-early',
+  'coap-counts-unacknowledged',
+  'http-acknowledges-unasked',
+  'forgets-mark',
 ] as const
 export type Sabotage = (typeof sabotages)[number]
 

@@ -70,8 +70,8 @@ export function table(results: readonly RunResult[]): string {
     sum((r) => r.figures.wire.sessions),
   )
   row(
-    'commands on the wire',
-    sum((r) => r.figures.wire.commands),
+    'commands on the wire, by protocol',
+    `${sum((r) => r.figures.wire.commands)}: ${byFamily(results)}`,
   )
   row(
     '  again, to who had not stored it',
@@ -81,6 +81,7 @@ export function table(results: readonly RunResult[]): string {
     '    of them crossing its answer',
     sum((r) => r.figures.wire.crossed),
   )
+  rawRows(results, row)
   const latest = Math.max(...results.map((r) => r.figures.latestMs))
   row('last hand-over, against its deadline', `${Number.isFinite(latest) ? latest : '-'} ms`)
   lines.push('')
@@ -95,8 +96,12 @@ export function table(results: readonly RunResult[]): string {
     count('outcome-untrue', 'outcome-disagrees', 'ended-twice'),
   )
   row('R6 repeated to a device that stood there', count('wire-repeat', 'now-twice', 'tail-lost'))
+  row(
+    'R6 again where the table does not allow it',
+    count('repeat-forbidden', 'repeat-unmarked', 'repeat-after-end'),
+  )
   row('R8 events or replies lost', count('event-lost', 'reply-lost'))
-  row('R8 events or replies kept twice', count('event-twice', 'reply-twice'))
+  row('R8 events or replies kept twice', count('event-twice', 'event-unmarked', 'reply-twice'))
   row('R8 events out of order', count('event-reordered'))
   row('R9 keys that made two commands', count('key-split', 'key-body'))
   row('rule 6: handed over too early', count('early'))
@@ -125,6 +130,39 @@ const nameRules = [
   'webhook-untrue',
 ]
 const pushRules = ['push-forged', 'push-renamed', 'push-phantom', 'push-changed', 'push-misrouted']
+
+function byFamily(results: readonly RunResult[]): string {
+  const all = new Map<string, number>()
+  for (const { figures } of results) {
+    for (const [family, some] of Object.entries(figures.wire.byFamily)) {
+      all.set(family, (all.get(family) ?? 0) + some)
+    }
+  }
+  return [...all].map(([family, some]) => `${family} ${some}`).join(', ')
+}
+
+/** What devices that remember nothing were handed, and how much of it again. */
+function rawRows(
+  results: readonly RunResult[],
+  row: (name: string, value: string | number) => void,
+): void {
+  const all = new Map<string, readonly [number, number]>()
+  let events = 0
+  for (const { figures } of results) {
+    events += figures.raw.eventsAgain
+    for (const [family, [receipts, again]] of Object.entries(figures.raw.byFamily)) {
+      const [before, beforeAgain] = all.get(family) ?? [0, 0]
+      all.set(family, [before + receipts, beforeAgain + again])
+    }
+  }
+  if (all.size === 0) return
+  const shown = [...all].map(([family, [receipts, again]]) => {
+    const percent = ((again / receipts) * 100).toFixed(1)
+    return `${family} ${receipts}, ${again} (${percent} %)`
+  })
+  row('to devices that remember nothing, of them again', shown.join('; '))
+  row('  their events kept again', events)
+}
 
 /** What there is beside plain commands, where there was any. */
 function partRows(

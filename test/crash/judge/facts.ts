@@ -151,11 +151,13 @@ function namesOfPlaces(journal: Journal, accepted: Iterable<string>): Facts['nam
     const id = n === undefined ? undefined : later.get(n)
     if (id !== undefined) names.set(place, id)
   }
-  if (later.size > 0) {
-    for (const { id, n } of journal.receipts) note(id, n)
-    for (const frame of journal.wire) {
-      if (frame.what.kind === 'command') note(placeOf(frame, frame.what), frame.what.n)
-    }
+  if (later.size > 0) for (const { id, n } of journal.receipts) note(id, n)
+  for (const { device, channel, what } of journal.wire) {
+    if (what.kind !== 'command') continue
+    const place = idOf(device, channel, what.epoch, what.offset)
+    // Where a message says both nothing has to be guessed.
+    if (what.id === undefined) note(place, what.n)
+    else if (what.id !== place && !Number.isNaN(what.offset)) names.set(place, what.id)
   }
   return (place) => names.get(place) ?? place
 }
