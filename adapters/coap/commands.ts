@@ -117,7 +117,8 @@ async function register(
     options: [
       observation.observeOption(),
       uintOption(option.maxAge, maxAgeS),
-      uintOption(option.time, Math.floor(house.core.clock.nowMs())),
+      // Only to who knows of us: node-coap-client ends its process at an option it does not know.
+      ...(isExplicit ? [uintOption(option.time, Math.floor(house.core.clock.nowMs()))] : []),
     ],
   })
   observation.run()
