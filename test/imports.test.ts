@@ -95,13 +95,40 @@ test('the client brings no server code', () => {
   }
 })
 
+/**
+ * What a file needs of others when it runs: imports and exports of more than types, by name. A statement
+ * ends with its name, so that none can be taken for the beginning of the next.
+ */
+function neededBy(text: string): string[] {
+  const statements =
+    /^(?:import|export)\s+(type\b(?!\s*(?:,|from\b)))?(?:[^';=()]*?\bfrom\s+)?'([^']+)'/gm
+  return [...text.matchAll(statements)]
+    .filter(([, type]) => type === undefined)
+    .map(([, , name]) => name!)
+}
+
+test('what a file needs when it runs is read from its statements, one by one', () => {
+  for (const [text, needed] of [
+    ["import { a } from 'node:fs'\nimport type { B } from './b.ts'\n", ['node:fs']],
+    ["import type { B } from './b.ts'\nimport { c } from './c.ts'\n", ['./c.ts']],
+    ["import './effects.ts'\nimport type { B } from './b.ts'", ['./effects.ts']],
+    ["import {\n  a,\n  type B,\n} from './a.ts'\n", ['./a.ts']],
+    ["import a, { b } from './a.ts'\nexport * from './c.ts'", ['./a.ts', './c.ts']],
+    ["export type { A } from './a.ts'\nexport type * from './b.ts'", []],
+    ["export { a } from './a.ts'\nexport type B = 'x'\nexport const c = 'y'", ['./a.ts']],
+    ["import type from './a.ts'", ['./a.ts']],
+  ] as const) {
+    assert.deepEqual(neededBy(text), needed, text)
+  }
+})
+
 test('no import leads back to where it came from, save for types', () => {
   const edges = new Map<string, string[]>()
   for (const file of files) {
     const text = readFileSync(path.join(root, file), 'utf8')
-    const values = [
-      ...text.matchAll(/^(?:import|export)\s+(?!type\b)[^;]*?from\s+'(\.[^']+)'/gms),
-    ].map((match) => path.posix.join(path.posix.dirname(file), match[1]!))
+    const values = neededBy(text)
+      .filter((name) => name.startsWith('.'))
+      .map((name) => path.posix.join(path.posix.dirname(file), name))
     edges.set(file, values)
   }
   const done = new Set<string>()
