@@ -6,6 +6,26 @@ const scryptAsync = promisify<string, string, number, { N: number; r: number; p:
   scrypt,
 )
 
+/**
+ * Secrets stretched at once; the others wait in order. Node has four threads for this and for writing
+ * to disk: a flood of wrong short secrets must not stand before everybody's commands and events.
+ */
+const stretchesMax = 2
+let stretching = 0
+const waiting: (() => void)[] = []
+
+async function stretch(secret: string, salt: string): Promise<Buffer> {
+  if (stretching >= stretchesMax) await new Promise<void>((resolve) => waiting.push(resolve))
+  else stretching++
+  try {
+    return await scryptAsync(secret, salt, 32, { N: 16_384, r: 8, p: 1 })
+  } finally {
+    const next = waiting.shift()
+    if (next === undefined) stretching--
+    else next()
+  }
+}
+
 /** Keys both ends make from a device's secret. Source: RFC 5802 §3, without its iterations. */
 export interface DeviceKeys {
   readonly kdf: Credential['kdf']
@@ -40,7 +60,7 @@ export async function deriveKeys(
   const root =
     kdf === 'hkdf'
       ? Buffer.from(hkdfSync('sha256', secret, salt, 'pike/1 root', 32))
-      : await scryptAsync(secret, salt, 32, { N: 16_384, r: 8, p: 1 })
+      : await stretch(secret, salt)
   const clientKey = hmac(root, 'client key')
   return {
     kdf,
