@@ -3,6 +3,7 @@ import type { House } from './house.ts'
 import { OnceNames } from './once.ts'
 import { contentTypeOf, nothing, octets, own } from './payload.ts'
 import { Receiver } from './receiver.ts'
+import { Silence } from './silence.ts'
 import type { Meaning } from './topics.ts'
 import { uplinkOf } from './uplink.ts'
 import type { Wire } from './wire.ts'
@@ -73,7 +74,7 @@ export class MqttClient implements Source {
   readonly receiver: Receiver
   #intake: Intake | undefined
   #once: OnceNames | undefined
-  #heardAtMs: number
+  readonly silence: Silence
   #held = false
   #over = false
   /** The client before, which gives way. */
@@ -87,7 +88,7 @@ export class MqttClient implements Source {
     this.key = `${who.app}/${who.device}/${who.clientId}`
     this.#wire = wire
     this.receiver = new Receiver(this, wire, token)
-    this.#heardAtMs = house.core.clock.nowMs()
+    this.silence = new Silence(who.keepaliveMs, house.core.clock.nowMs())
   }
 
   get app(): string {
@@ -131,7 +132,7 @@ export class MqttClient implements Source {
     if (older !== undefined) {
       this.house.counts.takeoversTotal++
       this.#older = older
-      this.#olderUntilMs = this.#heardAtMs + yieldMaxMs
+      this.#olderUntilMs = this.silence.fromMs + yieldMaxMs
       older.giveWay()
     }
     this.house.enter(this)
@@ -142,7 +143,7 @@ export class MqttClient implements Source {
 
   /** Anything arrived. */
   touch(): void {
-    this.#heardAtMs = this.house.core.clock.nowMs()
+    this.silence.heard(this.house.core.clock.nowMs())
     this.#intake?.touch()
     this.receiver.touch()
   }
@@ -216,6 +217,7 @@ export class MqttClient implements Source {
    */
   giveWay(): void {
     if (this.#over) return
+    this.silence.ended('taken-over')
     this.house.leave(this)
     this.#isGivingWay = this.receiver.isSubscribed
     this.#wire.close('taken-over')
@@ -237,15 +239,14 @@ export class MqttClient implements Source {
   }
 
   /**
-   * Its time is over: one and a half times what it asked for [MQTT-3.1.2-24]; who asked for none is
-   * given the longest there is. While it is not read the silence is ours.
+   * Is its time over? While it is not read the silence is ours.
    */
   watched(nowMs: number): void {
-    if (this.#held) this.#heardAtMs = nowMs
+    if (this.#held) this.silence.fromMs = nowMs
     if (nowMs > this.#olderUntilMs) this.inherit()
-    const { keepaliveMs } = this.who
-    const silentMaxMs = 1.5 * (keepaliveMs || this.house.core.limits.keepaliveMaxMs)
-    if (nowMs - this.#heardAtMs > silentMaxMs) this.close('keepalive-expired')
+    if (!this.silence.isOver(nowMs, this.house.core.limits.keepaliveMaxMs)) return
+    this.silence.ended('keepalive-expired')
+    this.close('keepalive-expired')
   }
 
   #meaning({ topic }: Incoming): Meaning | undefined {

@@ -101,8 +101,9 @@ export class Heartbeat {
    */
   grant(range: SilenceRange, fleet: Fleet | undefined, nowMs: number, startMs = 0): number {
     if (this.#provenMs === 0) {
-      const wishedMs = this.#failedMs > 0 ? range.minMs : (fleet?.startMs ?? startMs)
-      return within(range, wishedMs)
+      if (this.#failedMs === 0) return within(range, fleet?.startMs ?? startMs)
+      const halfMs = Math.floor(this.#failedMs / 2_000) * 1_000
+      return within(range, Math.min(startMs, halfMs))
     }
     const baseMs = within(range, this.#provenMs)
     if (baseMs > this.#provenMs) return baseMs // its least: there is no choice

@@ -1,7 +1,7 @@
 import type { Clock } from './clock.ts'
 import type { AppId, ChannelName, DeviceId } from './ids.ts'
 import type { Limits } from './limits.ts'
-import type { Attached, Hello, Link } from './link.ts'
+import type { Attached, Hello, Link, Pulse, Silence } from './link.ts'
 import type { Credential } from './names.ts'
 import type { Shelf } from './shelf.ts'
 import type { Admitted, Source } from './source.ts'
@@ -26,6 +26,12 @@ export interface Core {
   attach(link: Link, hello: Hello): Promise<Attached>
   /** Let a device speak that may receive by another way, or not at all. It must have proved itself. */
   admit(source: Source): Promise<Admitted>
+  /**
+   * How long a device may be silent, for an adapter that watches its silence itself and can tell it
+   * now, at its connect. undefined: its record says no `class`, so it is for the device to say. What
+   * its older connection left is judged by this call. Never rejects.
+   */
+  pulse(app: AppId, device: DeviceId, silence: Silence): Promise<Pulse | undefined>
   /**
    * How many commands wait for a device, on one of its channels or on all, for hints to a device that
    * does not receive at the moment. 0: all that is open it has already got. Else those that are open,

@@ -78,8 +78,29 @@ export interface Silence {
   /** What the device allows, ms; left out: what its class allows. */
   readonly minMs?: number
   readonly maxMs?: number
+  /** Where to begin while nothing is known, ms; left out: `keepaliveStartMs`. */
+  readonly startMs?: number
   /** How many intervals it waits for the answer to a sign of life; left out: seconds only. */
   readonly patience?: number
+}
+
+/**
+ * How long one device may be silent in one network, as far as that is known; made by the core. For
+ * adapters that decide themselves when silence is death: see `Core.pulse`.
+ */
+export interface Pulse {
+  /** What to tell it, ms. */
+  grant(): number
+  /** A sign of life, at `nowMs`, after silence since then. Call before that silence is forgotten. */
+  heard(silence: SilentSince, nowMs: number): void
+  /** Its connection is over, silent since then. Only what was given up for silence, or taken over, counts. */
+  left(silence: SilentSince, why: Reason | 'lost'): void
+}
+
+export interface SilentSince {
+  readonly silentFromMs: number
+  /** What it had been granted. */
+  readonly keepaliveMs: number
 }
 
 /** The answer to an attach. Refusals are values: they happen every minute. */

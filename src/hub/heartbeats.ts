@@ -1,7 +1,6 @@
 import {
   Fleet,
   Heartbeat,
-  type Liveness,
   type SilenceRange,
   silenceFailed,
   silenceProves,
@@ -12,10 +11,13 @@ import type {
   DeviceId,
   DeviceKey,
   Limits,
+  Names,
+  Pulse as PulsePort,
   Reason,
   Shelf,
   ShelfChange,
   Silence,
+  SilentSince,
   Timer,
 } from '../contract/index.ts'
 import { deviceKey } from '../contract/index.ts'
@@ -114,14 +116,30 @@ export class Heartbeats {
       place.heartbeat.failed(range, grantedMs, nowMs)
       this.#learned(known)
     }
-    return new Pulse(this, known, place, range)
+    return new Pulse(this, known, place, range, silence.startMs ?? this.#limits.keepaliveStartMs)
+  }
+
+  /** For a device whose record says of which class it is; of the others it is not for us to say. */
+  async ofClass(
+    names: Pick<Names, 'device'>,
+    app: AppId,
+    device: DeviceId,
+    silence: Silence,
+  ): Promise<Pulse | undefined> {
+    try {
+      const deviceClass = (await names.device(app, device))?.attributes.class
+      if (deviceClass !== 'battery' && deviceClass !== 'powered') return undefined
+      await this.load(app, device, silence)
+      return this.arrive(app, device, silence, deviceClass)
+    } catch {
+      return undefined // the store is away
+    }
   }
 
   /** What a device in this place may be told now, ms. */
-  grant({ place, range }: Pulse): number {
-    const { heartbeat, network } = place
-    const fleet = this.#fleets.get(network)
-    return heartbeat.grant(range, fleet, this.#clock.nowMs(), this.#limits.keepaliveStartMs)
+  grant({ place, range, startMs }: Pulse): number {
+    const fleet = this.#fleets.get(place.network)
+    return place.heartbeat.grant(range, fleet, this.#clock.nowMs(), startMs)
   }
 
   survived({ known, place, range }: Pulse, grantedMs: number): void {
@@ -249,14 +267,22 @@ export class Heartbeats {
 }
 
 /** What the links of one device from one network are timed by. */
-export class Pulse {
+export class Pulse implements PulsePort {
   readonly known: Known
   readonly place: Place
   readonly range: SilenceRange
+  readonly startMs: number
   readonly #heartbeats: Heartbeats
 
-  constructor(heartbeats: Heartbeats, known: Known, place: Place, range: SilenceRange) {
+  constructor(
+    heartbeats: Heartbeats,
+    known: Known,
+    place: Place,
+    range: SilenceRange,
+    startMs: number,
+  ) {
     this.#heartbeats = heartbeats
+    this.startMs = startMs
     this.known = known
     this.place = place
     this.range = range
@@ -266,22 +292,19 @@ export class Pulse {
     return this.#heartbeats.grant(this)
   }
 
-  /** A sign of life; before it is told to `liveness`. */
-  heard({ silentFromMs, keepaliveMs }: SilentFrom, nowMs: number): void {
+  heard({ silentFromMs, keepaliveMs }: SilentSince, nowMs: number): void {
     if (!silenceProves(nowMs - silentFromMs, keepaliveMs)) return
     this.#heartbeats.survived(this, keepaliveMs)
   }
 
-  /** A link is over. Whether that was the network's doing is seen when its device is back. */
-  left({ silentFromMs, keepaliveMs }: SilentFrom, why: Reason | 'lost'): void {
+  /** Whether it was the network's doing is seen when its device is back. */
+  left({ silentFromMs, keepaliveMs }: SilentSince, why: Reason | 'lost'): void {
     const { place } = this
     if (!fellSilent.has(why) || silentFromMs <= place.judgedFromMs) return
     place.judgedFromMs = silentFromMs
     place.quiet = { fromMs: silentFromMs, grantedMs: keepaliveMs }
   }
 }
-
-type SilentFrom = Pick<Liveness, 'silentFromMs' | 'keepaliveMs'>
 
 /** Ends of which nobody heard, and nobody said goodbye. */
 const fellSilent: ReadonlySet<Reason | 'lost'> = new Set([

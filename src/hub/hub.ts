@@ -26,8 +26,10 @@ import type {
   Limits,
   Link,
   Presence,
+  Pulse,
   Reason,
   Shelf,
+  Silence,
   SlaSeries,
   Source,
   SubmitRequest,
@@ -200,6 +202,10 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
 
   admit(source: Source): Promise<Admitted> {
     return this.#sources.admit(source)
+  }
+
+  pulse(app: AppId, device: DeviceId, silence: Silence): Promise<Pulse | undefined> {
+    return this.heartbeats.ofClass(this.engine.names, app, device, silence)
   }
 
   waiting(app: AppId, device: DeviceId, channel?: ChannelName): Promise<number> {

@@ -1,5 +1,6 @@
 import type { Reason } from '../../../src/contract/index.ts'
 import { reasons } from '../../../src/contract/index.ts'
+import { networkOf } from '../../../src/listen/network.ts'
 import { logIn } from '../auth.ts'
 import { type Incoming, MqttClient } from '../client.ts'
 import type { House } from '../house.ts'
@@ -83,8 +84,19 @@ export async function openClient(
   )
   const not = await client.enter()
   if (not !== undefined) return refusedFor(not.reason)
+  const askedMs = keepaliveS * 1000
+  const pulse = await house.core.pulse(login.app, login.device, {
+    network: networkOf(wire.peer),
+    ...(packet.keepaliveS > 0 && {
+      startMs: askedMs,
+      minMs: Math.min(askedMs, limits.keepaliveStartMs),
+    }),
+    // Most libraries wait another interval for the answer to a PINGREQ.
+    patience: 1,
+  })
+  const grantedS = pulse === undefined ? keepaliveS : Math.floor(client.silence.learn(pulse) / 1000)
   const lateWill = delayMs === 0 || message === undefined ? undefined : { message, delayMs }
-  const connack = granted(packet, clientId, keepaliveS, sessionS, house)
+  const connack = granted(packet, clientId, grantedS, sessionS, house)
   return { kind: 'client', client, connack, lateWill }
 }
 

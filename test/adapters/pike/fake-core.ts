@@ -223,6 +223,8 @@ export class FakeCore implements Core {
     return { kind: 'refused', reason: 'unsupported' }
   }
 
+  async pulse(): Promise<undefined> {}
+
   async waiting(): Promise<number> {
     return 0
   }
