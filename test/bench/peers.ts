@@ -100,7 +100,7 @@ process.on('exit', () => {
 
 function start(binary: string, args: readonly string[]): ChildProcess {
   const [command, ...before] = pinned(cores.server, binary)
-  const child = spawn(command, [...before, ...args], { stdio: ['ignore', 'ignore', 'inherit'] })
+  const child = spawn(command, [...before, ...args], { stdio: 'ignore' })
   running.add(child)
   child.once('exit', () => running.delete(child))
   return child
