@@ -1,5 +1,22 @@
 import { closeCode } from '../../adapters/pike/frames.ts'
 import type { Cause } from '../lifecycle.ts'
+import type { PikeClientOptions } from '../options.ts'
+import type { Lane } from './lane.ts'
+
+/** What no gateway can help. */
+export function whyNever(
+  { tls, device }: PikeClientOptions,
+  lanes: readonly Lane[],
+): Cause | undefined {
+  const never = (text: string): Cause => ({
+    ...{ kind: 'closed', code: closeCode.unsupported, retryAfterMs: 0, text },
+  })
+  if (tls !== undefined && tls !== false)
+    return never('CoAP has no DTLS yet: connect without TLS, in a network you trust')
+  if (lanes.some((lane) => !lane.fits(device)))
+    return never('the names of device and channel are too long for CoAP')
+  return undefined
+}
 
 /** A refusal: an answer, or the last notification of an observation. */
 export interface Refused {

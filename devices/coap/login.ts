@@ -40,7 +40,8 @@ export async function login(
   for (let n = 0; n < challengesMax && answer?.code === '4.01'; n++) {
     const echo = answer.option(echoOption)
     if (!Buffer.isBuffer(echo)) break
-    const derived = await keys(kdf)
+    const derived = await keys(kdf).catch(String)
+    if (typeof derived === 'string') return { kind: 'local', text: derived }
     const who = Buffer.from(`pike/1 coap ${app}/${device}\0`)
     const payload = makeProof(derived, Buffer.concat([who, echo]))
     answer = await ask({ ...first, payload, options: { [echoOption]: echo } })

@@ -1,5 +1,4 @@
 import type { ParsedPacket } from 'coap-packet'
-import { closeCode } from '../../adapters/pike/frames.ts'
 import type { DeviceChannel } from '../channel.ts'
 import type { Keeper } from '../keeper.ts'
 import type { Cause } from '../lifecycle.ts'
@@ -7,7 +6,7 @@ import type { Slot } from '../outbox.ts'
 import { reconnectPolicy } from '../reconnect.ts'
 import type { ClientSession, OpenSession, SessionEvents, SessionParts } from '../session.ts'
 import { Asker } from './asker.ts'
-import { causeOf } from './causes.ts'
+import { causeOf, whyNever } from './causes.ts'
 import { Lane } from './lane.ts'
 import { login, type Ticket } from './login.ts'
 import { eventOf, post, reportOf, verdictOf } from './posting.ts'
@@ -66,7 +65,7 @@ class CoapSession implements ClientSession {
     this.#wire = new Wire({
       heard: () => this.#asker.heard(),
       notified: (token, packet) => this.#notified(token, packet),
-      failed: (text) => this.#wrong(text),
+      failed: (text) => (this.#ended ? this.#asker.cancel() : this.#wrong(text)),
     })
     this.closed = this.#wire.closed
     this.#asker = new Asker(this.#wire, parts, () => this.#wrong('the gateway fell silent'))
@@ -79,7 +78,8 @@ class CoapSession implements ClientSession {
 
   get dueMs(): number {
     let { dueMs } = this.#asker
-    if (!this.#ready) return dueMs
+    // What is due beside the request under way comes after it.
+    if (!this.#ready || this.#working) return dueMs
     dueMs = Math.min(dueMs, this.#asker.wroteAtMs + this.#intervalMs)
     for (const { waiting, notBeforeMs } of this.#lanes)
       if (waiting !== undefined) dueMs = Math.min(dueMs, notBeforeMs)
@@ -130,13 +130,11 @@ class CoapSession implements ClientSession {
   }
 
   async #begin(): Promise<void> {
-    const { host, port, tls, device } = this.#parts.options
+    const { host, port } = this.#parts.options
     // Not within the constructor: who made us does not have us yet.
     await undefined
-    if (tls !== undefined && tls !== false)
-      return this.#never('CoAP has no DTLS yet: connect without TLS, in a network you trust')
-    if (this.#lanes.some((lane) => !lane.fits(device)))
-      return this.#never('the names of device and channel are too long for CoAP')
+    const impossible = whyNever(this.#parts.options, this.#lanes)
+    if (impossible !== undefined) return this.#lost(impossible)
     try {
       await this.#wire.open(host, port)
     } catch (error) {
@@ -158,10 +156,11 @@ class CoapSession implements ClientSession {
     for (let next = this.#next(); next !== undefined && !this.#ended; next = this.#next())
       await next
     this.#working = false
+    this.#parts.changed()
   }
 
   /** Begun already; undefined: there is nothing to do. */
-  #next(): Promise<void> | undefined {
+  #next(): Promise<unknown> | undefined {
     if (this.#ended) return undefined
     const ticket = this.#ticket
     if (ticket === undefined) return this.#login()
@@ -182,19 +181,14 @@ class CoapSession implements ClientSession {
       return this.#report(lane, ticket, head)
     }
     const unreliable = this.#unreliable.shift()
-    if (unreliable !== undefined) return this.#tell(unreliable)
+    if (unreliable !== undefined) return post(unreliable, this.#asker.ask)
     if (this.#ready && nowMs >= this.#asker.wroteAtMs + this.#intervalMs)
       return this.#beat(ticket, nowMs)
     return undefined
   }
 
   async #login(): Promise<void> {
-    let made: Ticket | Cause | undefined
-    try {
-      made = await login(this.#parts, this.#asker.ask)
-    } catch (error) {
-      return this.#wrong(error instanceof Error ? error.message : String(error))
-    }
+    const made = await login(this.#parts, this.#asker.ask)
     if (made === undefined || this.#ended) return
     if ('kind' in made) return this.#lost(made)
     this.#ticket = made
@@ -335,10 +329,6 @@ class CoapSession implements ClientSession {
     downlink.pump(channel)
   }
 
-  async #tell(asking: Asking): Promise<void> {
-    await post(asking, this.#asker.ask) // whatever comes of it
-  }
-
   // The end.
 
   #refused(refused: Parameters<typeof causeOf>[0]): void {
@@ -350,10 +340,6 @@ class CoapSession implements ClientSession {
     const isFinal = refused.code === '4.04' || refused.code === '5.03' || refused.code === '4.29'
     if (isFinal) this.#lost(causeOf(refused))
     else this.#wrong(`the gateway answered ${refused.code} ${refused.payload.toString()}`.trim())
-  }
-
-  #never(text: string): void {
-    this.#lost({ kind: 'closed', code: closeCode.unsupported, retryAfterMs: 0, text })
   }
 
   #wrong(text: string): void {

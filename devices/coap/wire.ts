@@ -150,7 +150,7 @@ export class Wire extends EventEmitter {
   }
 
   #failed(text: string): void {
-    if (!this.#ended) this.#events.failed(text)
+    this.#events.failed(text)
   }
 }
 
