@@ -1,3 +1,4 @@
+import type { EventsRun } from './events-load.ts'
 import { median } from './figures.ts'
 import { type Options, wants } from './options.ts'
 import { bareAedes, mosquitto } from './peers.ts'
@@ -85,11 +86,21 @@ async function fleetingEvents(options: Options): Promise<void> {
   console.log()
   for (const side of aedes === undefined ? [] : ours) {
     const what = `of bare aedes with one subscriber, QoS 0, ${side.name}`
-    verdict(what, ratioOf(rows, side, aedes!), targets.ofBareAedes, undefined, 2)
+    const byRate = ratioOf(rows, side, aedes!, (our, their) => our.perSecond / their.perSecond)
+    const byCpu = ratioOf(rows, side, aedes!, (our, their) => usOf(their) / usOf(our))
+    verdict(what, byRate, targets.ofBareAedes, undefined, 2)
+    verdict(`${what}, by CPU`, byCpu, targets.ofBareAedes, undefined, 2)
   }
 }
 
-const ratioOf = (rows: readonly EventsRow[], side: ProtocolSide, to: ProtocolSide): number => {
-  const runs = (of: ProtocolSide): EventsRow['runs'] => rows.find((row) => row.side === of)!.runs
-  return median(runs(side).map((run, i) => run.perSecond / runs(to)[i]!.perSecond))
+const usOf = (run: EventsRun): number => run.server.totalUs / run.done
+
+function ratioOf(
+  rows: readonly EventsRow[],
+  side: ProtocolSide,
+  to: ProtocolSide,
+  of: (ours: EventsRun, theirs: EventsRun) => number,
+): number {
+  const runs = (one: ProtocolSide): EventsRow['runs'] => rows.find((row) => row.side === one)!.runs
+  return median(runs(side).map((run, i) => of(run, runs(to)[i]!)))
 }
