@@ -8,8 +8,6 @@ import type {
   DeviceReply,
   Link,
   Offset,
-  OpenCommand,
-  Reading,
   Reason,
   Session,
   TakenHere,
@@ -19,8 +17,9 @@ import { channelParts, deviceOf } from '../contract/index.ts'
 import type { Sleeper } from './deadlines.ts'
 import type { SharedDedupe } from './dedupes.ts'
 import type { Pulse } from './heartbeats.ts'
-import { type Figures, type Host, unavailableRetryMs } from './host.ts'
+import type { Figures, Host } from './host.ts'
 import type { Patrolled } from './patrol.ts'
+import { perform } from './perform.ts'
 import type { Standing } from './presences.ts'
 import type { HoldsAnswers } from './quotas.ts'
 import { type Tally, tallyAcknowledged } from './sla.ts'
@@ -67,7 +66,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     this.#channel = channel
     this.device = deviceOf(channel.id)
     this.attachedAtMs = host.clock.nowMs()
-    this.#perform()
+    this.perform()
   }
 
   get channel(): string {
@@ -127,7 +126,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     if (this.#over) return
     this.tally.channelAvailable(this.#now - this.#askedAtMs)
     this.#channel.pump.start()
-    this.#perform()
+    this.perform()
   }
 
   receive(uplinks: readonly Uplink[], settled: (outcome: TakenHere) => void): void {
@@ -154,7 +153,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     const nowMs = this.#now
     this.#pulse?.heard(liveness, nowMs)
     liveness.touch(nowMs)
-    if (this.#suspect) this.#suspicion(false)
+    if (this.#suspect) this.suspicion(false)
   }
 
   renewKeepalive(): number {
@@ -168,7 +167,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
   drained(): void {
     if (this.#over) return
     this.#channel.pump.drained()
-    this.#perform()
+    this.perform()
   }
 
   detach(graceful: boolean, backAtMs?: number): void {
@@ -181,14 +180,14 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
   hint(top: Offset, intended: boolean): void {
     if (this.#over) return
     this.#channel.pump.hint(top, intended)
-    this.#perform()
+    this.perform()
   }
 
   /** A command ended in doubt while it was out on this link. */
   withdraw(offset: Offset): void {
     if (this.#over) return
     this.#channel.withdraw(offset)
-    this.#perform()
+    this.perform()
   }
 
   /** A reply that came another way is being kept: the device has this one. */
@@ -199,7 +198,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
   patrol(): void {
     if (this.#over) return
     this.#channel.pump.patrol()
-    this.#perform()
+    this.perform()
   }
 
   wake(nowMs: number): void {
@@ -209,11 +208,11 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     if (nowMs < liveness.deadlineMs) return
     if (this.link.reads?.() === false) {
       liveness.excused(nowMs)
-      if (this.#suspect) this.#suspicion(false)
+      if (this.#suspect) this.suspicion(false)
       return
     }
     liveness.tick(nowMs)
-    this.#perform()
+    this.perform()
   }
 
   /** The quota for which answers are held back is another: `slower` times as long to wait, 0: none. */
@@ -244,13 +243,14 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     this.#host.detached(this, why, backAtMs)
   }
 
-  #suspicion(suspect: boolean): void {
+  /** It went quiet and was asked for a sign of life, or has given one. */
+  suspicion(suspect: boolean): void {
     this.#suspect = suspect
     this.#host.suspicion(this)
   }
 
   #acknowledged(proofs: readonly LateProof[] | 'unknown'): 'ok' | 'unknown' {
-    this.#perform()
+    this.perform()
     if (proofs === 'unknown') return 'unknown'
     if (proofs.length > 0) this.#up().lateProof(proofs)
     return 'ok'
@@ -262,7 +262,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     this.#channel.pump.settled(changes, intendUpTo)
     // What is delivered and owes a reply is due sooner than it was.
     if (changes.length > 0) this.#host.kept()
-    if (!this.#over) this.#perform()
+    if (!this.#over) this.perform()
   }
 
   holding(): void {
@@ -287,78 +287,14 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     return channelParts(this.channel).app
   }
 
-  #perform(): void {
+  /** What the channel wants done is done. */
+  perform(): void {
     if (this.#performing) return // a call from within: its effects join the list being carried out
     this.#performing = true
     const { effects } = this.#channel
-    for (let i = 0; i < effects.length; i++) {
-      const effect = effects[i]!
-      switch (effect.kind) {
-        case 'deliver':
-          this.#deliver(effect.command, effect.repeated)
-          break
-        case 'read':
-          this.#read(effect.after, effect.max)
-          break
-        case 'intend':
-          this.#host.mailbox.intend(this.channel, effect.upTo).then((kept) => {
-            if (!kept || this.#over) return
-            this.#channel.pump.intended(effect.upTo)
-            this.#perform()
-          })
-          break
-        case 'settle': {
-          const { settlement } = effect
-          this.#host.mailbox.settle(this.channel, settlement, (outcome) => {
-            if (outcome === 'kept') this.kept(settlement.changes, settlement.intendUpTo)
-          })
-          break
-        }
-        case 'probe':
-          if (!this.link.probe()) break // this protocol cannot ask: keep-alive decides (rule 21)
-          this.#host.counts.probes++
-          this.#channel.liveness.probing(this.#now)
-          this.#suspicion(true)
-          break
-        case 'close':
-          this.close(effect.reason, effect.retryAfterMs)
-          break
-      }
-    }
+    for (let i = 0; i < effects.length; i++) perform(effects[i]!, this, this.#host)
     effects.length = 0
     this.#performing = false
     if (!this.#over) this.#host.deadlines.arm(this)
-  }
-
-  #deliver(command: OpenCommand, repeated: boolean): void {
-    const nowMs = this.#now
-    // Once, however often it is written.
-    if (!command.maybeSent) this.tally.downlinks++
-    const answer = this.link.deliver({ command, repeated })
-    this.#host.mailbox.sent(this.channel, command.offset, nowMs)
-    this.#host.counts.delivered++
-    if (repeated) this.#host.counts.repeated++
-    if (answer === 'full') this.#channel.pump.linkFull()
-  }
-
-  #offer(reading: Reading): void {
-    const { link } = this
-    this.#channel.pump.offer(reading, (command) => link.carries(command), this.#now)
-  }
-
-  #read(after: Offset, max: number): void {
-    const reading = this.#host.mailbox.read(this.channel, after, max)
-    if (!(reading instanceof Promise)) {
-      this.#offer(reading)
-      return
-    }
-    reading.then(
-      (found) => {
-        if (this.#over) return
-        this.#offer(found)
-        this.#perform()
-      },
-      () => this.close('unavailable', unavailableRetryMs),
-    )
   }
 }

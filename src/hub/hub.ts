@@ -38,27 +38,15 @@ import type {
 } from '../contract/index.ts'
 import { channelParts, limits } from '../contract/index.ts'
 import { AdapterShelf } from './adapter-shelf.ts'
-import { Arrivals, type House } from './arrivals.ts'
 import { Attachment } from './attachment.ts'
-import { Broadcaster } from './broadcaster.ts'
 import { Deadlines } from './deadlines.ts'
 import { Dedupes } from './dedupes.ts'
-import { Desk } from './desk.ts'
 import { explain } from './explain.ts'
 import { Heartbeats } from './heartbeats.ts'
-import { type Figures, type Host, type HubCounts, noCounts, unavailableRetryMs } from './host.ts'
-import { Overdue } from './overdue.ts'
-import { Patrol } from './patrol.ts'
-import { Placement } from './placement.ts'
-import { Presences } from './presences.ts'
+import { type Figures, type HubCounts, noCounts, unavailableRetryMs } from './host.ts'
+import { makeParts, type Parts, type Whole } from './parts.ts'
 import { Quotas } from './quotas.ts'
-import { Removal } from './removal.ts'
-import { type Asked, Router } from './router.ts'
-import { Schedules } from './schedules.ts'
 import { Sla } from './sla.ts'
-import { Sources, type SourcesHost } from './sources.ts'
-import { Verifiers } from './verifiers.ts'
-import { Waiters } from './waiters.ts'
 
 export interface HubOptions {
   readonly engine: Engine
@@ -75,7 +63,7 @@ export interface HubOptions {
  * To adapters it is the `Core`, to the northbound API the `Gateway`. It holds what is live; what
  * must last is in the engine, and is loaded afresh whenever the engine has lost something.
  */
-export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
+export class Hub implements Core, Gateway, Whole {
   readonly engine: Engine
   readonly clock: Clock
   readonly limits: Limits
@@ -90,18 +78,7 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
 
   readonly #log: (event: string, fields: Record<string, unknown>) => void
   readonly #live = new Map<ChannelId, Attachment>()
-  readonly #router: Router
-  readonly #desk: Desk
-  readonly #schedules: Schedules
-  readonly #broadcaster: Broadcaster
-  readonly #waiters: Waiters
-  readonly #overdue: Overdue
-  readonly #patrol: Patrol
-  readonly #presences: Presences
-  readonly #sources: Sources
-  readonly #arrivals: Arrivals
-  readonly #removal: Removal
-  readonly #verifiers: Verifiers
+  readonly #parts: Parts
   readonly #holdUntilMs: number
   #unlisten: (() => void) | undefined
   #state: 'new' | 'running' | 'stopped' = 'new'
@@ -119,65 +96,27 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
     this.shelf = new AdapterShelf(this.engine.shelf)
     this.heartbeats = new Heartbeats(this.engine.shelf, this.clock, this.limits)
     this.#holdUntilMs = options.holdExpiryUntilMs ?? 0
-    const { names, events, broadcasts } = this.engine
-    const { mailbox, clock, quotas } = this
-    this.#router = new Router(names, mailbox, clock, this.limits, quotas, this)
-    this.#waiters = new Waiters(clock, this.limits.waitersMax)
-    this.#desk = new Desk(names, mailbox, clock, this.limits, this.#waiters)
-    const placement = new Placement(names, mailbox, clock, this.limits, this)
-    this.#schedules = new Schedules(mailbox, placement, clock, this.#log)
-    this.#schedules.holdUntil(this.#holdUntilMs)
-    this.#broadcaster = new Broadcaster(
-      broadcasts,
-      names,
-      placement,
-      clock,
-      this.limits,
-      quotas,
-      this,
-    )
-    this.#overdue = new Overdue(this.mailbox, this.clock, this.limits, (channel, offset) =>
-      this.#live.get(channel)?.withdraw(offset),
-    )
-    this.#overdue.holdUntil(this.#holdUntilMs)
-    this.#arrivals = new Arrivals(this)
-    this.#presences = new Presences(events, this.limits, this.deadlines)
-    this.#verifiers = new Verifiers(names, this.clock, this.limits)
-    this.#sources = new Sources(this, this.#presences, (device) => this.#verifiers.arrived(device))
-    this.#removal = new Removal({
-      clock,
-      names,
-      desk: this.#desk,
-      arrivals: this.#arrivals,
-      sources: this.#sources,
-      presences: this.#presences,
-      heartbeats: this.heartbeats,
-      isAttached: (channel) => this.#live.has(channel),
-    })
-    this.#patrol = new Patrol(this.clock, this.limits.patrolMs, (nowMs) => {
-      this.#arrivals.sweep(nowMs)
-      this.#arm()
-    })
+    this.#parts = makeParts(this, this.#holdUntilMs)
   }
 
   async start(): Promise<void> {
     this.#state = 'running'
-    this.#unlisten = this.engine.events.listen((events) => this.#waiters.heard(events))
+    this.#unlisten = this.engine.events.listen((events) => this.#parts.waiters.heard(events))
     this.engine.onState((state, detail) => this.#engineTurned(state, detail))
     await this.quotas.load(this.clock.nowMs())
-    this.#patrol.start()
+    this.#parts.patrol.start()
     this.#arm()
-    this.#broadcaster.resume()
+    this.#parts.broadcaster.resume()
   }
 
   /** End every session; adapters have been stopped before, so this finds what they left. */
   async stop(): Promise<void> {
     this.#state = 'stopped'
     this.#closeAll('going-away')
-    this.#patrol.stop()
-    this.#overdue.stop()
-    this.#schedules.stop()
-    this.#broadcaster.halt()
+    this.#parts.patrol.stop()
+    this.#parts.overdue.stop()
+    this.#parts.schedules.stop()
+    this.#parts.broadcaster.halt()
     this.quotas.stop()
     this.deadlines.stop()
     this.#unlisten?.()
@@ -188,20 +127,20 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
   // Core: what adapters may ask.
 
   verifier(app: AppId, device: DeviceId, kdf: Credential['kdf'], peer: string): Promise<Verifier> {
-    return this.#verifiers.verifier(app, device, kdf, peer)
+    return this.#parts.verifiers.verifier(app, device, kdf, peer)
   }
 
   wrongSecret(app: AppId, device: DeviceId, peer: string): void {
-    this.#verifiers.wrongSecret(app, device, peer)
+    this.#parts.verifiers.wrongSecret(app, device, peer)
     this.#log('device.wrong-secret', { app, device, peer })
   }
 
   attach(link: Link, hello: Hello): Promise<Attached> {
-    return this.#arrivals.attach(link, hello)
+    return this.#parts.arrivals.attach(link, hello)
   }
 
   admit(source: Source): Promise<Admitted> {
-    return this.#sources.admit(source)
+    return this.#parts.sources.admit(source)
   }
 
   pulse(app: AppId, device: DeviceId, silence: Silence): Promise<Pulse | undefined> {
@@ -209,7 +148,7 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
   }
 
   waiting(app: AppId, device: DeviceId, channel?: ChannelName): Promise<number> {
-    return this.#desk.waiting(app, device, channel)
+    return this.#parts.desk.waiting(app, device, channel)
   }
 
   // House: what arrivals need.
@@ -225,10 +164,10 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
   settleIn(claim: Claim, link: Link, channel: Channel, figures: Figures): Attachment {
     const attachment = new Attachment(this, claim, link, channel, figures)
     this.#live.set(channel.id, attachment)
-    this.#patrol.add(attachment)
+    this.#parts.patrol.add(attachment)
     this.quotas.attached(channelParts(channel.id).app)
-    const isFirst = this.#presences.came(attachment, this.clock.nowMs())
-    if (isFirst) this.#verifiers.arrived(attachment.device)
+    const isFirst = this.#parts.presences.came(attachment, this.clock.nowMs())
+    if (isFirst) this.#parts.verifiers.arrived(attachment.device)
     return attachment
   }
 
@@ -236,20 +175,20 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
 
   detached(attachment: Attachment, why: Reason | 'lost', backAtMs?: number): void {
     const { channel } = attachment
-    this.#patrol.remove(attachment)
+    this.#parts.patrol.remove(attachment)
     this.dedupes.letGo(attachment.sharedUplinks)
     this.engine.directory.release(attachment.claim)
     this.quotas.detached(channelParts(channel).app)
     if (this.#live.get(channel) === attachment) {
       this.#live.delete(channel)
-      if (!this.#arrivals.has(channel)) this.mailbox.release(channel)
+      if (!this.#parts.arrivals.has(channel)) this.mailbox.release(channel)
     }
-    this.#presences.left(attachment, why, this.clock.nowMs(), backAtMs)
-    this.#overdue.arm() // what was sent and not acknowledged is due a little later than before
+    this.#parts.presences.left(attachment, why, this.clock.nowMs(), backAtMs)
+    this.#parts.overdue.arm() // what was sent and not acknowledged is due a little later than before
   }
 
   suspicion(attachment: Attachment): void {
-    this.#presences.suspicion(attachment, this.clock.nowMs())
+    this.#parts.presences.suspicion(attachment, this.clock.nowMs())
   }
 
   // Asked: what whoever places commands needs.
@@ -259,37 +198,42 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
   }
 
   kept(): void {
-    this.#overdue.arm()
+    this.#parts.overdue.arm()
   }
 
   scheduled(): void {
-    this.#schedules.arm()
+    this.#parts.schedules.arm()
+  }
+
+  patrolled(nowMs: number): void {
+    this.#parts.arrivals.sweep(nowMs)
+    this.#arm()
   }
 
   // Gateway: what back ends may ask.
 
   submit(request: SubmitRequest): Promise<Submitted> {
-    return this.#router.submit(request)
+    return this.#parts.router.submit(request)
   }
 
   status(app: AppId, id: CommandId): Promise<CommandStatus | undefined> {
-    return this.#desk.status(app, id)
+    return this.#parts.desk.status(app, id)
   }
 
   wait(app: AppId, id: CommandId, timeoutMs: number): Promise<CommandStatus | undefined> {
-    return this.#desk.wait(app, id, timeoutMs)
+    return this.#parts.desk.wait(app, id, timeoutMs)
   }
 
   cancel(app: AppId, id: CommandId): Promise<Canceled> {
-    return this.#desk.cancel(app, id)
+    return this.#parts.desk.cancel(app, id)
   }
 
   broadcast(request: BroadcastRequest): Promise<Broadcasted> {
-    return this.#broadcaster.begin(request)
+    return this.#parts.broadcaster.begin(request)
   }
 
   stopBroadcast(app: AppId, id: BroadcastId): Promise<Broadcast | undefined> {
-    return this.#broadcaster.stop(app, id)
+    return this.#parts.broadcaster.stop(app, id)
   }
 
   async explain(app: AppId, id: CommandId): Promise<Explanation | undefined> {
@@ -306,19 +250,19 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
   }
 
   presence(app: AppId, device: DeviceId): Presence {
-    return this.#presences.of(app, device)
+    return this.#parts.presences.of(app, device)
   }
 
   depth(app: AppId, device: DeviceId): Promise<Depth> {
-    return this.#desk.depth(app, device)
+    return this.#parts.desk.depth(app, device)
   }
 
   removeDevice(app: AppId, device: DeviceId): Promise<boolean> {
-    return this.#removal.remove(app, device)
+    return this.#parts.removal.remove(app, device)
   }
 
   refuseDevice(app: AppId, device: DeviceId): void {
-    this.#removal.close(app, device, 'device-disabled')
+    this.#parts.removal.close(app, device, 'device-disabled')
   }
 
   ready(): { readonly ok: boolean; readonly why?: string } {
@@ -330,8 +274,8 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
   figures(): Readonly<Record<string, number>> {
     return {
       sessions: this.#live.size,
-      sources: this.#sources.size,
-      devices_online: this.#presences.online,
+      sources: this.#parts.sources.size,
+      devices_online: this.#parts.presences.online,
       commands_written_total: this.counts.delivered,
       commands_rewritten_total: this.counts.repeated,
       uplinks_arrived_total: this.counts.uplinks,
@@ -339,11 +283,11 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
       uplinks_stale_total: this.counts.stale,
       uplink_names_lost_total: this.counts.namesLost,
       probes_total: this.counts.probes,
-      commands_scheduled_placed_total: this.#schedules.placed,
-      broadcasts_running: this.#broadcaster.running,
-      broadcast_commands_placed_total: this.#broadcaster.placed,
+      commands_scheduled_placed_total: this.#parts.schedules.placed,
+      broadcasts_running: this.#parts.broadcaster.running,
+      broadcast_commands_placed_total: this.#parts.broadcaster.placed,
       quota_limited_total: this.quotas.limited,
-      waiters: this.#waiters.size,
+      waiters: this.#parts.waiters.size,
       deadlines: this.deadlines.size,
       heartbeat_devices: this.heartbeats.devices,
       heartbeat_networks: this.heartbeats.networks,
@@ -358,19 +302,19 @@ export class Hub implements Core, Gateway, Host, House, SourcesHost, Asked {
 
   #closeAll(reason: Reason, retryAfterMs?: number): void {
     for (const attachment of [...this.#live.values()]) attachment.close(reason, retryAfterMs)
-    this.#sources.closeAll(reason, retryAfterMs)
+    this.#parts.sources.closeAll(reason, retryAfterMs)
   }
 
   #arm(): void {
-    this.#overdue.arm()
-    this.#schedules.arm()
+    this.#parts.overdue.arm()
+    this.#parts.schedules.arm()
   }
 
   #engineTurned(state: EngineState, detail: string): void {
     this.#log('engine.state', { state, detail })
     if (state === 'ready') {
       this.#arm()
-      if (this.running) this.#broadcaster.resume()
+      if (this.running) this.#parts.broadcaster.resume()
       return
     }
     // What sessions hold may be ahead of what is kept: they start over from the store.

@@ -1,0 +1,73 @@
+import { Arrivals, type House } from './arrivals.ts'
+import { Broadcaster, type Canceling } from './broadcaster.ts'
+import { Desk } from './desk.ts'
+import type { Heartbeats } from './heartbeats.ts'
+import type { Host } from './host.ts'
+import { Overdue } from './overdue.ts'
+import { Patrol } from './patrol.ts'
+import { Placement } from './placement.ts'
+import { Presences } from './presences.ts'
+import { Removal } from './removal.ts'
+import { type Asked, Router } from './router.ts'
+import { Schedules } from './schedules.ts'
+import { Sources, type SourcesHost } from './sources.ts'
+import { Verifiers } from './verifiers.ts'
+import { Waiters } from './waiters.ts'
+
+/** What the parts need of the hub they are of. */
+export interface Whole extends Host, House, SourcesHost, Asked, Canceling {
+  readonly heartbeats: Heartbeats
+  /** All attached channels were looked at, in case a hint was lost. */
+  patrolled(nowMs: number): void
+}
+
+/** What a hub is made of, besides what all of them use. */
+export interface Parts {
+  readonly router: Router
+  readonly waiters: Waiters
+  readonly desk: Desk
+  readonly schedules: Schedules
+  readonly broadcaster: Broadcaster
+  readonly overdue: Overdue
+  readonly arrivals: Arrivals
+  readonly presences: Presences
+  readonly verifiers: Verifiers
+  readonly sources: Sources
+  readonly removal: Removal
+  readonly patrol: Patrol
+}
+
+/**
+ * Each once, in the order in which they need each other.
+ *
+ * @param holdUntilMs nothing is ended by time before this moment (rule 34).
+ */
+export function makeParts(hub: Whole, holdUntilMs: number): Parts {
+  const { engine, mailbox, clock, limits, quotas, deadlines, heartbeats } = hub
+  const { names, events, broadcasts } = engine
+  const router = new Router(names, mailbox, clock, limits, quotas, hub)
+  const waiters = new Waiters(clock, limits.waitersMax)
+  const desk = new Desk(names, mailbox, clock, limits, waiters)
+  const placement = new Placement(names, mailbox, clock, limits, hub)
+  const log = (event: string, fields: Record<string, unknown>): void => hub.log(event, fields)
+  const schedules = new Schedules(mailbox, placement, clock, log)
+  schedules.holdUntil(holdUntilMs)
+  const broadcaster = new Broadcaster(broadcasts, names, placement, clock, limits, quotas, hub)
+  const overdue = new Overdue(mailbox, clock, limits, (channel, offset) =>
+    hub.attached(channel)?.withdraw(offset),
+  )
+  overdue.holdUntil(holdUntilMs)
+  const arrivals = new Arrivals(hub)
+  const presences = new Presences(events, limits, deadlines)
+  const verifiers = new Verifiers(names, clock, limits)
+  const sources = new Sources(hub, presences, (device) => verifiers.arrived(device))
+  const removal = new Removal({
+    ...{ clock, names, desk, arrivals, sources, presences, heartbeats },
+    isAttached: (channel) => hub.attached(channel) !== undefined,
+  })
+  const patrol = new Patrol(clock, limits.patrolMs, (nowMs) => hub.patrolled(nowMs))
+  return {
+    ...{ router, waiters, desk, schedules, broadcaster, overdue },
+    ...{ arrivals, presences, verifiers, sources, removal, patrol },
+  }
+}
