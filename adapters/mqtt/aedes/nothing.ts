@@ -48,8 +48,8 @@ export class NothingKept {
   createRetainedStream(): Readable {
     return Readable.from([])
   }
-  createRetainedStreamCombi(): Readable {
-    return Readable.from([])
+  createRetainedStreamCombi(): { pipe(): void } {
+    return noStream
   }
 
   async outgoingEnqueue(): Promise<void> {}
@@ -58,8 +58,8 @@ export class NothingKept {
   async outgoingClearMessageId(_client: object, packet: object): Promise<object> {
     return packet
   }
-  outgoingStream(): Readable {
-    return Readable.from([])
+  outgoingStream(): Iterable<never> {
+    return none
   }
 
   /**
@@ -92,6 +92,8 @@ export class NothingKept {
 }
 
 const none: readonly never[] = []
+/** All that aedes does with it at each SUBSCRIBE; a stream that says nothing costs 3 KB. */
+const noStream = { pipe: () => {} }
 const notKept = new Error('not kept here')
 
 type Done = () => void
