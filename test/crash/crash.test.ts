@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { FaultKind } from './journal.ts'
 import type { Parts } from './parts.ts'
-import { type RunOptions, runFaults } from './run.ts'
+import { mixed, speechNames, speechOf } from './protocols.ts'
+import { type RunOptions, runFaults, wasFound } from './run.ts'
 import type { Sabotage } from './server.ts'
 import { findingLines, table } from './table.ts'
 import { Volume } from './volume.ts'
@@ -25,6 +26,7 @@ const short: Omit<RunOptions, 'faults' | 'rounds' | 'progress'> = {
 const broken: readonly {
   readonly sabotage: readonly Sabotage[]
   readonly parts: Parts
+  readonly protocol: string
   readonly rules: readonly string[]
   /** Certain only when all is over. */
   readonly atLast: readonly string[]
@@ -32,12 +34,14 @@ const broken: readonly {
   {
     sabotage: ['answers-before-write'],
     parts: new Set(),
+    protocol: 'pike',
     rules: ['lost'],
     atLast: [],
   },
   {
     sabotage: ['reorders'],
     parts: new Set(),
+    protocol: 'pike',
     rules: ['wire-reordered'],
     atLast: [],
   },
@@ -45,13 +49,30 @@ const broken: readonly {
     // They do not get into each other's way.
     sabotage: ['forgets-stamp', 'forgets-member', 'skips-event', 'hands-over-canceled'],
     parts: new Set(['broadcasts', 'webhooks', 'cancel']),
+    protocol: 'pike',
     rules: ['event-twice', 'push-skipped', 'outcome-untrue'],
     atLast: ['broadcast-forgotten'],
   },
+  {
+    // Each at devices that remember nothing, of its own protocol.
+    sabotage: [
+      'mqtt-answers-early',
+      'coap-counts-unacknowledged',
+      'http-acknowledges-unasked',
+      'forgets-mark',
+    ],
+    parts: new Set(),
+    protocol: mixed.name,
+    rules: ['outcome-untrue raw-coap', 'outcome-untrue raw-http', 'repeat-unmarked raw-mqtt'],
+    atLast: ['event-lost raw-mqtt'],
+  },
 ]
 
+/** `mixed` has all kinds of faults and of load, below. */
+const single = speechNames.filter((name) => name !== mixed.name)
+
 // Side by side: most of their time is waiting, for a start or for the end of a doubt.
-describe('the gateway, hurt', { concurrency: 2 }, () => {
+describe('the gateway, hurt', { concurrency: 4 }, () => {
   test('killed, paused, starved of disk and of power: nothing the judge would mind', async (t) => {
     const why = await Volume.unavailable()
     // `stop` is left out until a clean stop keeps what webhooks still hold: `npm run crash -- --fault stop`
@@ -82,7 +103,28 @@ describe('the gateway, hurt', { concurrency: 2 }, () => {
     assert.ok(result.cuts > 0, `the network took ${result.cuts} connections`)
   })
 
-  for (const { sabotage, parts, rules, atLast } of broken) {
+  for (const protocol of single) {
+    test(`killed twice, devices over ${protocol}: nothing the judge would mind`, async (t) => {
+      const result = await runFaults({
+        ...short,
+        devices: 4,
+        rate: 15,
+        speech: speechOf(protocol)!,
+        parts: new Set(['cancel', 'schedules']),
+        faults: ['kill'],
+        rounds: 2,
+        progress: (text) => t.diagnostic(text),
+      })
+      t.diagnostic(table([result]))
+      assert.equal(result.findings.length, 0, findingLines(result.findings))
+      const { handedOver, reportsAcknowledged, raw } = result.figures
+      assert.ok(handedOver > 5, `handed over ${handedOver}`)
+      assert.ok(reportsAcknowledged > 5, `${reportsAcknowledged} reports`)
+      if (speechOf(protocol)!.raw.length > 0) assert.ok(raw.receipts > 0, 'raw ones had some')
+    })
+  }
+
+  for (const { sabotage, parts, protocol, rules, atLast } of broken) {
     test(`broken on purpose (${sabotage.join(', ')}): caught`, async (t) => {
       const result = await runFaults({
         ...short,
@@ -95,6 +137,7 @@ describe('the gateway, hurt', { concurrency: 2 }, () => {
         lifeMs: [100, 1_000],
         parts,
         sabotage,
+        speech: speechOf(protocol)!,
         enough: rules,
         // Not each fault comes in the midst of a broadcast.
         roundsMin: atLast.length === 0 ? 1 : 3,
@@ -104,7 +147,7 @@ describe('the gateway, hurt', { concurrency: 2 }, () => {
       const found = new Set(result.findings.map(({ rule }) => rule))
       for (const rule of [...rules, ...atLast]) {
         assert.ok(
-          found.has(rule),
+          wasFound(result.findings, rule),
           `${rule}: after ${result.rounds} rounds found [${[...found].join(', ')}]\n${findingLines(result.findings)}`,
         )
       }

@@ -25,7 +25,10 @@ export interface RunOptions {
   readonly volumeMb: number
   readonly sabotage?: readonly Sabotage[]
   readonly lifeMs?: readonly [min: number, max: number]
-  /** No more faults once all of these rules have found something; empty: once any has. */
+  /**
+   * No more faults once all of these rules have found something; empty: once any has. What stands
+   * behind a rule and a space must be in what was found.
+   */
   readonly enough?: readonly string[]
   /** But not before so many rounds. */
   readonly roundsMin?: number
@@ -169,7 +172,13 @@ export async function runYoung(options: RunOptions, times: number): Promise<RunR
 
 function isEnough({ enough }: RunOptions, { findings }: Verdict): boolean {
   if (enough === undefined || findings.length === 0) return false
-  return enough.every((wanted) => findings.some(({ rule }) => rule === wanted))
+  return enough.every((wanted) => wasFound(findings, wanted))
+}
+
+/** @param wanted a rule, or a rule, a space and what its finding must say. */
+export function wasFound(findings: readonly Finding[], wanted: string): boolean {
+  const [rule, text = ''] = wanted.split(' ')
+  return findings.some((finding) => finding.rule === rule && finding.text.includes(text))
 }
 
 function resultOf(
