@@ -3,14 +3,12 @@ import type {
   AppendOptions,
   AppId,
   Asked,
-  Change,
   ChannelId,
   Clock,
   Command,
   Counts,
   Depth,
   DeviceKey,
-  EndStatus,
   Epoch,
   Found,
   Head,
@@ -27,38 +25,28 @@ import type {
   Settled,
   Settlement,
 } from '../../contract/index.ts'
-import { lateStep, scheduledEpoch } from '../../contract/index.ts'
+import { scheduledEpoch } from '../../contract/index.ts'
 import type { Appending } from './appending.ts'
 import { depthOf } from './appending.ts'
 import type { Apps } from './apps.ts'
 import type { Channel } from './channel.ts'
 import type { Channels } from './channels.ts'
-import type { Entry } from './command-record.ts'
 import type { Database } from './database.ts'
-import type { Endings } from './endings.ts'
-import type { LevelEvents } from './events.ts'
 import { headOf } from './head.ts'
 import type { Idempotency } from './idempotency.ts'
-import type { Late } from './late.ts'
 import type { Lookups } from './lookups.ts'
 import type { Schedule } from './schedule.ts'
 import type { Scheduling } from './scheduling.ts'
+import { Settling, type SettlingParts } from './settling.ts'
 import type { Status } from './status.ts'
 
-export interface MailboxParts {
-  readonly database: Database
-  readonly status: Status
-  readonly channels: Channels
+export interface MailboxParts extends SettlingParts {
   readonly apps: Apps
-  readonly events: LevelEvents
   readonly appending: Appending
   readonly idempotency: Idempotency
-  readonly endings: Endings
-  readonly late: Late
   readonly lookups: Lookups
   readonly schedule: Schedule
   readonly scheduling: Scheduling
-  readonly surprised: (error: unknown) => void
   readonly clock: Clock
   /** No space for anything new. */
   readonly full: () => boolean
@@ -70,11 +58,9 @@ export class LevelMailbox implements Mailbox {
   readonly #status: Status
   readonly #channels: Channels
   readonly #apps: Apps
-  readonly #events: LevelEvents
   readonly #appending: Appending
   readonly #idempotency: Idempotency
-  readonly #endings: Endings
-  readonly #late: Late
+  readonly #settling: Settling
   readonly #lookups: Lookups
   readonly #schedule: Schedule
   readonly #scheduling: Scheduling
@@ -87,11 +73,9 @@ export class LevelMailbox implements Mailbox {
     this.#status = parts.status
     this.#channels = parts.channels
     this.#apps = parts.apps
-    this.#events = parts.events
     this.#appending = parts.appending
     this.#idempotency = parts.idempotency
-    this.#endings = parts.endings
-    this.#late = parts.late
+    this.#settling = new Settling(parts)
     this.#lookups = parts.lookups
     this.#schedule = parts.schedule
     this.#scheduling = parts.scheduling
@@ -168,7 +152,7 @@ export class LevelMailbox implements Mailbox {
 
   intend(channelId: ChannelId, upTo: Offset): Promise<boolean> {
     if (!this.#status.ready) return Promise.resolve(false)
-    this.#intend(this.#channels.use(channelId), upTo)
+    this.#settling.intend(this.#channels.use(channelId), upTo)
     return this.#database.kept()
   }
 
@@ -188,31 +172,8 @@ export class LevelMailbox implements Mailbox {
     })
   }
 
-  settle(channelId: ChannelId, settlement: Settlement, settled: (outcome: Settled) => void): void {
-    if (!this.#status.ready) {
-      queueMicrotask(() => settled('unavailable'))
-      return
-    }
-    const channel = this.#channels.use(channelId)
-    const needsLive = settlement.changes.length > 0 || settlement.late !== undefined
-    const later =
-      this.#channels.isLoading(channel) ||
-      (channel.live === undefined && channel.count > 0 && needsLive)
-    if (!later) {
-      this.#settle(channel, settlement)
-      this.#database.after(settled)
-      return
-    }
-    this.#channels.withLive(channel, (live) => {
-      try {
-        if (live) this.#settle(channel, settlement)
-      } catch (error) {
-        this.#surprised(error)
-        live = false
-      }
-      if (live) this.#database.after(settled)
-      else queueMicrotask(() => settled('unavailable'))
-    })
+  settle(channel: ChannelId, settlement: Settlement, settled: (outcome: Settled) => void): void {
+    this.#settling.settle(channel, settlement, settled)
   }
 
   find(
@@ -305,57 +266,4 @@ export class LevelMailbox implements Mailbox {
       })
     })
   }
-
-  #settle(channel: Channel, settlement: Settlement): void {
-    const { events, changes, late, uplinks, attempts, intendUpTo } = settlement
-    if (events !== undefined) for (const event of events) this.#events.keep(event)
-    for (const change of changes) {
-      const entry = channel.live?.open.get(change.offset)
-      if (entry === undefined) this.#tellLate(channel.id, change)
-      if (entry === undefined || isUntrue(channel, entry, change)) continue
-      if (change.kind === 'ended') {
-        if (change.told !== undefined) this.#events.keep(change.told.event)
-        this.#endings.end(channel, entry, change)
-      } else this.#endings.delivered(channel, entry, change.atMs)
-    }
-    if (late !== undefined) {
-      for (const { offset, step } of late) {
-        const isOpen = channel.live?.open.get(offset) !== undefined
-        if (!isOpen) this.#late.keep(channel.id, offset, step)
-      }
-    }
-    if (uplinks !== undefined && uplinks !== channel.uplinks) {
-      channel.uplinks = uplinks
-      this.#channels.changed(channel)
-    }
-    if (attempts !== undefined) {
-      channel.attempts = attempts
-      this.#channels.changed(channel)
-    }
-    if (intendUpTo !== undefined) this.#intend(channel, intendUpTo)
-  }
-
-  #tellLate(channel: ChannelId, change: Change): void {
-    if (change.kind !== 'ended' || change.told === undefined) return
-    this.#events.keep(change.told.late)
-    this.#late.keep(channel, change.offset, lateStep(change))
-  }
-
-  #intend(channel: Channel, upTo: Offset): void {
-    if (upTo <= channel.intended) return
-    channel.intended = upTo
-    this.#channels.changed(channel)
-  }
-}
-
-/** Ends of commands that were certainly never written to a link (rule 3). */
-const unsent = new Set<EndStatus>(['expired', 'canceled', 'superseded', 'dropped'])
-
-/** Whether what has happened since it was decided makes this change untrue. */
-function isUntrue(channel: Channel, entry: Entry, change: Change): boolean {
-  if (change.kind !== 'ended') return false
-  const { status, reason } = change
-  const { deliveredAtMs } = entry
-  if (status === 'in-doubt') return deliveredAtMs !== undefined && reason !== 'device-removed'
-  return unsent.has(status) && (deliveredAtMs !== undefined || entry.offset <= channel.sentUpTo)
 }
