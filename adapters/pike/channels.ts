@@ -1,6 +1,7 @@
-import type { DeviceKey } from '../../src/contract/index.ts'
+import type { DeviceKey, LinkId } from '../../src/contract/index.ts'
 import { deviceOf } from '../../src/contract/index.ts'
 import type { PikeChannel } from './channel.ts'
+import type { Gate } from './gate.ts'
 
 /**
  * The channels of one connection by number. Most connections have one, and pay for one.
@@ -10,11 +11,20 @@ import type { PikeChannel } from './channel.ts'
 export class Channels {
   #first: PikeChannel | undefined
   #more: (PikeChannel | null | undefined)[] | undefined
-  readonly #counts: { channels: number }
+  readonly #gate: Gate
+  #token: LinkId = ''
+  #links = 0
 
-  /** @param counts counts the open ones of all connections. */
-  constructor(counts: { channels: number }) {
-    this.#counts = counts
+  constructor(gate: Gate) {
+    this.#gate = gate
+  }
+
+  /** A channel opened again on this connection is another link. */
+  makeLinkId(): LinkId {
+    if (this.#token === '') this.#token = this.#gate.makeToken()
+    const id = this.#links === 0 ? this.#token : `${this.#token}.${this.#links}`
+    this.#links++
+    return id
   }
 
   /** null: it was open on this connection, so what still comes for it is no mistake. */
@@ -23,7 +33,7 @@ export class Channels {
   }
 
   set(channel: PikeChannel): void {
-    this.#counts.channels++
+    this.#gate.counts.channels++
     if (channel.number === 0) {
       this.#first = channel
       return
@@ -34,7 +44,7 @@ export class Channels {
 
   /** It is over, or was refused: what is under way for it will be passed over. */
   drop(number: number): void {
-    if (this.get(number)) this.#counts.channels--
+    if (this.get(number)) this.#gate.counts.channels--
     if (number === 0) {
       this.#first = undefined
       return
@@ -48,7 +58,7 @@ export class Channels {
     this.each((channel) => all.push(channel))
     this.#first = undefined
     this.#more = undefined
-    this.#counts.channels -= all.length
+    this.#gate.counts.channels -= all.length
     return all
   }
 

@@ -1,4 +1,4 @@
-import type { Attached, LinkId, Session } from '../../src/contract/index.ts'
+import type { Attached, Session } from '../../src/contract/index.ts'
 import { defaultApp, deviceKey } from '../../src/contract/index.ts'
 import { Opening, type OpeningHost, type Proved } from './auth.ts'
 import { type ChannelHost, PikeChannel } from './channel.ts'
@@ -11,7 +11,6 @@ import { helloOf } from './welcome.ts'
 export interface OpeningsHost extends OpeningHost, ChannelHost {
   readonly gate: Gate
   readonly channels: Channels
-  makeLinkId(): LinkId
   welcome(hello: HelloFrame, channel: PikeChannel, session: Session, proof: Uint8Array): void
   refuse(channelNumber: number, why: Refused): void
 }
@@ -95,7 +94,7 @@ export class Openings {
       this.#refuse(opening, { kind: 'refused', reason: 'overloaded', text: 'too many channels' })
       return
     }
-    const id = this.#host.makeLinkId()
+    const id = this.#host.channels.makeLinkId()
     const channel = new PikeChannel(this.#host, id, hello.channelNumber, hello.uplinkEpoch)
     const attached: Attached = await core.attach(channel, helloOf(hello, app, this.#host.peer))
     if (attached.kind === 'refused') {

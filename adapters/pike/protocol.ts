@@ -1,4 +1,4 @@
-import type { Limits, LinkId, Reason, Session } from '../../src/contract/index.ts'
+import type { Limits, Reason, Session } from '../../src/contract/index.ts'
 import { reasons } from '../../src/contract/index.ts'
 import type { Opening } from './auth.ts'
 import type { PikeChannel } from './channel.ts'
@@ -31,8 +31,6 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
   #state: State = 'hello'
   #handshakeBytes = 0
   #capabilities = 0
-  #token: LinkId = ''
-  #links = 0
   #uplinks = 0
   #held = false
   readonly channels: Channels
@@ -43,7 +41,7 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
     this.gate = gate
     this.#wire = wire
     this.#speaker = new Speaker(gate, wire)
-    this.channels = new Channels(gate.counts)
+    this.channels = new Channels(gate)
     this.#decoder = new FrameDecoder({
       frameMaxBytes: gate.core.limits.handshakeMaxBytes,
       bindingsMax: 0,
@@ -65,14 +63,6 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
 
   get peerFrameMaxBytes(): number {
     return this.#speaker.frameMaxBytes
-  }
-
-  /** A channel opened again on this connection is another link. */
-  makeLinkId(): LinkId {
-    if (this.#token === '') this.#token = this.gate.makeToken()
-    const id = this.#links === 0 ? this.#token : `${this.#token}.${this.#links}`
-    this.#links++
-    return id
   }
 
   // What the wire brings.
