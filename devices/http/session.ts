@@ -6,6 +6,7 @@ import type { ClientSession, OpenSession, SessionEvents, SessionParts } from '..
 import { causeOf, causeOfProblem } from './causes.ts'
 import { EventStream } from './event-stream.ts'
 import { readItem, readProbe, readStart, type Start } from './items.ts'
+import { eventOf, reportOf, verdictOf } from './posting.ts'
 import { type Answer, Requests } from './requests.ts'
 
 /** Uplinks under way, one after the other: their order is theirs. */
@@ -16,8 +17,6 @@ interface Lane {
   busy: boolean
 }
 
-const json = 'application/json'
-const octets = 'application/octet-stream'
 const post = { method: 'POST' } as const
 
 /** The way of a `PikeClient` over HTTP: commands by a stream, everything else by requests. */
@@ -99,9 +98,7 @@ class HttpSession implements ClientSession {
     binary: boolean,
   ): 'written' | 'busy' {
     if (!this.#ready || this.#ended) return 'busy'
-    const path = `events/${encodeURIComponent(name)}?channel=${channel.name}`
-    const headers = { 'content-type': binary ? octets : json }
-    void this.#requests.ask({ ...post, path, headers, body: payload })
+    void this.#requests.ask(eventOf(channel, name, payload, binary))
     return 'written'
   }
 
@@ -292,49 +289,26 @@ class HttpSession implements ClientSession {
       this.#parts.heartbeat.wrote(nowMs)
       this.#parts.changed()
       if (uplink.kind === 'reply') channel.inbox.replied(uplink.epoch, uplink.offset)
-      const answer = await this.#post(channel, slot)
+      const answer = await this.#requests.ask(reportOf(this.#parts.options.device, channel, uplink))
       if (this.#ended) return
       if (!this.#answered(channel, slot, answer)) return
     }
     lane.busy = false
   }
 
-  #post(channel: DeviceChannel, { uplink }: Slot): Promise<Answer> {
-    const { uplinkEpoch } = channel.outbox
-    const stamp = { 'pike-stamp': `${uplinkEpoch}.${uplink.sequence}` }
-    if (uplink.kind === 'event') {
-      const path = `events/${encodeURIComponent(uplink.name)}?channel=${channel.name}`
-      const headers = { ...stamp, 'content-type': uplink.binary ? octets : json }
-      return this.#requests.ask({ ...post, path, headers, body: uplink.payload })
-    }
-    const { epoch, offset, status, reason, payload, binary } = uplink
-    const id = `${this.#parts.options.device}:${channel.name}:${epoch.toString(36)}:${offset}`
-    const carried = binary
-      ? `,"payloadBase64":"${Buffer.from(payload).toString('base64')}"`
-      : payload.length === 0
-        ? ''
-        : `,"payload":${Buffer.from(payload).toString('utf8')}`
-    const said = JSON.stringify({ status, reason })
-    const headers = { ...stamp, 'content-type': json }
-    const body = Buffer.from(`${said.slice(0, -1)}${carried}}`)
-    return this.#requests.ask({ ...post, path: `replies/${id}`, headers, body })
-  }
-
   /** @returns false when this session is over by it. */
   #answered(channel: DeviceChannel, slot: Slot, answer: Answer): boolean {
     const { sequence } = slot.uplink
     const { keeper, heartbeat, downlink, nowMs } = this.#parts
-    const refused = answer.status === 400 || answer.status === 413
-    // A reply to what nobody knows, or a stamp of long ago, must not be sent for ever.
-    const over = answer.status === 204 || answer.status === 404 || answer.status === 409
-    if (!over && !refused) {
+    const verdict = verdictOf(answer)
+    if (verdict === 'refused') {
       this.#lost(causeOf(answer))
       return false
     }
     heartbeat.heard()
     channel.outbox.acknowledge(sequence, (gone) => {
       heartbeat.acknowledged(nowMs() - gone.writtenAtMs)
-      if (refused) this.#events.tooLarge(channel, gone)
+      if (verdict === 'never') this.#events.tooLarge(channel, gone)
       else this.#events.kept(channel, gone)
     })
     keeper.note({ kind: 'kept', channel: channel.name, upTo: sequence })

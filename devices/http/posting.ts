@@ -1,0 +1,48 @@
+import type { DeviceChannel } from '../channel.ts'
+import type { Uplink } from '../storage.ts'
+import type { Answer, Asking } from './requests.ts'
+
+const json = 'application/json'
+const octets = 'application/octet-stream'
+
+/** An uplink as a request. */
+export function reportOf(device: string, channel: DeviceChannel, uplink: Uplink): Asking {
+  const stamp = { 'pike-stamp': `${channel.outbox.uplinkEpoch}.${uplink.sequence}` }
+  if (uplink.kind === 'event')
+    return eventOf(channel, uplink.name, uplink.payload, uplink.binary, stamp)
+  const { epoch, offset, status, reason, payload, binary } = uplink
+  const id = `${device}:${channel.name}:${epoch.toString(36)}:${offset}`
+  const carried = binary
+    ? `,"payloadBase64":"${Buffer.from(payload).toString('base64')}"`
+    : payload.length === 0
+      ? ''
+      : `,"payload":${Buffer.from(payload).toString('utf8')}`
+  const said = JSON.stringify({ status, reason })
+  return {
+    ...{ method: 'POST', path: `replies/${id}`, headers: { ...stamp, 'content-type': json } },
+    body: Buffer.from(`${said.slice(0, -1)}${carried}}`),
+  }
+}
+
+export const eventOf = (
+  channel: DeviceChannel,
+  name: string,
+  payload: Uint8Array,
+  binary: boolean,
+  stamp: Readonly<Record<string, string>> = {},
+): Asking => ({
+  method: 'POST',
+  path: `events/${encodeURIComponent(name)}?channel=${channel.name}`,
+  headers: { ...stamp, 'content-type': binary ? octets : json },
+  body: payload,
+})
+
+/**
+ * What becomes of an uplink by its answer. 'over': the gateway has it, or knows nothing it could belong
+ * to. 'never': it could not be taken. 'refused': not it, but who sends it.
+ */
+export function verdictOf({ status }: Answer): 'over' | 'never' | 'refused' {
+  if (status === 400 || status === 413) return 'never'
+  // A reply to what nobody knows, or a stamp of long ago, must not be sent for ever.
+  return status === 204 || status === 404 || status === 409 ? 'over' : 'refused'
+}
