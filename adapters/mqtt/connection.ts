@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { type Attendant, attend, attendHandshake, hangUp } from '../../src/listen/sockets.ts'
 import type { Sweep } from '../../src/listen/sweep.ts'
 import { type GateProblem, type Opening, PacketGate, sniff, type Taker } from './gate.ts'
 import type { House } from './house.ts'
@@ -41,20 +42,17 @@ export interface Listening {
 /** CONNACK "unacceptable protocol version" [MQTT-3.1.2-2]. */
 const unacceptableVersion = Buffer.from([0x20, 2, 0, 1])
 
-const owner = Symbol('connection')
-type Owned = Duplex & { [owner]?: Connection | undefined }
-
 /**
  * One socket, of whatever kind: what arrives goes through the gate to the dialect of its version,
  * what leaves is written at the end of the tick. Its listeners are shared by all.
  *
  *     socket ──data──▶ gate ──CONNECT──▶ sniff ──▶ dialect: aedes (3.1, 3.1.1) or ours (5)
  */
-export class Connection implements Taker {
+export class Connection implements Taker, Attendant {
   readonly house: House
   readonly peer: string
   readonly #listening: Listening
-  readonly #socket: Owned
+  readonly #socket: Duplex
   /** What carries a TLS or WebSocket stream; only it can be reset. */
   readonly #carrier: Socket
   readonly #gate: PacketGate
@@ -72,18 +70,13 @@ export class Connection implements Taker {
     this.#carrier = carrier
     this.peer = carrier.remoteAddress ?? 'unknown'
     this.#gate = new PacketGate(this.house.core.limits.mqttConnectMaxBytes)
-    this.#socket[owner] = this
     listening.connections.add(this)
     this.house.counts.connectionsTotal++
     if (greets) {
       listening.greeting.add(this)
-      socket.on('secure', onSecure)
+      attendHandshake(socket)
     } else listening.connecting.add(this)
-    socket.on('data', onData)
-    socket.on('end', onEnd)
-    socket.on('drain', onDrain)
-    socket.on('error', onError)
-    socket.on('close', onClose)
+    attend(socket, this)
   }
 
   /** Bytes sent and not yet taken by the network. */
@@ -233,30 +226,3 @@ export class Connection implements Taker {
 }
 
 const uncork = (connection: Connection): void => connection.uncork()
-
-/**
- * RST, now: what lies in its buffers is dropped. Node's `resetAndDestroy` would wait until all of
- * that is sent; the flag is what it sets for itself.
- */
-export function hangUp(socket: Socket): void {
-  Object.assign(socket, { resetAndClosing: true })
-  socket.destroy()
-}
-
-function onData(this: Owned, chunk: Buffer): void {
-  this[owner]?.received(chunk)
-}
-function onEnd(this: Owned): void {
-  this[owner]?.lost()
-}
-function onDrain(this: Owned): void {
-  this[owner]?.drained()
-}
-/** `close` follows, and says all there is to say. */
-function onError(): void {}
-function onClose(this: Owned): void {
-  this[owner]?.gone()
-}
-function onSecure(this: Owned): void {
-  this[owner]?.secured()
-}

@@ -1,12 +1,13 @@
-import { once } from 'node:events'
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import type { Adapter, Core, Listener } from '../../src/contract/index.ts'
 import { Addresses } from '../../src/listen/addresses.ts'
+import { Servers } from '../../src/listen/servers.ts'
+import { hangUp } from '../../src/listen/sockets.ts'
 import { Sweep } from '../../src/listen/sweep.ts'
 import { secureOptions, tlsHandshakeTimeoutMs } from '../../src/listen/tls.ts'
 import { Broker } from './aedes/broker.ts'
-import { Connection, hangUp, type Listening } from './connection.ts'
+import { Connection, type Listening } from './connection.ts'
 import { House } from './house.ts'
 import { defaultTopics, Topics, type TopicTemplates } from './topics.ts'
 import { dialect5 } from './v5/dialect.ts'
@@ -51,12 +52,13 @@ class MqttAdapter implements Adapter {
   readonly name = 'mqtt'
   readonly #options: MqttOptions
   #started: Started | undefined
-  #servers: Server[] = []
+  readonly #servers: Servers
   /** Of the WebSocket listener, before they have become one. */
   #waiting: ReadonlySet<Socket> | undefined
 
   constructor(options: MqttOptions) {
     this.#options = options
+    this.#servers = new Servers(options.host)
   }
 
   async start(core: Core): Promise<readonly Listener[]> {
@@ -83,17 +85,19 @@ class MqttAdapter implements Adapter {
     try {
       if (port !== 'off') {
         const accept = (socket: Socket): void => this.#accept(socket)
-        listeners.push(await this.#listen('mqtt', port, createServer({ noDelay: true }, accept)))
+        listeners.push(
+          await this.#servers.listen('mqtt', port, createServer({ noDelay: true }, accept)),
+        )
       }
       if (tls !== undefined && tls.port !== 'off') {
         const context = createSecureContext(secureOptions(tls))
         const accept = (socket: Socket): void => this.#accept(socket, context)
         const server = createServer({ noDelay: true }, accept)
-        listeners.push(await this.#listen('mqtts', tls.port, server))
+        listeners.push(await this.#servers.listen('mqtts', tls.port, server))
       }
       if (webSocketPort !== 'off') {
         const server = this.#webSocketServer(limits.mqttPacketMaxBytes)
-        listeners.push(await this.#listen('mqtt-ws', webSocketPort, server))
+        listeners.push(await this.#servers.listen('mqtt-ws', webSocketPort, server))
       }
     } catch (error) {
       await this.stop(0)
@@ -107,12 +111,7 @@ class MqttAdapter implements Adapter {
     if (started === undefined) return
     this.#started = undefined
     const { house, connections, broker, sessions } = started
-    const closed = this.#servers.map((server) => {
-      const closing = once(server, 'close')
-      server.close()
-      return closing
-    })
-    this.#servers = []
+    const closed = this.#servers.close()
     // A thousand a second come back elsewhere, not all at once.
     const spreadMs = Math.max(spreadMinMs, connections.size)
     for (const connection of [...connections]) {
@@ -124,7 +123,7 @@ class MqttAdapter implements Adapter {
       for (const connection of [...connections]) connection.reset()
     })
     // A server closes when its last connection has.
-    await Promise.all(closed)
+    await closed
     grace.cancel()
     sessions.stop()
     house.stop()
@@ -152,21 +151,6 @@ class MqttAdapter implements Adapter {
       malformed_total: counts.malformedTotal,
       resets_total: counts.resetsTotal,
     }
-  }
-
-  async #listen(name: string, port: number, server: Server): Promise<Listener> {
-    this.#servers.push(server)
-    server.listen(port, this.#options.host)
-    try {
-      await once(server, 'listening')
-    } catch (error) {
-      this.#servers.pop()
-      throw error
-    }
-    // E.g. out of descriptors while accepting: others are served on.
-    server.on('error', () => {})
-    const address = server.address() as AddressInfo
-    return { name, host: address.address, port: address.port }
   }
 
   #accept(socket: Socket, context?: SecureContext): void {

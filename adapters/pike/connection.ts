@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { type Attendant, attend, attendHandshake, hangUp } from '../../src/listen/sockets.ts'
 import type { Gate } from './gate.ts'
 import { PikeProtocol } from './protocol.ts'
 import type { Wire } from './wire.ts'
@@ -34,18 +35,15 @@ export class Flusher {
 /** Below this, one write of a copy is cheaper than several writes. */
 const joinMaxBytes = 16 * 1024
 
-const owner = Symbol('connection')
-type Owned = (Socket | TLSSocket) & { [owner]?: Connection | undefined }
-
 /**
  * One socket: what arrives goes to its protocol, what leaves is written once a tick. Its listeners
  * are shared by all, so that an idle connection costs little more than its socket.
  *
  *     socket ──data──▶ protocol ──send──▶ output ──flush (end of tick)──▶ socket
  */
-export class Connection implements Wire {
+export class Connection implements Wire, Attendant {
   readonly #house: House
-  readonly #socket: Owned
+  readonly #socket: Socket | TLSSocket
   /** What carries a TLS socket; only it can be reset. */
   readonly #carrier: Socket | undefined
   readonly peer: string
@@ -63,18 +61,13 @@ export class Connection implements Wire {
     this.#socket = socket
     this.#carrier = carrier
     this.peer = socket.remoteAddress ?? 'unknown'
-    this.#socket[owner] = this
     house.connections.add(this)
     house.gate.counts.connectionsTotal++
-    socket.on('data', onData)
-    socket.on('end', onEnd)
-    socket.on('drain', onDrain)
-    socket.on('error', onError)
-    socket.on('close', onClose)
+    attend(socket, this)
     if (carrier === undefined) {
       this.#protocol = new PikeProtocol(house.gate, this)
     } else {
-      socket.on('secure', onSecure)
+      attendHandshake(socket)
       house.greeting.add(this)
     }
   }
@@ -206,31 +199,4 @@ export class Connection implements Wire {
     if (this.#heldByProtocol || this.#heldByOutput) this.#socket.pause()
     else this.#socket.resume()
   }
-}
-
-/**
- * RST, now: what lies in its buffers is dropped (rule 20). Node's `resetAndDestroy` would wait until
- * all of that is sent; the flag is what it sets for itself.
- */
-export function hangUp(socket: Socket): void {
-  Object.assign(socket, { resetAndClosing: true })
-  socket.destroy()
-}
-
-function onData(this: Owned, chunk: Buffer): void {
-  this[owner]?.received(chunk)
-}
-function onEnd(this: Owned): void {
-  this[owner]?.lost()
-}
-function onDrain(this: Owned): void {
-  this[owner]?.drained()
-}
-/** `close` follows, and says all there is to say. */
-function onError(): void {}
-function onClose(this: Owned): void {
-  this[owner]?.gone()
-}
-function onSecure(this: Owned): void {
-  this[owner]?.secured()
 }

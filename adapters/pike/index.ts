@@ -1,12 +1,13 @@
-import { once } from 'node:events'
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import type { Adapter, Core, Listener } from '../../src/contract/index.ts'
 import { Addresses } from '../../src/listen/addresses.ts'
+import { Servers } from '../../src/listen/servers.ts'
+import { hangUp } from '../../src/listen/sockets.ts'
 import { Sweep } from '../../src/listen/sweep.ts'
 import { secureOptions, tlsHandshakeTimeoutMs } from '../../src/listen/tls.ts'
 import { FrameEncoder } from './codec.ts'
-import { Connection, Flusher, type House, hangUp } from './connection.ts'
+import { Connection, Flusher, type House } from './connection.ts'
 import { Gate } from './gate.ts'
 import { codeOf } from './reasons.ts'
 
@@ -21,6 +22,9 @@ export interface PikeOptions {
     readonly key: string | Buffer
   }
 }
+
+/** What is written leaves at once: it was gathered before. */
+const calm = { noDelay: true }
 
 /** After our goodbye, for theirs. */
 const lingerMs = 5_000
@@ -39,15 +43,16 @@ class PikeAdapter implements Adapter {
   readonly name = 'pike'
   readonly #options: PikeOptions
   #house: (House & Kept) | undefined
-  #servers: Server[] = []
+  readonly #servers: Servers
   #refusedTotal = 0
 
   constructor(options: PikeOptions) {
     this.#options = options
+    this.#servers = new Servers(options.host)
   }
 
   async start(core: Core): Promise<readonly Listener[]> {
-    const { host, port, tls } = this.#options
+    const { port, tls } = this.#options
     const { clock } = core
     const reset = (connection: Connection): void => connection.reset()
     const greeting = new Sweep(clock, tlsHandshakeTimeoutMs, 'pike-tls-handshakes', reset)
@@ -64,12 +69,18 @@ class PikeAdapter implements Adapter {
     const listeners: Listener[] = []
     try {
       if (port !== 'off') {
-        listeners.push(await this.#listen('pike', host, port, (socket) => this.#accept(socket)))
+        listeners.push(
+          await this.#servers.listen(
+            'pike',
+            port,
+            createServer(calm, (socket) => this.#accept(socket)),
+          ),
+        )
       }
       if (tls !== undefined && tls.port !== 'off') {
         const context = createSecureContext(secureOptions(tls))
         const accept = (socket: Socket): void => this.#accept(socket, context)
-        listeners.push(await this.#listen('pike-tls', host, tls.port, accept))
+        listeners.push(await this.#servers.listen('pike-tls', tls.port, createServer(calm, accept)))
       }
     } catch (error) {
       await this.stop(0)
@@ -82,12 +93,7 @@ class PikeAdapter implements Adapter {
     const house = this.#house
     if (house === undefined) return
     this.#house = undefined
-    const closed = this.#servers.map((server) => {
-      const closing = once(server, 'close')
-      server.close()
-      return closing
-    })
-    this.#servers = []
+    const closed = this.#servers.close()
     // A thousand a second come back elsewhere, not all at once.
     const spreadMs = Math.max(spreadMinMs, house.connections.size)
     for (const connection of [...house.connections]) connection.goAway(spreadMs)
@@ -96,7 +102,7 @@ class PikeAdapter implements Adapter {
       for (const connection of [...house.connections]) connection.reset()
     })
     // A server closes when its last connection has.
-    await Promise.all(closed)
+    await closed
     grace.cancel()
     house.gate.stop()
     for (const sweep of house.sweeps) sweep.stop()
@@ -121,27 +127,6 @@ class PikeAdapter implements Adapter {
       malformed_total: counts.malformedTotal,
       resets_total: counts.resetsTotal,
     }
-  }
-
-  async #listen(
-    name: string,
-    host: string,
-    port: number,
-    accept: (socket: Socket) => void,
-  ): Promise<Listener> {
-    const server = createServer({ noDelay: true }, accept)
-    this.#servers.push(server)
-    server.listen(port, host)
-    try {
-      await once(server, 'listening')
-    } catch (error) {
-      this.#servers.pop()
-      throw error
-    }
-    // E.g. out of descriptors while accepting: others are served on.
-    server.on('error', () => {})
-    const address = server.address() as AddressInfo
-    return { name, host: address.address, port: address.port }
   }
 
   #accept(socket: Socket, context?: SecureContext): void {
