@@ -111,7 +111,7 @@ export class PikeDevice implements BenchDevice {
       nonce: randomBytes(nonceBytes),
       resume: undefined,
       uplinkEpoch: randomInt(1, 2 ** 31),
-      keepaliveMinS: 0,
+      keepaliveMinS: 1_500, // it never beats
       keepaliveMaxS: 0,
       frameMaxBytes: 65_536,
       windowMax: 16,

@@ -43,8 +43,8 @@ class Natted extends Duplex {
     done(error)
   }
 
-  /** The other end never hears of it. */
   tearDown(): void {
+    this.destroy()
     this.#inner.destroy()
   }
 
@@ -79,8 +79,9 @@ async function behindNat(t: TestContext, forgetMs: number, attributes = {}) {
   })
   client.on('running', ({ keepaliveMs }) => keepalivesS.push(keepaliveMs / second))
   t.after(async () => {
-    await client.stop()
+    const stopped = client.stop()
     for (const one of connections) one.tearDown()
+    await stopped
     await adapter.stop(0)
     await world.hub.stop()
   })
