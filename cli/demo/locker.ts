@@ -16,8 +16,13 @@ export const makeDemoLocker: Stage['makeLocker'] = (
 ) => {
   const opened: number[] = []
   let running: RunningLocker | undefined
+  let receives = (): void => {}
+  const receiving = new Promise<void>((resolve) => {
+    receives = resolve
+  })
   const locker: DemoLocker = {
     opened,
+    receiving,
     start() {
       running = runLocker({
         host: '127.0.0.1',
@@ -28,6 +33,7 @@ export const makeDemoLocker: Stage['makeLocker'] = (
         ...protocols[protocol].session,
         storage: fileStorage(join(folder, `${device}.state`)),
         log: ({ event, details }) => {
+          if (event === 'locker.running') receives()
           if (event !== 'locker.door-opened') return
           opened.push(details.door as number)
           tell(`door ${details.door} is open`)

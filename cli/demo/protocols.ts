@@ -24,7 +24,7 @@ export async function tellProtocols(telling: Telling): Promise<void> {
     const device = `SZ-${protocol}`
     const { come } = await register(telling, device)
     const locker = come(protocol)
-    await presence(device, 'online')
+    await Promise.all([presence(device, 'online'), locker.receiving])
     const sent = await gateway.pike.send(
       device,
       { name: 'open', payload: { door: 7 }, delivery: 'now', expect: 'reply' },

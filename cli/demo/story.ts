@@ -10,6 +10,8 @@ import { tellProtocols } from './protocols.ts'
 export interface DemoLocker {
   /** Connect, and come back whenever the connection is lost. */
   start(): void
+  /** Resolves once it receives: a device of MQTT is online before it has subscribed. */
+  readonly receiving: Promise<void>
   /** Say goodbye and go. */
   stop(): Promise<void>
   /** Doors it opened, in the order in which it did. */
