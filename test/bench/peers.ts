@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { BareAedesAnswers } from './bare-aedes.ts'
 import type { BareCoapAnswers } from './bare-coap.ts'
-import { cores, pinned } from './machine.ts'
+import { collectableArgs, cores, pinned } from './machine.ts'
 import { Worker } from './worker.ts'
 
 /** What stands beside the gateway in a table. */
@@ -31,7 +31,7 @@ const notInstalled = (what: string): undefined => {
 }
 
 export async function bareAedes(): Promise<Peer> {
-  const worker = new Worker<BareAedesAnswers>('bare-aedes.ts', cores.server)
+  const worker = new Worker<BareAedesAnswers>('bare-aedes.ts', cores.server, collectableArgs)
   const port = await worker.ask('start')
   return { name: 'bare aedes', pid: worker.pid, port, stop: () => worker.stop() }
 }

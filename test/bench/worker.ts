@@ -26,11 +26,11 @@ export class Worker<A extends Answers> {
   readonly #waiting = new Map<number, (answer: Answer) => void>()
   #id = 0
 
-  /** @param file of this folder, whose module calls {@link answerQuestions}. */
-  constructor(file: string, core: number) {
+  /** @param file of this folder, whose module calls {@link answerQuestions}. @param nodeArgs for Node itself. */
+  constructor(file: string, core: number, nodeArgs: readonly string[] = []) {
     const [command, ...args] = pinnedNode(core)
     const path = fileURLToPath(new URL(file, import.meta.url))
-    this.#child = spawn(command, [...args, '--import', 'tsx', path], {
+    this.#child = spawn(command, [...args, ...nodeArgs, '--import', 'tsx', path], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
     running.add(this.#child)
@@ -65,7 +65,7 @@ export class Worker<A extends Answers> {
   }
 
   async stop(): Promise<void> {
-    if (this.#child.exitCode !== null) return
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const gone = new Promise((resolve) => this.#child.once('exit', resolve))
     this.#child.kill('SIGKILL')
     await gone
