@@ -58,7 +58,7 @@ Exit codes:
   2  some did not connect, or some commands ended otherwise; the table says how many
 
 Examples:
-  pike fleet --devices 500 --mix http=1,pike=3 --seed 1
+  pike fleet --devices 500 --mix mqtt=4,coap=2,http=1,pike=3 --seed 1
   pike fleet --devices 50 --mix http --commands 10
   pike fleet --devices 100 --commands 5 --weather "loss=5%,rtt=200ms,flap=30s,nat=60s,torn=2%"`,
     )

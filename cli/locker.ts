@@ -55,7 +55,10 @@ export const lockerCommand = (): Command =>
       new Option('--protocol <name>', 'what it speaks').choices(protocolNames).default('pike'),
     )
     .option('--port <port>', 'and its port for that (default: as in the settings, 7450)', whole)
-    .option('--tls', 'connect by TLS; then --port is 7451, of HTTP 8443, unless given')
+    .option(
+      '--tls',
+      'connect by TLS; then --port is 7451, of MQTT 8883, of HTTP 8443, unless given',
+    )
     .option('--tls-ca <file>', 'trust this certificate authority, PEM')
     .option('--state <file>', 'where it remembers what it has done; else it forgets when it ends')
     .option('--json', 'for a script: one JSON object a line')
@@ -68,7 +71,7 @@ Examples:
   pike locker SZ-0042
   pike locker SZ-0042 --secret-file SZ-0042.secret --doors 24 --jammed 3
   PIKE_DEVICE_SECRET=$(cat SZ-0042.secret) pike locker SZ-0042
-  pike locker SZ-0042 --protocol http
+  pike locker SZ-0042 --protocol mqtt5
   pike locker LK-9 --app acme --secret ...
   pike locker SZ-0042 --secret ... --host gateway.example --tls`,
     )

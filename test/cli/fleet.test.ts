@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { dealOut, percentile, readMix, seeded } from '../../cli/fleet/mix.ts'
+import { protocolNames, protocols } from '../../cli/protocols.ts'
 import { startGateway } from '../support/gateway-process.ts'
 import { runPike } from '../support/pike-process.ts'
 
@@ -21,8 +22,10 @@ test('a mix is dealt out as exactly as whole devices allow, and the same for the
 test('pike fleet: all connect, every door opens, and the table says so', async () => {
   const gateway = await startGateway()
   const env = { PIKE_API_URL: gateway.url, PIKE_DATA_DIR: gateway.dataDir }
-  const ports = `pike=${gateway.port('pike')},http=${gateway.port('http')}`
-  const args = ['fleet', '--devices', '8', '--mix', 'http=1,pike=3', '--ports', ports]
+  const ports = protocolNames.map((name) => `${name}=${gateway.port(protocols[name].listener)}`)
+  const mix = protocolNames.map((name) => `${name}=${name === 'pike' ? 3 : 1}`)
+  const devices = protocolNames.length + 2
+  const args = ['fleet', '--devices', String(devices), '--mix', mix.join(), '--ports', ports.join()]
   const { code, stdout, stderr } = await runPike([...args, '--json'], env)
   assert.equal(code, 0, stdout + stderr)
   const rows = stdout
@@ -37,10 +40,10 @@ test('pike fleet: all connect, every door opens, and the table says so', async (
       done,
       otherwise,
     })),
-    [
-      { protocol: 'http', devices: 2, connected: 2, done: 2, otherwise: 0 },
-      { protocol: 'pike', devices: 6, connected: 6, done: 6, otherwise: 0 },
-    ],
+    protocolNames.map((protocol) => {
+      const count = protocol === 'pike' ? 3 : 1
+      return { protocol, devices: count, connected: count, done: count, otherwise: 0 }
+    }),
   )
   const table = await runPike(args, env)
   assert.match(table.stdout, /PROTOCOL +DEVICES +CONNECTED/)
