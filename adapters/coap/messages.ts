@@ -44,6 +44,10 @@ export interface Outgoing {
 
 const nothing = Buffer.alloc(0)
 
+/** A datagram as text: as a buffer its few bytes would take 250, for as long as they are remembered. */
+type Said = string
+const said = (bytes: Buffer): Said => bytes.toString('latin1')
+
 /**
  * RFC 7252 §4: from datagrams to requests that come once, and from messages to datagrams that arrive.
  *
@@ -58,7 +62,7 @@ export class Messages implements ExchangeHost {
   readonly #user: MessageUser
   readonly #transmissions: Transmissions
   /** By peer and message id: what was answered, or that it is being answered (RFC 7252 §4.5). */
-  readonly #seen: Generations<Exchange | Buffer>
+  readonly #seen: Generations<Exchange | Said>
   readonly #unanswered: Sweep<Exchange>
   readonly counts = {
     datagramsInTotal: 0,
@@ -200,11 +204,11 @@ export class Messages implements ExchangeHost {
   }
 
   /** RFC 7252 §4.5: acknowledged and answered as before, and not acted upon. */
-  #again(seen: Exchange | Buffer, peer: Peer): void {
+  #again(seen: Exchange | Said, peer: Peer): void {
     this.counts.repeatedTotal++
     if (seen instanceof Exchange) {
       if (seen.message.type === 'con' && !seen.isOpen) this.acknowledge(seen)
-    } else this.#send(seen, peer)
+    } else this.#send(Buffer.from(seen, 'latin1'), peer)
   }
 
   #takeEmpty({ type, messageId }: Message, peer: Peer): void {
@@ -235,7 +239,7 @@ export class Messages implements ExchangeHost {
     const taken = this.#user.response(peer, message, () => {
       if (type !== 'con') return
       const acknowledged = this.#emptyBytes('ack', messageId)
-      this.#seen.put(key, acknowledged, this.#clock.nowMs())
+      this.#seen.put(key, said(acknowledged), this.#clock.nowMs())
       this.#send(acknowledged, peer)
     })
     if (type === 'ack') this.#transmissions.settle(peer, messageId, 'ack')
@@ -246,7 +250,7 @@ export class Messages implements ExchangeHost {
   /** Its place may be another's by now: then nothing is remembered. */
   #remember(key: string, exchange: Exchange, bytes: Buffer): void {
     const kept = this.#seen.get(key)
-    if (kept === exchange) this.#seen.put(key, bytes, this.#clock.nowMs())
+    if (kept === exchange) this.#seen.put(key, said(bytes), this.#clock.nowMs())
   }
 
   #empty(type: MessageType, messageId: number, peer: Peer): void {

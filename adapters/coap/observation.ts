@@ -1,5 +1,4 @@
 import type { ChannelName, Reason } from '../../src/contract/index.ts'
-import { sameBytes } from '../../src/secrets/secrets.ts'
 import { contentFormat } from './answers.ts'
 import { blockBytes, blockOption, cut } from './blocks.ts'
 import { type Option, uintOption } from './codec.ts'
@@ -25,7 +24,8 @@ const nothing = Buffer.alloc(0)
  * `ack=explicit`: its stack acknowledges what its application has not kept yet.
  */
 export class Observation extends Sending {
-  #token: Buffer
+  /** In hex: as a buffer its few bytes would take 250. */
+  #token: string
   #szx: number
   #isExplicit: boolean
   #sequence: number | undefined
@@ -43,14 +43,14 @@ export class Observation extends Sending {
     isExplicit: boolean,
   ) {
     super(house, session, resource, channels)
-    this.#token = token
+    this.#token = token.toString('hex')
     this.#szx = szx
     this.#isExplicit = isExplicit
   }
 
   get record(): SendingRecord {
     const { resource } = this
-    const token = this.#token.toString('hex')
+    const token = this.#token
     return {
       ...{ resource, token, szx: this.#szx },
       ...(this.#isExplicit && { explicit: true }),
@@ -67,9 +67,10 @@ export class Observation extends Sending {
     this.isAnswered = false
     this.#szx = szx
     this.#isExplicit = isExplicit
-    if (sameBytes(this.#token, token)) return
+    const hex = token.toString('hex')
+    if (this.#token === hex) return
     this.stop()
-    this.#token = token
+    this.#token = hex
     for (const link of this.links()) {
       const { held } = link
       if (held === undefined) continue
@@ -125,7 +126,8 @@ export class Observation extends Sending {
       options.push(blockOption(option.block2, block), uintOption(option.size2, body.length))
     }
     const bytesMax = headMaxBytes + Math.min(body.length, blockBytes(this.#szx))
-    return { outgoing: { code: code.content, token: this.#token, options, payload }, bytesMax }
+    const token = Buffer.from(this.#token, 'hex')
+    return { outgoing: { code: code.content, token, options, payload }, bytesMax }
   }
 
   protected override sent(link: CoapLink): void {
@@ -149,7 +151,8 @@ export class Observation extends Sending {
   protected tell(reason: Reason, retryAfterMs: number | undefined): void {
     const { code: number, options = [], payload = nothing } = refusal(reason, retryAfterMs)
     const { reach } = this.session
-    const outgoing = { code: number, token: this.#token, options, payload }
+    const token = Buffer.from(this.#token, 'hex')
+    const outgoing = { code: number, token, options, payload }
     this.house.messages.confirm(reach.peer, outgoing, reach, () => {})
   }
 }

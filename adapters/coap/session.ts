@@ -9,6 +9,7 @@ import type {
 } from '../../src/contract/index.ts'
 import type { Peer } from './datagrams.ts'
 import type { Exchange, Response } from './exchange.ts'
+import { Few } from './few.ts'
 import { Hint } from './hint.ts'
 import type { House } from './house.ts'
 import { CoapLink, type LinkHost, type Way } from './link.ts'
@@ -45,13 +46,13 @@ export class CoapSession implements LinkHost {
   readonly reach: Reach
   readonly speaking: Speaking
   /** By resource. */
-  readonly sendings = new Map<string, Sending>()
-  readonly polling: Polling
-  readonly hint: Hint
-  readonly revival: Revival
+  readonly sendings = new Few<string, Sending>()
   readonly #house: House
-  readonly #links = new Map<ChannelName, CoapLink>()
-  /** Made when needed, like all that a device at rest does without. */
+  readonly #links = new Few<ChannelName, CoapLink>()
+  // Made when needed, like all that a device at rest does without.
+  #polling: Polling | undefined
+  #hint: Hint | undefined
+  #revival: Revival | undefined
   #attaching: Map<ChannelName, Promise<CoapLink | Refused>> | undefined
   /** Whose command was last given on a resource: its further blocks are asked for there. */
   #shown: Map<string, CoapLink> | undefined
@@ -66,10 +67,22 @@ export class CoapSession implements LinkHost {
     this.identity = identity
     this.reach = new Reach(house.messages, this, peer, isProven)
     this.speaking = new Speaking(house.core, this)
-    this.polling = new Polling(house, this)
-    this.hint = new Hint(house, this)
-    this.revival = new Revival(house, this)
     this.heardAtMs = house.core.clock.nowMs()
+  }
+
+  get polling(): Polling {
+    this.#polling ??= new Polling(this.#house, this)
+    return this.#polling
+  }
+
+  get hint(): Hint {
+    this.#hint ??= new Hint(this.#house, this)
+    return this.#hint
+  }
+
+  get revival(): Revival {
+    this.#revival ??= new Revival(this.#house, this)
+    return this.#revival
   }
 
   get app(): AppId {
@@ -100,7 +113,7 @@ export class CoapSession implements LinkHost {
 
   /** Is it there to receive without being asked? */
   get isListening(): boolean {
-    for (const link of this.#links.values()) if (link.way !== this.polling) return true
+    for (const link of this.#links.values()) if (link.way !== this.#polling) return true
     return false
   }
 
@@ -230,13 +243,15 @@ export class CoapSession implements LinkHost {
   /** The gateway stops: who waits for an answer is told, who observes need not know (rule 25). */
   suspend(retryAfterMs: number): void {
     for (const sending of this.sendings.values()) sending.stop()
-    this.polling.goesAway(retryAfterMs)
+    this.#polling?.goesAway(retryAfterMs)
     this.#detachAll(true)
   }
 
   #detachAll(graceful: boolean, backAtMs?: number): void {
-    this.polling.backAtMs = backAtMs
-    this.polling.stop(graceful)
+    if (this.#polling !== undefined) {
+      this.#polling.backAtMs = backAtMs
+      this.#polling.stop(graceful)
+    }
     for (const [channel, link] of this.#links) {
       this.#links.delete(channel)
       link.detach(graceful, backAtMs)
@@ -253,7 +268,7 @@ export class CoapSession implements LinkHost {
     for (const link of this.#links.values()) {
       if (link.held?.isNamed(id) !== true) continue
       link.forget(id)
-      if (link.way !== this.polling) (link.way as Sending).released(link)
+      if (link.way !== this.#polling) (link.way as Sending).released(link)
     }
   }
 
