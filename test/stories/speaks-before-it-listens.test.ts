@@ -34,7 +34,7 @@ for (const protocol of speakers) {
     const id = await rig.submit()
     assert.equal((await rig.ended(id)).status, 'delivered')
     await speaker.drop()
-    await rig.pass(120_000)
+    await rig.calm()
     assert.equal(listener.attached, true)
     assert.equal(rig.hub.presence('default', 'locker').state, 'online', 'one of it is still there')
     assert.equal((await rig.ended(await rig.submit())).status, 'delivered')
