@@ -17,7 +17,8 @@ async function pikeIn(stage: Stage, n: number, heard: (frame: Frame) => void): P
   const hello = encoder.encode(helloFrame({ app: 'mad', device, bindingsMax: 0 }))
   const keys = await deriveKeys(secretOf(device), 'mad', device, 'hkdf')
   let isIn = false
-  peer.socket.on('data', (chunk) => {
+  // Before the peer's own, so that who waits for it sees it.
+  peer.socket.prependListener('data', (chunk) => {
     decoder.push(chunk, (one, raw) => {
       if (one.type === 'auth' && !isIn) {
         const proof = makeProof(keys, Buffer.concat([hello, raw]))
@@ -148,7 +149,8 @@ export const holdings: readonly Attack[] = [
         for (let id = 1; id <= 200; id++) client?.send(publish(id, 2))
         clients.push(client)
       }
-      await sleep(4_000)
+      // Over WebSocket they are waited for, to say goodbye as well.
+      await Promise.all(clients.map((one) => one?.peer.ended(10_000)))
       const cut = clients.filter((one) => one === undefined || one.peer.closed).length
       if (cut === 0) stage.found('none was cut off for its 200 unreleased publishes')
       return `${cut} of 20 cut off`

@@ -114,6 +114,8 @@ export interface Attack {
   readonly listeners: readonly ListenerName[]
   /** It costs time and little else: all listeners at once. */
   readonly waits?: true
+  /** So many datagrams that some of the honest find no room. */
+  readonly mayLose?: true
   /** What happened, in a few words; what should not have, by `stage.found`. */
   run(stage: Stage): Promise<string>
 }

@@ -51,6 +51,7 @@ export class DatagramFuzzer {
         const one = caseOf(coapGrammar, this.#seed, next.value, { ...who, session })
         cases.push(one)
         this.tally.cases++
+        this.tally.packets += one.packets.length
         if (one.stage === 'before') this.tally.before++
         this.underWay.set(lane * burst + cases.length, one)
         for (const packet of one.packets) peer.send(packet)

@@ -63,6 +63,7 @@ function table(rows: readonly Row[]): string {
   const head = [
     'protocol',
     'cases',
+    'packets',
     'cases/s',
     'CPU µs',
     'before login',
@@ -76,6 +77,7 @@ function table(rows: readonly Row[]): string {
   const body = rows.map((row) => [
     row.protocol,
     String(row.cases),
+    String(row.packets),
     (row.cases / row.seconds).toFixed(0),
     row.cpuUs.toFixed(0),
     String(row.before),

@@ -18,6 +18,8 @@ export type Found = (what: string, one: Case, along?: readonly number[]) => void
 /** What came of cases. */
 export interface Tally {
   cases: number
+  /** Packets, requests or datagrams in them. */
+  packets: number
   before: number
   /** Read to its end, and the connection still good. */
   survived: number
@@ -31,6 +33,7 @@ export interface Tally {
 
 export const tally = (): Tally => ({
   cases: 0,
+  packets: 0,
   before: 0,
   survived: 0,
   closed: 0,
@@ -124,6 +127,7 @@ export class StreamFuzzer {
       )
       this.underWay.set(lane, one)
       this.tally.cases++
+      this.tally.packets += one.packets.length
       if (one.stage === 'before') {
         this.tally.before++
         await this.#before(one)
