@@ -18,6 +18,8 @@ export class CoapEar {
   readonly #notes: Notes
   /** Confirmable messages with a command, by message id and token. */
   readonly #out = new Map<string, Out>()
+  /** Acknowledged, by observation. A datagram may be dropped behind the tap: the next command proves it. */
+  readonly #taken = new Map<string, string>()
   #device = ''
 
   constructor(paper: Paper) {
@@ -47,6 +49,11 @@ export class CoapEar {
     if (this.#out.has(message)) return true
     this.#out.set(message, { id, of, reached })
     if (this.#out.size > outMax) this.#out.delete(this.#out.keys().next().value!)
+    const before = this.#taken.get(of)
+    if (before !== undefined && before !== id) {
+      this.#notes.taken(before, of)
+      this.#taken.delete(of)
+    }
     const at = parts.find((part) => part.startsWith('at='))?.slice('at='.length)
     const payload = readJson(text.slice(end + 1))
     this.#notes.command(id, parts.includes('again'), payload, placeIn(id, at), of)
@@ -60,7 +67,7 @@ export class CoapEar {
 
   #acknowledged(messageId: number, from: string): void {
     for (const [message, { id, of, reached }] of this.#out) {
-      if (message.startsWith(`${messageId} `) && from === reached) this.#notes.taken(id, of)
+      if (message.startsWith(`${messageId} `) && from === reached) this.#taken.set(of, id)
     }
   }
 

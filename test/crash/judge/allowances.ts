@@ -49,8 +49,11 @@ export const allowances: Readonly<Record<Family, Allowance>> = {
   },
 }
 
-/** So long after an acknowledgement came to the gateway it is on its disk, and a crash forgets it no more. */
-const settledMs = 2_000
+/**
+ * So long after an acknowledgement came to the gateway it is on its disk, on a busy machine too, and a
+ * crash forgets it no more.
+ */
+const settledMs = 5_000
 
 /** Earlier hand-overs of the same thing to the same device, each of a device that remembers nothing. */
 export function mayComeAgain(
