@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { type GatewayProcess, startGateway } from '../support/gateway-process.ts'
+import { run } from './page.ts'
 
 const secret = 'c2VjcmV0LW9mLWEtbG9ja2Vy'
 
@@ -24,20 +25,6 @@ async function endOf(gateway: GatewayProcess, id: string): Promise<string> {
     if (body.ended) return body.status
   }
 }
-
-interface Ran {
-  readonly code: number
-  readonly output: string
-}
-
-/** One line of the page, as a person would type it. */
-const run = (line: string, env: Record<string, string>): Promise<Ran> =>
-  new Promise((resolve) => {
-    const options = { env: { ...process.env, ...env }, timeout: 30_000 }
-    execFile('bash', ['-euc', line], options, (error, out, err) =>
-      resolve({ code: error === null ? 0 : 1, output: out + err }),
-    )
-  })
 
 /** mosquitto_sub, line by line. */
 class Subscriber {

@@ -1,25 +1,11 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { startGateway } from '../support/gateway-process.ts'
+import { run } from './page.ts'
 
 const secret = 'c2VjcmV0LW9mLWEtbG9ja2Vy'
-
-interface Ran {
-  readonly code: number
-  readonly output: string
-}
-
-/** One line of the page, as a person would type it. */
-const run = (line: string, env: Record<string, string>): Promise<Ran> =>
-  new Promise((resolve) => {
-    const options = { env: { ...process.env, ...env }, timeout: 30_000 }
-    execFile('bash', ['-euc', line], options, (error, out, err) =>
-      resolve({ code: error === null ? 0 : 1, output: out + err }),
-    )
-  })
 
 test('the mosquitto commands of docs/mqtt.md, "MQTT 5", work as they stand there', async () => {
   const page = readFileSync(path.join(import.meta.dirname, '../../docs/mqtt.md'), 'utf8')

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { generate } from 'coap-packet'
 import { type Decoded, decode, encode } from '../../../adapters/coap/codec.ts'
+import { mutator, randomBy } from '../../support/mutations.ts'
 import { uintBytes } from './client.ts'
-import { randomBy } from './random.ts'
 import { Stage } from './stage.ts'
 
 const seeds = [1, 2, 3, 4]
@@ -56,57 +56,16 @@ function samplesOf(session: string): Buffer[] {
   ]
 }
 
-const scratch = Buffer.alloc(4_096)
 const telling = [0x00, 0x01, 0x0d, 0x0e, 0x0f, 0x40, 0x4e, 0x7f, 0x80, 0xd0, 0xe0, 0xf0, 0xff]
-
-/** One sample, changed in one to four ways. Valid until the next call. */
-function mutate(samples: readonly Buffer[], random: (below: number) => number): Buffer {
-  const sample = samples[random(samples.length)]!
-  let length = sample.copy(scratch)
-  for (let changes = random(5); changes > 0; changes--) {
-    const at = length === 0 ? 0 : random(length)
-    switch (random(7)) {
-      case 0:
-        scratch[at]! ^= 1 << random(8)
-        break
-      case 1:
-        scratch[at] = random(256)
-        break
-      case 2:
-        scratch[at] = telling[random(telling.length)]!
-        break
-      case 3:
-        length = at
-        break
-      case 4:
-        scratch.copyWithin(at, at + 1, length)
-        length = Math.max(0, length - 1)
-        break
-      case 5:
-        if (length + 1 > scratch.length) break
-        scratch.copyWithin(at + 1, at, length)
-        scratch[at] = random(256)
-        length++
-        break
-      case 6: {
-        const other = samples[random(samples.length)]!
-        length = Math.min(scratch.length, at + other.length)
-        other.copy(scratch, at)
-        break
-      }
-    }
-  }
-  return scratch.subarray(0, length)
-}
 
 for (const seed of seeds) {
   test(`${perSeed} mutated datagrams, seed ${seed}: nothing is thrown, hangs or grows`, () => {
     const random = randomBy(seed)
-    const samples = samplesOf('s/AAAAAAAAAAAAAAAAAAAAAA')
+    const mutate = mutator({ samples: samplesOf('s/AAAAAAAAAAAAAAAAAAAAAA'), telling })
     const counts = { message: 0, ignored: 0, reset: 0 }
     const before = memory()
     for (let n = 0; n < perSeed; n++) {
-      const decoded: Decoded = decode(mutate(samples, random))
+      const decoded: Decoded = decode(mutate(random))
       counts[decoded.kind]++
       if (decoded.kind !== 'message' || decoded.message.code === 0) continue
       // What was read is written so that it is read again.
@@ -127,11 +86,11 @@ test('20,000 mutated datagrams to a gateway: a bystander is served, and nothing 
   await rig.register('other')
   const { client } = stage.client()
   const session = await stage.login(client)
-  const samples = samplesOf(session)
+  const mutate = mutator({ samples: samplesOf(session), telling })
   const strangers = Array.from({ length: 16 }, (_, i) => stage.client(`203.0.113.${i + 1}`).line)
   const before = memory()
   for (let n = 0; n < 20_000; n++) {
-    const bytes = Buffer.from(mutate(samples, random))
+    const bytes = Buffer.from(mutate(random))
     if (bytes.length > 3) bytes.writeUInt16BE(n & 0xffff, 2)
     network.deliver(bytes, strangers[random(strangers.length)]!.peer)
     if (n % 500 === 0) {

@@ -3,9 +3,10 @@ import { test } from 'node:test'
 import { type DecodeError, FrameDecoder, FrameEncoder } from '../../../adapters/pike/codec.ts'
 import type { Frame } from '../../../adapters/pike/frames.ts'
 import { Gate } from '../../../adapters/pike/gate.ts'
+import { randomBy } from '../../support/mutations.ts'
 import { FakeCore } from './fake-core.ts'
 import { MemoryWire, turn } from './memory-wire.ts'
-import { mutate, randomBy } from './mutations.ts'
+import { mutate } from './mutations.ts'
 
 const seeds = [1, 2, 3, 4]
 const perSeed = 250_000
