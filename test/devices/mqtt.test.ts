@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { generate, type Packet } from 'mqtt-packet'
+import { seeded } from '../../cli/fleet/mix.ts'
 import {
   type Command,
   type DeviceStorage,
@@ -13,7 +15,7 @@ import {
   type StorageChange,
 } from '../../devices/index.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-import { MqttPeer, type PeerLink, type Version } from './mqtt-peer.ts'
+import { commandPacket, MqttPeer, type PeerLink, type Version } from './mqtt-peer.ts'
 
 const versions: readonly Version[] = [4, 5]
 const name = (version: Version): string => (version === 5 ? 'MQTT 5' : 'MQTT 3.1.1')
@@ -470,6 +472,77 @@ for (const version of versions) {
     assert.match(at.reason.text, /media/)
     await link.ended()
   })
+}
+
+/** What a gateway would say, with some bytes of it changed, left out or said again. */
+function garbled(version: Version, random: () => number): Buffer {
+  const options = { protocolVersion: version }
+  const user = { userProperties: { 'pike-time': new Date().toISOString() } }
+  const said = [
+    version === 5
+      ? { cmd: 'connack', sessionPresent: false, reasonCode: 0, properties: user }
+      : { cmd: 'connack', sessionPresent: false, returnCode: 0 },
+    { cmd: 'suback', messageId: 1, granted: [1, 1] },
+    commandPacket(version, { offset: 1 }),
+    { cmd: 'puback', messageId: 1 },
+    { cmd: 'pubrec', messageId: 2 },
+    { cmd: 'pubrel', messageId: 3 },
+    { cmd: 'pingresp' },
+    ...(version === 5 ? [{ cmd: 'disconnect', reasonCode: 0x8b, properties: user }] : []),
+  ]
+  // In this order often enough to get far, else in any.
+  const order = random() < 0.7 ? said : said.sort(() => random() - 0.5)
+  const bytes = Buffer.concat(order.map((one) => generate(one as unknown as Packet, options)))
+  const changes = 1 + Math.floor(random() * 4)
+  for (let i = 0; i < changes; i++) {
+    const at = Math.floor(random() * bytes.length)
+    const way = random()
+    if (way < 0.5) bytes[at] = Math.floor(random() * 256)
+    else if (way < 0.8) bytes[at]! ^= 1 << Math.floor(random() * 8)
+    else bytes.copyWithin(at, Math.floor(random() * bytes.length))
+  }
+  return bytes.subarray(0, Math.ceil(random() * bytes.length * 1.2))
+}
+
+for (const version of versions) {
+  test(`${name(version)}: 300 gateways that garble what they say: nothing is thrown, the next is used`, async (t) => {
+    const random = seeded(version)
+    // As long as it takes is not long: a refusal for good is asked to be tried again.
+    const { peer, client, received } = await rig(t, version, { reconnect: { baseMs: 1, maxMs: 1 } })
+    const again = (): unknown => setImmediate(() => client.restart())
+    client.on('stopped', again)
+    for (let i = 0; i < 300; i++) {
+      // Whatever it was told, e.g. to come back in an hour.
+      if (client.state.kind === 'waiting' && client.state.untilMs > Date.now() + 100)
+        client.restart()
+      const link = await peer.link()
+      await link.until(() => link.waiting.length > 0 || link.closed, 'a CONNECT')
+      link.write(garbled(version, random))
+      await turn()
+      await turn()
+      link.destroy()
+      while (client.state.kind === 'running') await turn()
+    }
+    client.off('stopped', again)
+    client.restart()
+    let link = await peer.link()
+    while (link.closed || (await connects(link)) === undefined) link = await peer.link()
+    const before = received.length
+    link.admit()
+    const { messageId } = await link.next('subscribe')
+    link.send({ cmd: 'suback', messageId, granted: [1, 1] })
+    await state(client, 'running')
+    link.command({ offset: 1_000_000, epoch: 7, id: 9 })
+    await link.until(() => link.waiting.includes('puback'), 'its PUBACK')
+    assert.equal(received.length, before + 1)
+  })
+}
+
+async function connects(link: PeerLink): Promise<'connect' | undefined> {
+  await link.until(() => link.waiting.length > 0 || link.closed, 'a CONNECT')
+  if (link.waiting.length === 0) return undefined
+  await link.next('connect')
+  return 'connect'
 }
 
 const waits = async (client: PikeClient): Promise<number> => {
