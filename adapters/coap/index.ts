@@ -175,7 +175,8 @@ class Running implements House, MessageUser {
 
   makeLinkId(): LinkId {
     this.#made++
-    return `${this.#prefix}-${this.#made.toString(36)}`
+    // Joined it is one piece; put together it would be held in three.
+    return [this.#prefix, this.#made.toString(36)].join('-')
   }
 
   async isWelcome({ identity, address }: CoapSession): Promise<boolean> {

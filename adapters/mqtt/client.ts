@@ -85,7 +85,8 @@ export class MqttClient implements Source {
   constructor(house: House, wire: Wire, who: Who, token: string) {
     this.house = house
     this.who = who
-    this.key = `${who.app}/${who.device}/${who.clientId}`
+    // Joined it is one piece; put together it would be held in five.
+    this.key = [who.app, who.device, who.clientId].join('/')
     this.#wire = wire
     this.receiver = new Receiver(this, wire, token)
     this.silence = new Silence(who.keepaliveMs, house.core.clock.nowMs())

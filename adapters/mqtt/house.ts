@@ -63,7 +63,8 @@ export class House {
   /** A name for one connection, by which it can be traced. */
   makeToken(): LinkId {
     this.#made++
-    return `${this.#prefix}-${this.#made.toString(36)}`
+    // Joined it is one piece; put together it would be held in three.
+    return [this.#prefix, this.#made.toString(36)].join('-')
   }
 
   /** It is connected from now on, and watched for its keep-alive. */

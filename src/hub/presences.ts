@@ -124,7 +124,7 @@ export class Presences {
   came(one: Standing, nowMs: number): boolean {
     let known = this.#devices.get(one.device)
     if (known === undefined) {
-      known = new Known(one.device, nowMs, (overslept, atMs) => this.#overslept(overslept, atMs))
+      known = new Known(one.device, nowMs, this.#overslept)
       this.#devices.set(one.device, known)
       this.#heard.delete(one.device)
     }
@@ -195,7 +195,7 @@ export class Presences {
   }
 
   /** It said that it comes back, and did not. */
-  #overslept(known: Known, nowMs: number): void {
+  readonly #overslept = (known: Known, nowMs: number): void => {
     if (known.state === 'asleep') this.#turn(known, 'offline', 'keepalive-expired', nowMs)
   }
 
