@@ -43,8 +43,13 @@ export function createServer(lobby: Lobby, tls: ServerOptions | undefined): Fast
     socketTimeoutMs,
   }
   const arrivals = new Arrivals(clock, bounds, (socket) => connections.tooSlow(socket))
+  // Fastify hands on what stands under `http` to that server alone.
+  const times = {
+    headersTimeout: httpBounds.headersTimeoutMs,
+    connectionsCheckingInterval: httpBounds.timeoutsCheckMs,
+  }
   const app = fastify({
-    ...(tls === undefined ? {} : { https: tls }),
+    ...(tls === undefined ? { http: times } : { https: { ...tls, ...times } }),
     logger: false,
     exposeHeadRoutes: false,
     bodyLimit: httpBounds.eventsBodyMaxBytes,
@@ -54,10 +59,6 @@ export function createServer(lobby: Lobby, tls: ServerOptions | undefined): Fast
     keepAliveTimeout: httpBounds.keepAliveTimeoutMs,
     // A poll is silent for as long as it waits.
     connectionTimeout: socketTimeoutMs,
-    http: {
-      headersTimeout: httpBounds.headersTimeoutMs,
-      connectionsCheckingInterval: httpBounds.timeoutsCheckMs,
-    },
     return503OnClosing: false,
     clientErrorHandler: (error: Error & { code?: string }, socket: never) =>
       connections.failed(error, socket),

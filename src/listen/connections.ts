@@ -46,6 +46,11 @@ export class Connections {
   failed(error: Error & { code?: string }, socket: Socket): void {
     if (socket.destroyed || this.#ending.has(socket)) return
     this.#ending.add(socket)
+    if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') {
+      // Whatever is written waits for the handshake, and an end for what is written: for ever.
+      socket.destroy()
+      return
+    }
     if (error.code === 'ECONNRESET') {
       // Half of a request, and then the end.
       socket.destroySoon()

@@ -3,7 +3,9 @@ import { once } from 'node:events'
 import { request } from 'node:https'
 import { connect } from 'node:net'
 import { test } from 'node:test'
+import { httpBounds } from '../../../adapters/http/bounds.ts'
 import { httpAdapter } from '../../../adapters/http/index.ts'
+import { createServer, type Lobby } from '../../../adapters/http/server.ts'
 import { cert, key } from '../pike/certificate.ts'
 import { FakeCore, strongSecret } from '../pike/fake-core.ts'
 import { basic, httpRig } from './rig.ts'
@@ -31,6 +33,18 @@ test('over TLS it says the same, and nothing older than TLS 1.2 gets in', async 
     })
   assert.equal(await ask({}), 204)
   await assert.rejects(ask({ minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1' }))
+})
+
+test('headers have the same time with TLS as without', () => {
+  const core = new FakeCore()
+  const lobby = { core, addresses: { guard: () => {} } } as unknown as Lobby
+  for (const tls of [undefined, { cert, key }]) {
+    const { server } = createServer(lobby, tls)
+    assert.equal(server.headersTimeout, httpBounds.headersTimeoutMs)
+    // How often Node looks: every 30 s unless it is told.
+    const { connectionsCheckingInterval } = server as { connectionsCheckingInterval?: number }
+    assert.equal(connectionsCheckingInterval, httpBounds.timeoutsCheckMs)
+  }
 })
 
 test('when the gateway stops, a waiting poll is answered at once and told when to come back', async (t) => {
