@@ -115,7 +115,7 @@ async function register(
   session.answer(exchange, {
     code: code.content,
     options: [
-      observation.observeOption(),
+      observation.registeredOption(),
       uintOption(option.maxAge, maxAgeS),
       // Only to who knows of us: node-coap-client ends its process at an option it does not know.
       ...(isExplicit ? [uintOption(option.time, Math.floor(house.core.clock.nowMs()))] : []),

@@ -79,7 +79,17 @@ export class Observation extends Sending {
     }
   }
 
-  /** For the answer to its registration, and each notification. */
+  /**
+   * For the answer to its registration. What is on its way already, and may go once more, must not
+   * look older than this: a client acknowledges that, and drops it (RFC 7641 §3.4).
+   */
+  registeredOption(): Option {
+    const last = this.#sequence
+    if (!this.isOut || last === undefined) return this.observeOption()
+    return uintOption(option.observe, (last + sequenceBits - 1) % sequenceBits)
+  }
+
+  /** For each notification. */
   observeOption(): Option {
     // The clock's ms, so that it grows over restarts too (RFC 7641 §4.4), unless they were overtaken.
     const time = Math.floor(this.house.core.clock.nowMs()) % sequenceBits

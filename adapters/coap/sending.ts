@@ -73,6 +73,11 @@ export abstract class Sending implements Way {
   protected abstract tell(reason: Reason, retryAfterMs: number | undefined): void
   abstract carries(command: KeptCommand): boolean
 
+  /** Something is on its way. */
+  protected get isOut(): boolean {
+    return this.#out !== undefined
+  }
+
   /** May the next one be sent? */
   protected get isFree(): boolean {
     return true

@@ -60,6 +60,25 @@ test('a command that was notified and not acknowledged is marked when another ob
   assert.deepEqual(marks, [false, true])
 })
 
+test('who registers again by the same token is not told a newer number than what is on its way has', async (t) => {
+  const stage = await Stage.make(t)
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const { heard, take } = observer(false)
+  const token = Buffer.from('same')
+  const register = () => stage.answer(client.observe(`${session}/commands`, take, { token }))
+  await register()
+  const id = await stage.rig.submit()
+  await stage.rig.until('it is notified', () => heard.length === 1)
+  await stage.rig.pass(1_000)
+  const told = uintOf((await register()).options.get(6))
+  const onItsWay = uintOf(heard[0]!.options.get(6))
+  assert.ok((onItsWay - told + 2 ** 24) % 2 ** 24 < 2 ** 23, `${told} looks newer than ${onItsWay}`)
+  assert.notEqual(told, onItsWay)
+  heard[0]!.acknowledge()
+  assert.equal((await stage.rig.ended(id)).status, 'delivered')
+})
+
 test('a device whose address changes between notification and acknowledgement gets it once', async (t) => {
   const stage = await Stage.make(t)
   const { rig } = stage
