@@ -128,7 +128,7 @@ export class RawCoap extends RawDevice {
     this.#observed.delete(resource)
   }
 
-  #notified(resource: string, session: number, { code }: ObserveReadStream, payload: Buffer): void {
+  #notified(resource: string, session: number, stream: ObserveReadStream, payload: Buffer): void {
     if (payload.length === 0) return
     const end = payload.indexOf('\n')
     const parts = payload.toString('utf8', 0, end).split('&')
@@ -136,8 +136,12 @@ export class RawCoap extends RawDevice {
       parts.find((part) => part.startsWith(`${name}=`))?.slice(name.length + 1)
     const id = value('id')
     if (id === undefined) {
-      // An error is the last that comes of an observation.
-      if (!code.startsWith('2')) this.#observed.delete(resource)
+      // An error is the last that comes of an observation
+      // (RFC 7641 §4.2). Its client would go on acknowledging, and count from a number it made up.
+      if (!stream.code.startsWith('2')) {
+        stream.close()
+        this.#observed.delete(resource)
+      }
       return
     }
     const latest = this.session
