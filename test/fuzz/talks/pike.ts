@@ -41,6 +41,8 @@ export class PikeTalk implements Talk {
 
   #take(frame: Frame, raw: Uint8Array): void {
     if (frame.type === 'auth') {
+      // Of a further channel: an answer now would come in the middle of what is being said.
+      if (this.isIn) return
       const proof = makeProof(this.#keys, Buffer.concat([this.hello, raw]))
       this.#write(
         new FrameEncoder().encode({
