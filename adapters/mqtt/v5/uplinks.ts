@@ -84,8 +84,17 @@ export class Uplinks {
     const command = correlation === undefined ? undefined : textOf(correlation)
     client.publish(
       {
-        ...{ topic, payload, qos, messageId: id, dup },
-        ...{ contentType, stamp, status, reason, name, command },
+        topic,
+        payload,
+        qos,
+        messageId: id,
+        dup,
+        contentType,
+        stamp,
+        status,
+        reason,
+        name,
+        command,
       },
       settled,
     )
