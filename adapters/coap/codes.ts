@@ -58,9 +58,7 @@ export const option = {
   /** RFC 9175. */
   echo: 252,
   requestTag: 292,
-  /** Ours, elective, of the range for experiments: how many commands wait. */
-  waiting: 65_004,
-  /** Ours too: the gateway's time, ms since 1970, for devices that know none. */
+  /** Ours, elective, of the range for experiments: the gateway's time, ms since 1970, for devices that know none. */
   time: 65_008,
 } as const
 

@@ -18,8 +18,9 @@ import { Wire } from './wire.ts'
 const beatMaxMs = 25_000
 /** Events not worth keeping that wait for their turn. */
 const unreliableMax = 16
-/** Ours: how many commands wait, told to who does not observe; and the gateway's time. */
-const waitingOption = '65004'
+/** How an answer begins that tells who does not observe how many commands wait. */
+const waitingWord = 'waiting='
+/** Ours: the gateway's time. */
 const timeOption = '65008'
 
 /** Sessions outlast connections, and the clients that ask for them by what they keep. */
@@ -240,7 +241,7 @@ class CoapSession implements ClientSession {
     if (answer === undefined) return
     if (answer.code !== '2.04') return this.#refused(answer)
     // It calls, as for one that does not listen: it has lost an observation.
-    if (answer.option(waitingOption) !== undefined)
+    if (answer.payload.toString().startsWith(waitingWord))
       for (const lane of this.#lanes) lane.isObserved = false
   }
 

@@ -261,7 +261,7 @@ test('an observation the gateway lost is asked for again: it calls, or was silen
   const { peer, clock } = await running(t)
   const asked = peer.asked.length
   peer.serve = (one) =>
-    one.method === 'PUT' ? one.answer('2.04', { 65004: uintBytes(2) }) : peer.welcome(one)
+    one.method === 'PUT' ? one.answer('2.04', {}, 'waiting=2') : peer.welcome(one)
   clock.advance(25_000)
   await until('it observes again', () => peer.asked.length === asked + 2)
   assert.ok(peer.asked.at(-1)!.option('Observe') !== undefined, 'that was none')

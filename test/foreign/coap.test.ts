@@ -17,7 +17,7 @@ let at: string
 before(async () => {
   gateway = await startGateway({ env: { PIKE_COAP_PORT: '0' } })
   at = `127.0.0.1:${gateway.port('coap')}`
-  for (const device of ['SZ-0042', 'SZ-0043', 'SZ-0044', 'SZ-0045']) {
+  for (const device of ['SZ-0042', 'SZ-0043', 'SZ-0044', 'SZ-0045', 'SZ-0046']) {
     const { status } = await gateway.api('PUT', `/v1/devices/${device}`, { secret })
     assert.equal(status, 201)
   }
@@ -216,5 +216,30 @@ test('node-coap-client: a session, an observation and events', async () => {
   assert.match(heard[0]!, /^id=\S+&name=open&expires=\d+\n{"door":7}$/)
   const event = await ask(`${session}/events/door-opened`, '{"door":7}')
   assert.equal(event.code.toString(), '2.04')
+  CoapClient.reset()
+})
+
+test('who only reports is told that commands wait, by every client that reports, and none trips over it', async () => {
+  const { code, payload } = await CoapClient.request(
+    `coap://${at}/session?device=SZ-0046`,
+    'post',
+    Buffer.from(secret),
+  )
+  assert.equal(code.toString(), '2.01')
+  const session = payload!.toString()
+  const report = async (): Promise<string> => {
+    const uri = `coap://${at}/${session}/events/door-opened`
+    const answer = await CoapClient.request(uri, 'post', Buffer.from('{"door":7}'))
+    return `${answer.code} ${answer.payload ?? ''}`
+  }
+  assert.equal(await report(), '2.04 ')
+  for (const name of ['one', 'two']) await send('SZ-0046', { name })
+  // What waits is looked up once a second.
+  let told = ''
+  while (told !== '2.04 waiting=2') told = await report()
+  const beat = await CoapClient.request(`coap://${at}/${session}`, 'put')
+  assert.equal(`${beat.code} ${beat.payload}`, '2.04 waiting=2')
+  const typed = `${client} -m post -e '{}' coap://${at}/${session}/events/door-opened`
+  assert.equal((await run(typed)).output.trim(), 'waiting=2')
   CoapClient.reset()
 })
