@@ -104,8 +104,15 @@ export const limits = {
   eventsRecentMax: 4_096,
   /** Event streams (SSE) open at once; of one app half. Above: `503`. */
   streamsMax: 1_000,
-  /** Wrong secrets a minute, per address and per device. Above: `rate-limited`. */
+  /**
+   * Wrong secrets a minute, per address and per device. Above: `rate-limited`; of a device not where
+   * it has proved itself lately.
+   */
   wrongSecretsPerMinute: 10,
+  /** How long an address counts as one where a device has proved itself. */
+  provedAddressMs: 7 * 24 * 3_600_000,
+  /** Of those remembered. At the bound the oldest is forgotten. */
+  provedAddressesMax: 50_000,
   /** Times a minute one device may come online. Above: `rate-limited`. */
   arrivalsPerMinute: 120,
   /** Before a device is told that it is `rate-limited`, so that whoever comes again at once waits. */

@@ -168,6 +168,7 @@ export class Hub implements Core, Gateway, Whole {
     this.quotas.attached(channelParts(channel.id).app)
     const isFirst = this.#parts.presences.came(attachment, this.clock.nowMs())
     if (isFirst) this.#parts.verifiers.arrived(attachment.device)
+    this.#parts.verifiers.proved(attachment.device, link.peer)
     return attachment
   }
 

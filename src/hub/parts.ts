@@ -60,7 +60,7 @@ export function makeParts(hub: Whole, holdUntilMs: number): Parts {
   const arrivals = new Arrivals(hub)
   const presences = new Presences(events, limits, deadlines)
   const verifiers = new Verifiers(names, clock, limits)
-  const sources = new Sources(hub, presences, (device) => verifiers.arrived(device))
+  const sources = new Sources(hub, presences, verifiers)
   const removal = new Removal({
     ...{ clock, names, desk, arrivals, sources, presences, heartbeats },
     isAttached: (channel) => hub.attached(channel) !== undefined,

@@ -19,6 +19,7 @@ import { Intake, type IntakeHost } from './intake.ts'
 import type { Presences } from './presences.ts'
 import type { Quotas } from './quotas.ts'
 import type { Sla } from './sla.ts'
+import type { Verifiers } from './verifiers.ts'
 
 /** What sources need of the hub. */
 export interface SourcesHost {
@@ -53,18 +54,21 @@ export class Sources implements IntakeHost {
   readonly counts: HubCounts
   readonly #host: SourcesHost
   readonly #presences: Presences
-  readonly #arrived: (device: DeviceKey) => void
+  readonly #door: Pick<Verifiers, 'arrived' | 'proved'>
   /** Lists as long as they must be: one or two, and every device has one. */
   readonly #intakes = new Map<DeviceKey, readonly Intake[]>()
   #size = 0
   /** How often sources of some device were closed. */
   #closings = 0
 
-  /** @param arrived a source that stays came; how often it may is bounded. */
-  constructor(host: SourcesHost, presences: Presences, arrived: (device: DeviceKey) => void) {
+  constructor(
+    host: SourcesHost,
+    presences: Presences,
+    door: Pick<Verifiers, 'arrived' | 'proved'>,
+  ) {
     this.#host = host
     this.#presences = presences
-    this.#arrived = arrived
+    this.#door = door
     this.clock = host.clock
     this.limits = host.limits
     this.mailbox = host.mailbox
@@ -164,10 +168,11 @@ export class Sources implements IntakeHost {
     const ofDevice = this.#intakes.get(key)
     this.#intakes.set(key, ofDevice === undefined ? [intake] : ofDevice.concat(intake))
     this.#size++
+    this.#door.proved(key, source.peer)
     const nowMs = this.clock.nowMs()
     if (stays) {
       this.quotas.attached(app)
-      this.#arrived(key)
+      this.#door.arrived(key)
       this.#presences.came(intake, nowMs)
     } else this.#presences.heard(key, nowMs)
     return { kind: 'intake', intake }

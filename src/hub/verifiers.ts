@@ -11,6 +11,7 @@ import type {
 } from '../contract/index.ts'
 import { deviceKey } from '../contract/index.ts'
 import { MinuteCounters } from './minute-counters.ts'
+import { ProvedAddresses } from './proved-addresses.ts'
 
 /**
  * What devices prove themselves against, without telling who exists: an unknown device gets keys
@@ -22,11 +23,13 @@ export class Verifiers {
   /** Wrong secrets, by address and by device. */
   readonly #wrong: MinuteCounters
   readonly #arrivals: MinuteCounters
+  readonly #proved: ProvedAddresses
 
   constructor(names: Names, clock: Clock, limits: Limits) {
     this.#names = names
     this.#wrong = new MinuteCounters(clock, limits.wrongSecretsPerMinute)
     this.#arrivals = new MinuteCounters(clock, limits.arrivalsPerMinute)
+    this.#proved = new ProvedAddresses(clock, limits)
   }
 
   async verifier(
@@ -37,7 +40,9 @@ export class Verifiers {
   ): Promise<Verifier> {
     const key = deviceKey(app, device)
     const limited =
-      this.#wrong.isOver(`@${peer}`) || this.#wrong.isOver(key) || this.#arrivals.isOver(key)
+      this.#wrong.isOver(`@${peer}`) ||
+      (this.#wrong.isOver(key) && !this.#proved.has(key, peer)) ||
+      this.#arrivals.isOver(key)
     const record = await this.#names.device(app, device)
     const credentials = (record?.credentials ?? []).filter((one) => one.kdf === kdf)
     return {
@@ -50,6 +55,11 @@ export class Verifiers {
   wrongSecret(app: AppId, device: DeviceId, peer: string): void {
     this.#wrong.count(`@${peer}`)
     this.#wrong.count(deviceKey(app, device))
+  }
+
+  /** It has proved itself from there. */
+  proved(device: DeviceKey, peer: string): void {
+    this.#proved.add(device, peer)
   }
 
   /** It was let in. Coming and going costs more than staying, and is paid by all. */

@@ -328,6 +328,18 @@ test('wrong secrets are limited, by device and by address, for a minute', async 
   assert.equal((await world.hub.verifier('default', 'locker', 'hkdf', '10.1.1.1')).limited, false)
 })
 
+test('wrong secrets from elsewhere do not keep a device out where it has proved itself', async () => {
+  const world = await withLocker()
+  const { link } = await world.attach({})
+  const isLimited = async (peer: string) =>
+    (await world.hub.verifier('default', 'locker', 'hkdf', peer)).limited
+  for (let i = 0; i < 10; i++) world.hub.wrongSecret('default', 'locker', `10.0.0.${i}`)
+  assert.equal(await isLimited('10.1.1.1'), true)
+  assert.equal(await isLimited(link.peer), false)
+  for (let i = 0; i < 10; i++) world.hub.wrongSecret('default', `other-${i}`, link.peer)
+  assert.equal(await isLimited(link.peer), true, 'guesses from its own address count')
+})
+
 test('uplinks that follow a reply whose command must be looked up do not overtake it', async () => {
   const world = await withLocker()
   const { link, session } = await world.attach({ uplinkEpoch: 5 })
