@@ -6,7 +6,7 @@ import { type Answer, type Asking, uintBytes, uintOf } from './requests.ts'
 const szxMax = 6
 const partsTriesMax = 3
 
-export const valueOf = ({ options }: ParsedPacket, name: string): Buffer | undefined =>
+export const optionOf = ({ options }: ParsedPacket, name: string): Buffer | undefined =>
   options.find((one) => one.name === name)?.value
 
 /** 'large': the rest is to be fetched. 'malformed': neither a command nor a part of one. */
@@ -14,15 +14,15 @@ export function readNotification(
   lane: Lane,
   packet: ParsedPacket,
 ): 'whole' | 'large' | 'malformed' {
-  const option = valueOf(packet, 'Block2')
+  const option = optionOf(packet, 'Block2')
   if (option === undefined) return 'whole'
   const block = option.length > 3 ? undefined : uintOf(option)
   if (block === undefined || (block & 7) > szxMax || block >> 4 !== 0) return 'malformed'
   if ((block & 8) === 0) return 'whole'
-  const bytes = uintOf(valueOf(packet, 'Size2'))
+  const bytes = uintOf(optionOf(packet, 'Size2'))
   const szx = block & 7
   if (bytes === undefined || packet.payload.length !== 2 ** (szx + 4)) return 'malformed'
-  const etag = valueOf(packet, 'ETag')?.toString() ?? ''
+  const etag = optionOf(packet, 'ETag')?.toString() ?? ''
   if (lane.part?.etag !== etag)
     lane.part = { etag, first: Buffer.from(packet.payload), bytes, szx, tries: 0 }
   return 'large'

@@ -10,7 +10,7 @@ import { causeOf, whyNever } from './causes.ts'
 import { Lane } from './lane.ts'
 import { login, type Ticket } from './login.ts'
 import { eventOf, post, reportOf, verdictOf } from './posting.ts'
-import { fetchRest, readNotification, takeCommand, valueOf } from './receiving.ts'
+import { fetchRest, optionOf, readNotification, takeCommand } from './receiving.ts'
 import { type Asking, uintOf } from './requests.ts'
 import { Wire } from './wire.ts'
 
@@ -252,7 +252,7 @@ class CoapSession implements ClientSession {
     if (lane === undefined || this.#ended) return false
     const { code, payload } = packet
     if (!code.startsWith('2.')) {
-      const maxAge = uintOf(valueOf(packet, 'Max-Age'))
+      const maxAge = uintOf(optionOf(packet, 'Max-Age'))
       const maxAgeMs = maxAge === undefined ? undefined : maxAge * 1000
       // Not before its acknowledgement is on its way.
       queueMicrotask(() => this.#refused({ code, payload, maxAgeMs }))
@@ -277,7 +277,7 @@ class CoapSession implements ClientSession {
     if (rest !== 'gone') this.#take(lane, rest)
   }
 
-  #take(lane: Lane, body: Buffer): void {
+  #take(lane: Lane, body: Buffer) {
     const wrong = takeCommand(lane, this.#parts.options.device, body)
     if (wrong !== undefined) return this.#wrong(wrong)
     this.#parts.downlink.pump(lane.channel)
@@ -332,7 +332,7 @@ class CoapSession implements ClientSession {
 
   // The end.
 
-  #refused(refused: Parameters<typeof causeOf>[0]): void {
+  #refused(refused: Parameters<typeof causeOf>[0]) {
     // Of this session, not of us: the next one begins with a proof.
     if (refused.code === '4.01') {
       tickets.delete(this.#parts.keeper)

@@ -119,7 +119,7 @@ export class Wire extends EventEmitter {
     }
   }
 
-  #take(bytes: Buffer): void {
+  #take(bytes: Buffer) {
     if (this.#ended || bytes.length < 4 || bytes[0]! >> 6 !== 1) return
     this.#events.heard()
     const type = (bytes[0]! >> 4) & 3

@@ -63,7 +63,7 @@ export class CoapPeer {
   }
 
   /** As a gateway does that has nothing to say. */
-  welcome(asked: Asked): void {
+  welcome(asked: Asked) {
     const { method, path } = asked
     if (path === 'session' && asked.option('252') === undefined)
       return asked.answer('4.01', { 252: Buffer.from('an echo') })
@@ -100,7 +100,7 @@ export class CoapPeer {
     this.#socket.send(bytes, this.#device!.port, this.#device!.address)
   }
 
-  #take(bytes: Buffer, from: RemoteInfo): void {
+  #take(bytes: Buffer, from: RemoteInfo) {
     this.#device = from
     const packet = parse(bytes)
     if (packet.code === '0.00') {
