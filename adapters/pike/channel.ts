@@ -9,6 +9,7 @@ import type {
   Sequence,
   Session,
   TakenHere,
+  Trail,
   Uplink,
 } from '../../src/contract/index.ts'
 import type { BatchFrame, EventFrame, Frame, ReplyFrame } from './frames.ts'
@@ -60,6 +61,7 @@ export class PikeChannel implements Link {
   readonly id: LinkId
   readonly number: number
   readonly #host: ChannelHost
+  readonly trail: Trail
   #session: Session | undefined
   /** Set when the core closed the link before it was welcomed. */
   refused: { readonly reason: Reason; readonly retryAfterMs: number | undefined } | undefined
@@ -75,13 +77,20 @@ export class PikeChannel implements Link {
   #gathered: Uplink[] | undefined
   #taken: Taken[] | undefined
 
-  constructor(host: ChannelHost, id: LinkId, number: number, uplinkEpoch: Epoch) {
+  constructor(
+    host: ChannelHost,
+    id: LinkId,
+    trail: Trail,
+    number: number,
+    uplinkEpoch: Epoch,
+  ) {
     this.#host = host
     this.id = id
     this.number = number
     this.#uplinkEpoch = uplinkEpoch
   }
 
+    this.trail = trail
   get protocol(): string {
     return 'pike'
   }

@@ -1,4 +1,4 @@
-import type { DeviceKey, LinkId } from '../../src/contract/index.ts'
+import type { DeviceKey, LinkId, Trail } from '../../src/contract/index.ts'
 import { deviceOf } from '../../src/contract/index.ts'
 import type { PikeChannel } from './channel.ts'
 import type { Gate } from './gate.ts'
@@ -13,16 +13,19 @@ export class Channels {
   #more: (PikeChannel | null | undefined)[] | undefined
   readonly #gate: Gate
   #token: LinkId = ''
+  /** What belongs to no channel is recorded here: of the connection, or of the first device on it. */
+  trail: Trail
   #links = 0
 
-  constructor(gate: Gate) {
+  constructor(gate: Gate, trail: Trail) {
+    this.trail = trail
     this.#gate = gate
   }
 
   /** A channel opened again on this connection is another link. */
   makeLinkId(): LinkId {
-    if (this.#token === '') this.#token = this.#gate.makeToken()
-    const id = this.#links === 0 ? this.#token : `${this.#token}.${this.#links}`
+    const { token } = this.trail
+    const id = this.#links === 0 ? token : `${token}.${this.#links}`
     this.#links++
     return id
   }
@@ -35,6 +38,7 @@ export class Channels {
   set(channel: PikeChannel): void {
     this.#gate.counts.channels++
     if (channel.number === 0) {
+      this.trail = channel.trail
       this.#first = channel
       return
     }

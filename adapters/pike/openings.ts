@@ -94,8 +94,14 @@ export class Openings {
       this.#refuse(opening, { kind: 'refused', reason: 'overloaded', text: 'too many channels' })
       return
     }
-    const id = this.#host.channels.makeLinkId()
-    const channel = new PikeChannel(this.#host, id, hello.channelNumber, hello.uplinkEpoch)
+    if (this.#host.channels.areTaken) {
+      this.#refuse(opening, { kind: 'refused', reason: 'independent', text: takenText })
+      return
+    }
+    const { channels } = this.#host
+    const trail = channels.trail.as(app, hello.device, hello.channel)
+    const id = channels.makeLinkId()
+    const channel = new PikeChannel(this.#host, id, trail, hello.channelNumber, hello.uplinkEpoch)
     const attached: Attached = await core.attach(channel, helloOf(hello, app, this.#host.peer))
     if (attached.kind === 'refused') {
       this.#refuse(opening, attached)

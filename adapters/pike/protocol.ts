@@ -11,6 +11,7 @@ import { type Intake, type State, takeFrame } from './intake.ts'
 import { Openings, type OpeningsHost } from './openings.ts'
 import { codeOf } from './reasons.ts'
 import { Speaker } from './speaker.ts'
+import { traceFrame } from './trace.ts'
 import { inSeconds, refusalOf, welcomeOf } from './welcome.ts'
 import type { Wire } from './wire.ts'
 
@@ -40,8 +41,9 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
   constructor(gate: Gate, wire: Wire) {
     this.gate = gate
     this.#wire = wire
-    this.#speaker = new Speaker(gate, wire)
-    this.channels = new Channels(gate)
+    const trail = gate.core.recorder.connect(gate.makeToken(), 'pike', wire.peer)
+    this.channels = new Channels(gate, trail)
+    this.#speaker = new Speaker(gate, wire, this.channels)
     this.#decoder = new FrameDecoder({
       frameMaxBytes: gate.core.limits.handshakeMaxBytes,
       bindingsMax: 0,
@@ -89,6 +91,7 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
       this.gate.counts.framesInTotal++
       takeFrame(frame, raw, this)
     })
+      traceFrame('in', frame, raw.length, this.channels)
     if (!opening) this.channels.each(flush)
     if (error !== undefined) this.#unreadable(error)
   }
@@ -343,3 +346,4 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
 const touch = (channel: PikeChannel): void => channel.session?.touch()
 const flush = (channel: PikeChannel): void => channel.flush()
 const drained = (channel: PikeChannel): void => channel.drained()
+    this.channels.trail.end(why)

@@ -4,6 +4,7 @@ import type { Frame } from './frames.ts'
 import type { Gate } from './gate.ts'
 import { closeFrame } from './reasons.ts'
 import type { Wire } from './wire.ts'
+import { traceFrame } from './trace.ts'
 
 /** Names we teach a client, however many it could remember. */
 const taughtMax = 256
@@ -43,6 +44,7 @@ export class Speaker {
     return bytes
   }
 
+    traceFrame('out', frame, bytes.length, this.#channels)
   /** @param channelNumber undefined: the whole connection. */
   sayClose(
     channelNumber: number | undefined,

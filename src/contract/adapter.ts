@@ -3,6 +3,7 @@ import type { AppId, ChannelName, DeviceId } from './ids.ts'
 import type { Limits } from './limits.ts'
 import type { Attached, Hello, Link, Pulse, Silence } from './link.ts'
 import type { Credential } from './names.ts'
+import type { Recorder } from './recorder.ts'
 import type { Shelf } from './shelf.ts'
 import type { Admitted, Source } from './source.ts'
 
@@ -40,6 +41,8 @@ export interface Core {
   waiting(app: AppId, device: DeviceId, channel?: ChannelName): Promise<number>
   /** Small records an adapter keeps over restarts, under `adapters/<its name>/`. */
   readonly shelf: Shelf
+  /** Tell it of every connection, and what goes over it. */
+  readonly recorder: Recorder
 }
 
 export interface Verifier {

@@ -19,6 +19,8 @@ import type {
   TagName,
 } from './ids.ts'
 import type { Depth } from './mailbox.ts'
+import type { DeviceRecord } from './names.ts'
+import type { Traces } from './recorder.ts'
 import type { SlaSeries } from './sla.ts'
 
 /** The way from back ends to the hub: what `api` and `cli` may ask of it. */
@@ -39,6 +41,8 @@ export interface Gateway {
    */
   stopBroadcast(app: AppId, id: BroadcastId): Promise<Broadcast | undefined>
   explain(app: AppId, id: CommandId): Promise<Explanation | undefined>
+  /** What happened last, of one device. */
+  readonly traces: Traces
   presence(app: AppId, device: DeviceId): Presence
   depth(app: AppId, device: DeviceId): Promise<Depth>
   /** End its commands (rule 7), close its links, forget it. False: there was none. */

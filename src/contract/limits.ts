@@ -187,6 +187,16 @@ export const limits = {
   coapUploadsMaxBytes: 16 * 1_048_576,
   /** Time for the next block of a CoAP body; then it begins anew with `4.08`. */
   coapUploadTimeoutMs: 93_000,
+  /** The flight recorder, about; the oldest entries go. 0: nothing is recorded. */
+  recorderMaxBytes: 32 * 1_048_576,
+  /** Of each payload so much is kept in it; 0: none. */
+  recorderPayloadMaxBytes: 128,
+  /** A drain, and a stop before it closes what is left. Above: they are hung up on. */
+  drainMaxMs: 5_000,
+  /** Sent away in a drain at once; the next after a moment. */
+  drainSliceMax: 1_000,
+  /** How many sent away are asked to come back in a second, here or elsewhere. */
+  comeBackPerSecond: 5_000,
   /** The server looks at every channel with a session this often for what hints missed. */
   patrolMs: 40_000,
 } as const

@@ -3,6 +3,7 @@ import type { Uplink } from './event.ts'
 import type { AppId, ChannelId, ChannelName, DeviceId, LinkId } from './ids.ts'
 import type { Epoch, Offset, Position, Sequence, Stamp } from './position.ts'
 import type { Reason } from './reasons.ts'
+import type { Trail } from './recorder.ts'
 import type { Answered, TakenHere } from './source.ts'
 
 /**
@@ -15,6 +16,8 @@ export interface Link {
   readonly protocol: string
   /** Remote address, for logs. */
   readonly peer: string
+  /** Its connection's record, as its device. Left out: the core makes one of its `id`. */
+  readonly trail?: Trail
   /**
    * False: nothing tells whether what it writes arrives (MQTT QoS 0). A command is written once and
    * takes no room in the window; it ends `in-doubt` at once, or by its reply (rule 23). Left out: true.

@@ -3,6 +3,7 @@ import type { Uplink } from './event.ts'
 import type { AppId, ChannelName, DeviceId } from './ids.ts'
 import type { Stamp } from './position.ts'
 import type { Reason } from './reasons.ts'
+import type { Trail } from './recorder.ts'
 
 /**
  * The adapter's end of a device's way up, for protocols where speaking and receiving are two things:
@@ -19,6 +20,8 @@ export interface Source {
   readonly protocol: string
   /** Remote address, for logs. */
   readonly peer: string
+  /** Its connection's record, as its device, where its adapter keeps one. */
+  readonly trail?: Trail
   /**
    * True: it keeps a connection, and its device is online for as long, though perhaps not reachable
    * (rule 22). False: its messages are signs of life, no more.

@@ -13,6 +13,7 @@ import type {
   Link,
   Offset,
   Reason,
+  Trail,
 } from '../contract/index.ts'
 import { channelId, channelParts, deviceOf } from '../contract/index.ts'
 import type { Attachment } from './attachment.ts'
@@ -22,6 +23,7 @@ import { type Figures, unavailableRetryMs } from './host.ts'
 import { hasChannel } from './placement.ts'
 import type { Quotas } from './quotas.ts'
 import type { Sla } from './sla.ts'
+import type { FlightRecorder } from './recorder/recorder.ts'
 import { Takeovers } from './takeovers.ts'
 
 /** What an arrival needs of the hub. */
@@ -40,6 +42,7 @@ export interface House {
 }
 
 /**
+  readonly recorder: FlightRecorder
  * A link's way to a session.
  *
  *     may it? ▶ fence the older ▶ claim ▶ what the older one had on its way settles ▶ open ▶ channel
@@ -76,7 +79,8 @@ export class Arrivals {
   async attach(link: Link, hello: Hello): Promise<Attached> {
     const channel = channelId(hello.app, hello.device, hello.channel)
     const atMs = this.#house.clock.nowMs()
-    const asked: Asked = { atMs, device: undefined, unwanted: undefined }
+    const trail = this.#trail(link, hello)
+    const asked: Asked = { atMs, device: undefined, unwanted: undefined, trail }
     this.#comes(channel, asked)
     try {
       return (
@@ -84,9 +88,11 @@ export class Arrivals {
         this.#outrun(channel, asked) ??
         this.#fence(channel, link) ??
         (await this.#enter(channel, link, hello, asked))
-      )
+      if (attached.kind === 'refused') this.#refused(link, trail, attached.reason)
+      return attached
     } catch (error) {
-      this.#house.log('attach.failed', { channel, error: String(error) })
+      this.#house.log('attach.failed', { channel, connection: link.id, error: String(error) })
+      this.#refused(link, trail, 'unavailable')
       return unavailable
     } finally {
       if (this.#newestOf(channel) === asked) this.#isThere(channel)
@@ -103,6 +109,17 @@ export class Arrivals {
     if (ofDevice === undefined) this.#newest.set(device, new Map([[channel, asked]]))
     else ofDevice.set(channel, asked)
   }
+  #trail(link: Link, { app, device, channel }: Hello): Trail {
+    if (link.trail !== undefined) return link.trail
+    const { recorder } = this.#house
+    return recorder.connect(link.id, link.protocol, link.peer).as(app, device, channel)
+  }
+
+  #refused(link: Link, trail: Trail, reason: Reason): void {
+    trail.note('refused', { reason, about: link.peer })
+    if (link.trail === undefined) trail.end(reason)
+  }
+
 
   #isThere(channel: ChannelId): void {
     const device = deviceOf(channel)
@@ -174,6 +191,7 @@ export class Arrivals {
     const current = head.epochs.at(-1)
     const beyond = resumeFrom?.epoch === current?.epoch && (resumeFrom?.offset ?? 0) > head.top
     return beyond ? mailbox.open(channel, true) : head
+      trail: asked.trail,
   }
 
   /** Somebody newer is on the way, or the device was removed or disabled meanwhile. */
@@ -235,6 +253,7 @@ interface Asked {
   device: DeviceRecord | undefined
   /** Why its device is not wanted any more. */
   unwanted: Reason | undefined
+    older.trail.note('taken-over', { reason: link.protocol, about: link.id })
 }
 
 /** When commands were written whose device comes back standing past them; see `settleArrival`. */
@@ -259,6 +278,7 @@ function windowMaxCommands(limits: Limits, asked = limits.windowMaxCommands): nu
   return Math.max(1, Math.min(limits.windowMaxCommands, asked))
 }
 
+  readonly trail: Trail
 const unavailable: Attached = {
   kind: 'refused',
   reason: 'unavailable',

@@ -11,6 +11,7 @@ import type {
   Reason,
   Session,
   TakenHere,
+  Trail,
   Uplink,
 } from '../contract/index.ts'
 import { channelParts, deviceOf } from '../contract/index.ts'
@@ -39,6 +40,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
   readonly device: DeviceKey
   readonly tally: Tally
   readonly sharedUplinks: SharedDedupe
+  readonly trail: Trail
   heapIndex = -1
   armedAtMs = 0
   patrolSlice = 0
@@ -58,6 +60,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     this.#host = host
     this.tally = figures.tally
     this.sharedUplinks = figures.uplinks
+    this.trail = figures.trail
     this.#askedAtMs = figures.askedAtMs
     this.#resumedPast = figures.resumedPast
     this.#pulse = figures.pulse
@@ -66,6 +69,8 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     this.#channel = channel
     this.device = deviceOf(channel.id)
     this.attachedAtMs = host.clock.nowMs()
+    const { epoch, offset } = channel.position
+    this.trail.note('attached', { epoch, offset, reason: channel.resumed, about: link.peer })
     this.perform()
   }
 
@@ -243,6 +248,8 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     this.#host.detached(this, why, backAtMs)
   }
 
+    this.trail.note('detached', { reason: why })
+    if (this.link.trail === undefined) this.trail.end(why)
   /** It went quiet and was asked for a sign of life, or has given one. */
   suspicion(suspect: boolean): void {
     this.#suspect = suspect
@@ -266,6 +273,8 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
   }
 
   holding(): void {
+    for (const { kind, offset } of changes)
+      if (kind === 'delivered') this.trail.note('delivered', { offset })
     if (this.#over) return
     this.#host.quotas.holding(this.#app, this, this.#now)
     this.#host.deadlines.arm(this)

@@ -1,4 +1,4 @@
-import type { Clock, Limits, Mailbox, Offset, Reason } from '../contract/index.ts'
+import type { Clock, Limits, Mailbox, Offset, Reason, Trail } from '../contract/index.ts'
 import type { Attachment } from './attachment.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { SharedDedupe } from './dedupes.ts'
@@ -29,6 +29,8 @@ export interface Host {
 export interface Figures {
   /** Held for it. */
   readonly uplinks: SharedDedupe
+  /** The record of its link. */
+  readonly trail: Trail
   readonly tally: Tally
   /** When its link asked to be attached. */
   readonly askedAtMs: number

@@ -35,6 +35,7 @@ import type {
   SubmitRequest,
   Submitted,
   Verifier,
+  Traces,
 } from '../contract/index.ts'
 import { channelParts, limits } from '../contract/index.ts'
 import { AdapterShelf } from './adapter-shelf.ts'
@@ -47,6 +48,8 @@ import { type Figures, type HubCounts, noCounts, unavailableRetryMs } from './ho
 import { makeParts, type Parts, type Whole } from './parts.ts'
 import { Quotas } from './quotas.ts'
 import { Sla } from './sla.ts'
+import { noteKept } from './recorder/notes.ts'
+import { FlightRecorder } from './recorder/recorder.ts'
 
 export interface HubOptions {
   readonly engine: Engine
@@ -75,6 +78,7 @@ export class Hub implements Core, Gateway, Whole {
   readonly shelf: Shelf
   readonly service: Sla
   readonly counts: HubCounts = noCounts()
+  readonly recorder: FlightRecorder
 
   readonly #log: (event: string, fields: Record<string, unknown>) => void
   readonly #live = new Map<ChannelId, Attachment>()
@@ -93,6 +97,7 @@ export class Hub implements Core, Gateway, Whole {
     this.service = new Sla(this.limits)
     this.quotas = new Quotas(this.engine.names, this.clock)
     this.dedupes = new Dedupes(this.mailbox)
+    this.recorder = new FlightRecorder(this.clock, this.limits)
     this.shelf = new AdapterShelf(this.engine.shelf)
     this.heartbeats = new Heartbeats(this.engine.shelf, this.clock, this.limits)
     this.#holdUntilMs = options.holdExpiryUntilMs ?? 0
@@ -101,7 +106,10 @@ export class Hub implements Core, Gateway, Whole {
 
   async start(): Promise<void> {
     this.#state = 'running'
-    this.#unlisten = this.engine.events.listen((events) => this.#parts.waiters.heard(events))
+    this.#unlisten = this.engine.events.listen((events) => {
+      noteKept(this.recorder, events)
+      this.#parts.waiters.heard(events)
+    })
     this.engine.onState((state, detail) => this.#engineTurned(state, detail))
     await this.quotas.load(this.clock.nowMs())
     this.#parts.patrol.start()
@@ -245,6 +253,10 @@ export class Hub implements Core, Gateway, Whole {
       attachment: this.#live.get(status.command.channel),
       presence: this.presence(app, device),
       store: this.engine.state,
+  get traces(): Traces {
+    return this.recorder
+  }
+
       nowMs: this.clock.nowMs(),
       holdUntilMs: this.#holdUntilMs,
     })
@@ -323,3 +335,4 @@ export class Hub implements Core, Gateway, Whole {
     this.#closeAll('unavailable', unavailableRetryMs)
   }
 }
+      ...this.recorder.figures(),

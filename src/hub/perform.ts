@@ -1,5 +1,13 @@
 import type { Channel, Effect } from '../channel/index.ts'
-import type { Change, Link, Offset, OpenCommand, Reading, Reason } from '../contract/index.ts'
+import type {
+  Change,
+  Link,
+  Offset,
+  OpenCommand,
+  Reading,
+  Reason,
+  Trail,
+} from '../contract/index.ts'
 import { type Host, unavailableRetryMs } from './host.ts'
 import type { Tally } from './sla.ts'
 
@@ -8,6 +16,7 @@ export interface Performing {
   readonly channel: string
   readonly live: Channel
   readonly link: Link
+  readonly trail: Trail
   readonly tally: Tally
   readonly isOver: boolean
   /** What a settlement of this channel changed is kept. */
@@ -44,6 +53,7 @@ export function perform(effect: Effect, one: Performing, host: Host): void {
     case 'probe':
       if (!one.link.probe()) return // this protocol cannot ask: keep-alive decides (rule 21)
       host.counts.probes++
+      one.trail.note('probe')
       one.live.liveness.probing(host.clock.nowMs())
       one.suspicion(true)
       return

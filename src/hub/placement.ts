@@ -16,9 +16,12 @@ import type {
 } from '../contract/index.ts'
 import { channelId, mainChannel, StoreUnavailable, urgentChannel } from '../contract/index.ts'
 import type { Attachment } from './attachment.ts'
+import { noteAccepted } from './recorder/notes.ts'
+import type { FlightRecorder } from './recorder/recorder.ts'
 
 /** What whoever places commands needs of the hub. */
 export interface Roads {
+  readonly recorder: FlightRecorder
   attached(channel: ChannelId): Attachment | undefined
   /** Commands were kept or changed: the next deadline may be another. */
   kept(): void
@@ -78,6 +81,7 @@ export class Placement {
     switch (appended.kind) {
       case 'kept':
         if (options.ended !== undefined) return 'ended'
+        noteAccepted(this.#roads.recorder, 'placed', appended.command)
         hint(appended.command, options, this.#roads)
         return 'placed'
       case 'full':

@@ -22,6 +22,7 @@ import type {
 import { channelId, commandId, StoreUnavailable, scheduledEpoch } from '../contract/index.ts'
 import { appendOptions, hasChannel, hint, type Roads } from './placement.ts'
 import type { Quotas } from './quotas.ts'
+import { noteAccepted } from './recorder/notes.ts'
 
 /** Retry advice for a full mailbox: long enough that a device has had a chance to take something. */
 const fullRetryAfterMs = 5_000
@@ -155,8 +156,10 @@ export class Router {
 
   #kept(command: KeptCommand, options: AppendOptions): Submitted {
     if (options.ended !== undefined) {
+      noteAccepted(this.#hub.recorder, 'accepted', command)
       return { kind: 'accepted', status: { kind: 'ended', command: endedAtOnce(command, options) } }
     }
+    noteAccepted(this.#hub.recorder, 'accepted', command)
     hint(command, options, this.#hub)
     return { kind: 'accepted', status: openStatus({ ...command, maybeSent: false }) }
   }
@@ -195,6 +198,7 @@ export class Router {
     })
     switch (scheduled.kind) {
       case 'kept':
+        noteAccepted(this.#hub.recorder, 'scheduled', scheduled.command)
         this.#hub.scheduled()
         return { kind: 'accepted', status: openStatus(waitingOpen(scheduled.command)) }
       case 'repeat':

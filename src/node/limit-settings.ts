@@ -30,6 +30,8 @@ const least: Partial<Record<LimitName, number>> = {
   waitersMax: 0,
   slaAppsMax: 0,
   slaClassesMax: 0,
+  recorderMaxBytes: 0,
+  recorderPayloadMaxBytes: 0,
   mailboxMaxBytes: 1_024,
   payloadMaxBytes: 1_024,
   nameMaxBytes: 16,
@@ -79,6 +81,8 @@ const most: Partial<Record<LimitName, number>> = {
   bodyMaxBytes: 64 * 1_048_576,
   webhookLanes: 1_024,
   webhookBatchMaxEvents: 1_000,
+  recorderMaxBytes: 1_073_741_824,
+  recorderPayloadMaxBytes: 1_024,
   patrolMs: 3_600_000,
 }
 

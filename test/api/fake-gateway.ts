@@ -25,6 +25,7 @@ import {
 import type { MemoryEngine } from '../../src/engine/memory/index.ts'
 import type { ManualClock } from '../support/manual-clock.ts'
 
+import { FlightRecorder } from '../../src/hub/recorder/recorder.ts'
 /**
  * A hub without sessions: real mailboxes, no links, so a `now` is undeliverable, and what becomes
  * of the others is decided by the test.
@@ -35,6 +36,8 @@ export class FakeGateway implements Gateway {
   readonly refused: string[] = []
   readonly #engine: MemoryEngine
   readonly #clock: ManualClock
+  /** What a test says to it, is what is traced. */
+  readonly traces: FlightRecorder
   readonly #waiting = new Map<CommandId, Set<() => void>>()
   /** What submit says instead. */
   says: Submitted | undefined
@@ -47,6 +50,7 @@ export class FakeGateway implements Gateway {
     this.#clock = clock
   }
 
+    this.traces = new FlightRecorder(clock, limits)
   async submit(request: SubmitRequest): Promise<Submitted> {
     this.submitted.push(request)
     if (this.fails !== undefined) throw this.fails

@@ -17,6 +17,7 @@ import type {
   Verifier,
 } from '../../../src/contract/index.ts'
 import { channelId, commandId, limits } from '../../../src/contract/index.ts'
+import { FlightRecorder } from '../../../src/hub/recorder/recorder.ts'
 import { kdfFor, makeCredential } from '../../../src/secrets/secrets.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 
@@ -228,6 +229,8 @@ export class FakeCore implements Core {
   async waiting(): Promise<number> {
     return 0
   }
+
+  readonly recorder = new FlightRecorder(this.clock, limits)
 
   get shelf(): Shelf {
     throw new Error('Pike keeps nothing on a shelf')
