@@ -12,7 +12,7 @@ export class Channels {
   #first: PikeChannel | undefined
   #more: (PikeChannel | null | undefined)[] | undefined
   readonly #gate: Gate
-  #token: LinkId = ''
+  #links = 0
   /** What belongs to no channel is recorded here: of the connection, or of the first device on it. */
   trail: Trail
   #links = 0

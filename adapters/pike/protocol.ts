@@ -111,7 +111,7 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
 
   /** The other end is gone without a word. */
   lost(): void {
-    this.#shut(false)
+    this.#shut(false, 'lost')
   }
 
   /** The time for the handshake is over. */
@@ -187,14 +187,14 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
       this.gate.counts.handshakesFailedTotal++
     }
     if (reasons[reason].reset) {
-      this.#shut(false)
+      this.#shut(false, reason)
       this.gate.counts.resetsTotal++
       this.#wire.reset()
       return
     }
     this.beforeWrite()
     this.#speaker.sayClose(undefined, reason, text, retryAfterMs)
-    this.#shut(false)
+    this.#shut(false, reason)
     this.#wire.end()
   }
 
@@ -275,7 +275,7 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
   closed(frame: CloseFrame): void {
     const number = frame.channelNumber
     if (number === undefined || this.#state === 'opening') {
-      this.#shut(true)
+      this.#shut(true, 'normal')
       this.#wire.end()
       return
     }
@@ -332,7 +332,7 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
   }
 
   /** Nothing is read or sent any more; every session hears of it. */
-  #shut(graceful: boolean): void {
+  #shut(graceful: boolean, why: Reason | 'lost'): void {
     if (this.#state === 'closed') return
     this.channels.each(flush)
     this.#state = 'closed'

@@ -1,4 +1,5 @@
 import type { Reason } from '../../src/contract/index.ts'
+import type { Channels } from './channels.ts'
 import { FrameEncoder } from './codec.ts'
 import type { Frame } from './frames.ts'
 import type { Gate } from './gate.ts'
@@ -13,6 +14,7 @@ const taughtMax = 256
 export class Speaker {
   readonly #gate: Gate
   readonly #wire: Wire
+  readonly #channels: Channels
   readonly #encoder = new FrameEncoder()
   #pongDue = false
   /** The keep-alive that the client goes by. */
@@ -22,9 +24,10 @@ export class Speaker {
   /** Longest frame the client takes. */
   frameMaxBytes = 0
 
-  constructor(gate: Gate, wire: Wire) {
+  constructor(gate: Gate, wire: Wire, channels: Channels) {
     this.#gate = gate
     this.#wire = wire
+    this.#channels = channels
   }
 
   /** Names the client remembers; from WELCOME on. */
@@ -41,10 +44,10 @@ export class Speaker {
     this.#gate.counts.framesOutTotal++
     const bytes = this.#encoder.encode(frame)
     this.#wire.send(bytes)
+    traceFrame('out', frame, bytes.length, this.#channels)
     return bytes
   }
 
-    traceFrame('out', frame, bytes.length, this.#channels)
   /** @param channelNumber undefined: the whole connection. */
   sayClose(
     channelNumber: number | undefined,

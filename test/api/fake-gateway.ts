@@ -16,6 +16,7 @@ import {
   type Explanation,
   type Gateway,
   locateCommand,
+  limits,
   type Presence,
   type Reply,
   type SlaSeries,
