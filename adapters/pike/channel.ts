@@ -59,9 +59,9 @@ interface Taken {
  */
 export class PikeChannel implements Link {
   readonly id: LinkId
+  readonly trail: Trail
   readonly number: number
   readonly #host: ChannelHost
-  readonly trail: Trail
   #session: Session | undefined
   /** Set when the core closed the link before it was welcomed. */
   refused: { readonly reason: Reason; readonly retryAfterMs: number | undefined } | undefined
@@ -86,11 +86,11 @@ export class PikeChannel implements Link {
   ) {
     this.#host = host
     this.id = id
+    this.trail = trail
     this.number = number
     this.#uplinkEpoch = uplinkEpoch
   }
 
-    this.trail = trail
   get protocol(): string {
     return 'pike'
   }

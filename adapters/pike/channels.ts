@@ -18,8 +18,8 @@ export class Channels {
   #links = 0
 
   constructor(gate: Gate, trail: Trail) {
-    this.trail = trail
     this.#gate = gate
+    this.trail = trail
   }
 
   /** A channel opened again on this connection is another link. */
@@ -38,8 +38,8 @@ export class Channels {
   set(channel: PikeChannel): void {
     this.#gate.counts.channels++
     if (channel.number === 0) {
-      this.trail = channel.trail
       this.#first = channel
+      this.trail = channel.trail
       return
     }
     this.#more ??= []

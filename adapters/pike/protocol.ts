@@ -89,9 +89,9 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
     }
     const error = this.#decoder.push(chunk, (frame, raw) => {
       this.gate.counts.framesInTotal++
+      traceFrame('in', frame, raw.length, this.channels)
       takeFrame(frame, raw, this)
     })
-      traceFrame('in', frame, raw.length, this.channels)
     if (!opening) this.channels.each(flush)
     if (error !== undefined) this.#unreadable(error)
   }
@@ -340,10 +340,10 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
     this.gate.handshakes.remove(this)
     this.#openings?.giveUpAll()
     for (const channel of this.channels.clear()) channel.end()?.detach(graceful)
+    this.channels.trail.end(why)
   }
 }
 
 const touch = (channel: PikeChannel): void => channel.session?.touch()
 const flush = (channel: PikeChannel): void => channel.flush()
 const drained = (channel: PikeChannel): void => channel.drained()
-    this.channels.trail.end(why)

@@ -39,10 +39,10 @@ export interface House {
   attached(channel: ChannelId): Attachment | undefined
   settleIn(claim: Claim, link: Link, channel: Channel, figures: Figures): Attachment
   readonly service: Sla
+  readonly recorder: FlightRecorder
 }
 
 /**
-  readonly recorder: FlightRecorder
  * A link's way to a session.
  *
  *     may it? ▶ fence the older ▶ claim ▶ what the older one had on its way settles ▶ open ▶ channel
@@ -180,6 +180,7 @@ export class Arrivals {
       askedAtMs: asked.atMs,
       resumedPast: resumedPast(head, live.position.offset),
       pulse,
+      trail: asked.trail,
     }
     return { kind: 'session', session: this.#house.settleIn(claim, link, live, figures) }
   }
@@ -191,7 +192,6 @@ export class Arrivals {
     const current = head.epochs.at(-1)
     const beyond = resumeFrom?.epoch === current?.epoch && (resumeFrom?.offset ?? 0) > head.top
     return beyond ? mailbox.open(channel, true) : head
-      trail: asked.trail,
   }
 
   /** Somebody newer is on the way, or the device was removed or disabled meanwhile. */
@@ -233,6 +233,7 @@ export class Arrivals {
     if (older === undefined) return undefined
     const nowMs = this.#house.clock.nowMs()
     const holdMs = this.#house.limits.conflictHoldMs
+    older.trail.note('taken-over', { reason: link.protocol, about: link.id })
     if (!this.#takeovers.taken(channel, nowMs)) {
       older.close('taken-over', holdMs)
       return undefined
@@ -253,7 +254,7 @@ interface Asked {
   device: DeviceRecord | undefined
   /** Why its device is not wanted any more. */
   unwanted: Reason | undefined
-    older.trail.note('taken-over', { reason: link.protocol, about: link.id })
+  readonly trail: Trail
 }
 
 /** When commands were written whose device comes back standing past them; see `settleArrival`. */
@@ -278,7 +279,9 @@ function windowMaxCommands(limits: Limits, asked = limits.windowMaxCommands): nu
   return Math.max(1, Math.min(limits.windowMaxCommands, asked))
 }
 
-  readonly trail: Trail
+const refusedIf = (reason: Reason | undefined): Attached | undefined =>
+  reason && { kind: 'refused', reason }
+
 const unavailable: Attached = {
   kind: 'refused',
   reason: 'unavailable',

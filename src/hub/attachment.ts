@@ -241,6 +241,8 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     if (this.#over) return
     this.#over = true
     this.#pulse?.left(this.#channel.liveness, why)
+    this.trail.note('detached', { reason: why })
+    if (this.link.trail === undefined) this.trail.end(why)
     this.#channel.pump.stop()
     this.#channel.effects.length = 0
     if (this.#uplinks?.late.end() === true) this.#host.quotas.answered(this.#app, this)
@@ -248,8 +250,6 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     this.#host.detached(this, why, backAtMs)
   }
 
-    this.trail.note('detached', { reason: why })
-    if (this.link.trail === undefined) this.trail.end(why)
   /** It went quiet and was asked for a sign of life, or has given one. */
   suspicion(suspect: boolean): void {
     this.#suspect = suspect
@@ -266,6 +266,8 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
   /** What a settlement of this channel changed is kept. */
   kept(changes: readonly Change[], intendUpTo: Offset | undefined): void {
     tallyAcknowledged(this.tally, this.#channel, this.#resumedPast, changes)
+    for (const { kind, offset } of changes)
+      if (kind === 'delivered') this.trail.note('delivered', { offset })
     this.#channel.pump.settled(changes, intendUpTo)
     // What is delivered and owes a reply is due sooner than it was.
     if (changes.length > 0) this.#host.kept()
@@ -273,8 +275,6 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
   }
 
   holding(): void {
-    for (const { kind, offset } of changes)
-      if (kind === 'delivered') this.trail.note('delivered', { offset })
     if (this.#over) return
     this.#host.quotas.holding(this.#app, this, this.#now)
     this.#host.deadlines.arm(this)

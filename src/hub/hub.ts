@@ -95,9 +95,9 @@ export class Hub implements Core, Gateway, Whole {
     this.mailbox = this.engine.mailbox
     this.deadlines = new Deadlines(this.clock)
     this.service = new Sla(this.limits)
+    this.recorder = new FlightRecorder(this.clock, this.limits)
     this.quotas = new Quotas(this.engine.names, this.clock)
     this.dedupes = new Dedupes(this.mailbox)
-    this.recorder = new FlightRecorder(this.clock, this.limits)
     this.shelf = new AdapterShelf(this.engine.shelf)
     this.heartbeats = new Heartbeats(this.engine.shelf, this.clock, this.limits)
     this.#holdUntilMs = options.holdExpiryUntilMs ?? 0
@@ -221,6 +221,10 @@ export class Hub implements Core, Gateway, Whole {
 
   // Gateway: what back ends may ask.
 
+  get traces(): Traces {
+    return this.recorder
+  }
+
   submit(request: SubmitRequest): Promise<Submitted> {
     return this.#parts.router.submit(request)
   }
@@ -253,10 +257,6 @@ export class Hub implements Core, Gateway, Whole {
       attachment: this.#live.get(status.command.channel),
       presence: this.presence(app, device),
       store: this.engine.state,
-  get traces(): Traces {
-    return this.recorder
-  }
-
       nowMs: this.clock.nowMs(),
       holdUntilMs: this.#holdUntilMs,
     })
@@ -302,6 +302,7 @@ export class Hub implements Core, Gateway, Whole {
       quota_limited_total: this.quotas.limited,
       waiters: this.#parts.waiters.size,
       deadlines: this.deadlines.size,
+      ...this.recorder.figures(),
       heartbeat_devices: this.heartbeats.devices,
       heartbeat_networks: this.heartbeats.networks,
       heartbeat_proofs_total: this.heartbeats.proofs,
@@ -335,4 +336,3 @@ export class Hub implements Core, Gateway, Whole {
     this.#closeAll('unavailable', unavailableRetryMs)
   }
 }
-      ...this.recorder.figures(),
