@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test'
 import { Agent, type IncomingMessage, type ObserveReadStream, request } from 'coap'
 import { CoapClient } from 'node-coap-client'
 import { type GatewayProcess, startGateway } from '../support/gateway-process.ts'
+import { linesUnder } from './page.ts'
 
 const secret = 'c2VjcmV0LW9mLWEtbG9ja2Vy'
 const client = 'coap-client-notls'
@@ -17,7 +18,7 @@ let at: string
 before(async () => {
   gateway = await startGateway({ env: { PIKE_COAP_PORT: '0' } })
   at = `127.0.0.1:${gateway.port('coap')}`
-  for (const device of ['SZ-0042', 'SZ-0043', 'SZ-0044', 'SZ-0045', 'SZ-0046']) {
+  for (const device of ['SZ-0042', 'SZ-0043', 'SZ-0044', 'SZ-0045', 'SZ-0046', 'SZ-0047']) {
     const { status } = await gateway.api('PUT', `/v1/devices/${device}`, { secret })
     assert.equal(status, 201)
   }
@@ -94,28 +95,28 @@ async function online(device: string): Promise<void> {
 
 test('the coap-client commands of docs/coap.md work as they stand there', async () => {
   const page = readFileSync(path.join(import.meta.dirname, '../../docs/coap.md'), 'utf8')
-  const lines = /```sh\n([\s\S]*?)```/.exec(page)![1]!.trim().split('\n')
-  assert.equal(lines.length, 6)
-  const [who, observe, report, reply, beat, leave] = lines as [string, ...string[]] as string[]
+  const lines = linesUnder(page, '## Ten minutes')
+  assert.equal(lines.length, 7)
+  const [who, observe, , reply, report, beat, leave] = lines
   const env = { GATEWAY: at, SECRET: secret }
   const { output } = await run(`${who}; echo $SESSION`, env)
   const session = output.trim()
   assert.match(session, /^s\/[\w-]{22}$/, `is libcoap3-bin installed? ${output}`)
   const here = { ...env, SESSION: session }
-  const watching = run(observe!.replace('-s 10', '-s 3'), here)
-  await online('SZ-0042')
+  const watching = run(observe!.replace('-s 30', '-s 3'), here)
+  await online('SZ-0047')
   const command = { name: 'open', payload: { door: 7 }, expect: 'reply' }
-  const id = await send('SZ-0042', command)
+  const id = await send('SZ-0047', command)
   assert.match(
     (await watching).output,
     new RegExp(`^id=${id}&name=open&expires=\\d+&reply\n{"door":7}`),
   )
-  for (const line of [report, reply, beat, leave]) {
+  for (const line of [reply, report, beat, leave]) {
     const ran = await run(line!, { ...here, ID: id })
     assert.equal(`${ran.code}${ran.output.trim()}`, '0', line)
   }
   assert.equal((await ended(id)).status, 'done')
-  const events = await gateway.api('GET', '/v1/events?type=event&device=SZ-0042')
+  const events = await gateway.api('GET', '/v1/events?type=event&device=SZ-0047')
   assert.deepEqual(
     events.body.items.map((one: { name: string; payload: unknown; stamp: unknown }) => [
       one.name,

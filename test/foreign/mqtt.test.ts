@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { type GatewayProcess, startGateway } from '../support/gateway-process.ts'
-import { run } from './page.ts'
+import { linesUnder, run } from './page.ts'
 
 const secret = 'c2VjcmV0LW9mLWEtbG9ja2Vy'
 
@@ -60,15 +60,15 @@ class Subscriber {
 
 test('the mosquitto commands of docs/mqtt.md, "Ten minutes", work as they stand there', async () => {
   const page = readFileSync(path.join(import.meta.dirname, '../../docs/mqtt.md'), 'utf8')
-  const section = page.slice(page.indexOf('\n## Ten minutes\n'))
-  const lines = /```sh\n([\s\S]*?)```/.exec(section)![1]!.trim().split('\n')
-  assert.equal(lines.length, 4)
-  const [who, wait, reply, report] = lines as [string, string, string, string]
+  const lines = linesUnder(page, '## Ten minutes')
+  assert.equal(lines.length, 5)
+  const [who, wait, , reply, report] = lines as [string, string, string, string, string]
   const gateway = await start()
   try {
+    await gateway.api('PUT', '/v1/devices/SZ-0045', { secret })
     const env = { GATEWAY: '127.0.0.1', PORT: String(gateway.port('mqtt')), SECRET: secret }
     const waiting = run(`${who}; ${wait}`, env)
-    const { body } = await gateway.api('POST', '/v1/devices/SZ-0042/commands', {
+    const { body } = await gateway.api('POST', '/v1/devices/SZ-0045/commands', {
       name: 'open',
       payload: { door: 7 },
       expect: 'reply',

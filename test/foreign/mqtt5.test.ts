@@ -3,25 +3,24 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { startGateway } from '../support/gateway-process.ts'
-import { run } from './page.ts'
+import { linesUnder, run } from './page.ts'
 
 const secret = 'c2VjcmV0LW9mLWEtbG9ja2Vy'
 
 test('the mosquitto commands of docs/mqtt.md, "MQTT 5", work as they stand there', async () => {
   const page = readFileSync(path.join(import.meta.dirname, '../../docs/mqtt.md'), 'utf8')
-  const section = page.slice(page.indexOf('\n## MQTT 5\n'))
-  const lines = /```sh\n([\s\S]*?)```/.exec(section)![1]!.trim().split('\n')
-  assert.equal(lines.length, 4)
-  const [who, wait, reply, report] = lines as [string, string, string, string]
+  const lines = linesUnder(page, '## MQTT 5')
+  assert.equal(lines.length, 5)
+  const [who, wait, , reply, report] = lines as [string, string, string, string, string]
   const gateway = await startGateway({
     env: { PIKE_MQTT_PORT: '0', PIKE_MQTT_WS_PORT: 'off' },
   })
   try {
-    const { status } = await gateway.api('PUT', '/v1/devices/SZ-0042', { secret })
+    const { status } = await gateway.api('PUT', '/v1/devices/SZ-0045', { secret })
     assert.equal(status, 201)
     const env = { GATEWAY: '127.0.0.1', PORT: String(gateway.port('mqtt')), SECRET: secret }
     const waiting = run(`${who}; ${wait}`, env)
-    const { body } = await gateway.api('POST', '/v1/devices/SZ-0042/commands', {
+    const { body } = await gateway.api('POST', '/v1/devices/SZ-0045/commands', {
       name: 'open',
       payload: { door: 7 },
       expect: 'reply',
@@ -45,7 +44,7 @@ test('the mosquitto commands of docs/mqtt.md, "MQTT 5", work as they stand there
       ['wrong-secret', 'events/a', /Bad User Name or Password/],
       [secret, 'state/other', /Not authorized/],
     ] as const) {
-      const { output } = await run(`${who}; mosquitto_pub $WHO -q 1 -t ${topic} -m x`, {
+      const { output } = await run(`${who}; mosquitto_pub "$@" -q 1 -t ${topic} -m x`, {
         ...env,
         SECRET: password,
       })

@@ -13,3 +13,17 @@ export const run = (line: string, env: Record<string, string>): Promise<Ran> =>
       resolve({ code: error === null ? 0 : 1, output: out + err }),
     )
   })
+
+/**
+ * The lines of a page's ```sh blocks from a heading on, until the next of its rank. Blocks with
+ * another word behind `sh` (`gateway`, `settings`) are for a person: they say what tests set.
+ */
+export function linesUnder(page: string, heading: string): readonly string[] {
+  const from = page.indexOf(`\n${heading}\n`) + 1
+  const rank = heading.slice(0, heading.indexOf(' ') + 1)
+  const end = page.indexOf(`\n${rank}`, from)
+  const section = page.slice(from, end < 0 ? undefined : end)
+  return [...section.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap(([, block]) =>
+    block!.trim().split('\n'),
+  )
+}
