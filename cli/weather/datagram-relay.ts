@@ -1,5 +1,6 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { seeded } from '../fleet/mix.ts'
+import type { Conditions } from './conditions.ts'
 import { DatagramLink } from './link.ts'
 import { type Figures, linksMax, noFigures, type Relay, type RelayOptions } from './relay.ts'
 
@@ -27,6 +28,7 @@ interface Mapping {
 class DatagramRelay implements Relay {
   readonly figures: Figures = noFigures()
   readonly #options: RelayOptions
+  #conditions: Conditions
   readonly #socket = createSocket('udp4')
   readonly #mappings = new Map<string, Mapping>()
   readonly #airborne = new Set<NodeJS.Timeout>()
@@ -34,6 +36,7 @@ class DatagramRelay implements Relay {
 
   constructor(options: RelayOptions) {
     this.#options = options
+    this.#conditions = options.conditions
     this.#socket.on('message', (bytes, device) => this.#up(bytes, device))
     this.#socket.on('error', () => {})
     this.#sweep = setInterval(() => this.#forget(), sweepMs)
@@ -50,6 +53,12 @@ class DatagramRelay implements Relay {
       this.#socket.once('error', reject)
       this.#socket.bind({ address: host, port }, () => resolve())
     })
+  }
+
+  become(conditions: Conditions): void {
+    this.#conditions = conditions
+    for (const { socket } of this.#mappings.values()) socket.close()
+    this.#mappings.clear()
   }
 
   stop(): Promise<void> {
@@ -81,9 +90,9 @@ class DatagramRelay implements Relay {
     const known = this.#mappings.get(key)
     if (known !== undefined) return known
     if (this.#mappings.size >= linksMax) return undefined
-    const { conditions, seed } = this.#options
+    const { seed } = this.#options
     const random = seeded(seed + this.figures.links++)
-    const link = new DatagramLink(conditions, random, nowMs)
+    const link = new DatagramLink(this.#conditions, random, nowMs)
     const socket = this.#outside({ link, device })
     const mapping: Mapping = { link, device, socket, heardAtMs: nowMs }
     this.#mappings.set(key, mapping)

@@ -4,6 +4,8 @@ import type { Conditions } from './conditions.ts'
 export interface Relay {
   readonly port: number
   readonly figures: Figures
+  /** The weather changes; what is connected comes again. */
+  become(conditions: Conditions): void
   stop(): Promise<void>
 }
 

@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { seeded } from '../fleet/mix.ts'
+import type { Conditions } from './conditions.ts'
 import { StreamLink, type Way } from './link.ts'
 import { type Figures, linksMax, noFigures, type Relay, type RelayOptions } from './relay.ts'
 
@@ -18,11 +19,13 @@ export async function relayStreams(options: RelayOptions): Promise<Relay> {
 class StreamRelay implements Relay {
   readonly figures: Figures = noFigures()
   readonly #options: RelayOptions
+  #conditions: Conditions
   readonly #server: Server
   readonly #links = new Set<Link>()
 
   constructor(options: RelayOptions) {
     this.#options = options
+    this.#conditions = options.conditions
     this.#server = createServer(
       { noDelay: true, pauseOnConnect: true, allowHalfOpen: true },
       (device) => {
@@ -30,9 +33,9 @@ class StreamRelay implements Relay {
           device.resetAndDestroy()
           return
         }
-        const { to, conditions, seed } = options
+        const { to, seed } = options
         const random = seeded(seed + this.figures.links++)
-        const fate = new StreamLink(conditions, random, performance.now())
+        const fate = new StreamLink(this.#conditions, random, performance.now())
         const gateway = connect({ ...to, noDelay: true, allowHalfOpen: true })
         const link = new Link(device, gateway, fate, this.figures, () => this.#links.delete(link))
         this.#links.add(link)
@@ -51,6 +54,11 @@ class StreamRelay implements Relay {
       this.#server.once('error', reject)
       this.#server.listen({ host, port, backlog: 4_096 }, resolve)
     })
+  }
+
+  become(conditions: Conditions): void {
+    this.#conditions = conditions
+    for (const link of this.#links) link.reset()
   }
 
   stop(): Promise<void> {

@@ -36,6 +36,8 @@ export async function inject(
   world.journal.faults.push(fault)
   let sinceMs = fault.atMs
   switch (kind) {
+    case 'none':
+      break
     case 'kill':
       await kill(world)
       await world.startServer()

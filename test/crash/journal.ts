@@ -246,7 +246,7 @@ export interface StatusSeen {
   readonly atMs: number
 }
 
-export type FaultKind = 'kill' | 'stop' | 'pause' | 'disk' | 'power'
+export type FaultKind = 'none' | 'kill' | 'stop' | 'pause' | 'disk' | 'power'
 
 export interface Fault {
   readonly round: number

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { readConditions } from '../../cli/weather/conditions.ts'
 import type { FaultKind } from './journal.ts'
 import { allParts, readParts } from './parts.ts'
 import { speechNames, speechOf } from './protocols.ts'
@@ -15,7 +16,8 @@ const usage = `Starts the real gateway, loads it, hurts it, and judges what the 
 
   npm run crash -- [options]
 
-  --fault kill|stop|pause|disk|power|mix   what to do to it; several with commas (kill)
+  --fault kill|stop|pause|disk|power|mix|none
+                                           what to do to it; several with commas (kill)
   --rounds N                               how often (20)
   --seed N                                 repeats the same draws (1)
   --protocol ${speechNames.join('|')}
@@ -24,6 +26,7 @@ const usage = `Starts the real gateway, loads it, hurts it, and judges what the 
   --raw N                                  that remember nothing, of each protocol that has such (2)
   --rate N                                 commands a second, in sum (60)
   --round-ms MIN..MAX                      undisturbed time before each fault (400..2000)
+  --weather loss=5%,rtt=200ms,…            bad weather between devices and gateway; see pike weather --help
   --pause-ms MIN..MAX                      length of a pause (1000..8000)
   --with PART,PART|all|none                what the load is made of beside plain commands (all):
                                            lines, aliases, broadcasts, schedules, callbacks, webhooks,
@@ -63,6 +66,7 @@ function readOptions(): {
       rate: { type: 'string', default: '60' },
       'round-ms': { type: 'string', default: '400..2000' },
       'pause-ms': { type: 'string', default: '1000..8000' },
+      weather: { type: 'string' },
       young: { type: 'string', default: '0' },
       'volume-mb': { type: 'string', default: '96' },
       with: { type: 'string', default: 'all' },
@@ -89,7 +93,8 @@ function readOptions(): {
   }
   const faults = values.fault === 'mix' ? kinds : values.fault.split(',')
   for (const fault of faults) {
-    if (!kinds.some((kind) => kind === fault)) throw new Wrong(`--fault: "${fault}" is none`)
+    if (fault !== 'none' && !kinds.some((kind) => kind === fault))
+      throw new Wrong(`--fault: "${fault}" is none`)
   }
   const broken = values.broken?.split(',') ?? []
   const sabotage = sabotages.filter((name) => broken.includes(name))
@@ -98,6 +103,8 @@ function readOptions(): {
   }
   const speech = speechOf(values.protocol)
   if (speech === undefined) throw new Wrong(`--protocol: use one of ${speechNames.join(', ')}`)
+  const weather = values.weather === undefined ? undefined : readConditions(values.weather)
+  if (typeof weather === 'string') throw new Wrong(`--weather: ${weather}`)
   const parts = readParts(values.with)
   if (typeof parts === 'string') throw new Wrong(`--with: "${parts}" is none`)
   return {
@@ -114,6 +121,7 @@ function readOptions(): {
       pauseMs: range('pause-ms', values['pause-ms']),
       volumeMb: number('volume-mb', values['volume-mb']),
       sabotage,
+      ...(weather && { weather }),
       ...(values.hasty ? { hasty: true, enough: [] } : {}),
       keep: values.keep,
       progress: showProgress,

@@ -1,3 +1,7 @@
+import { type Conditions, fair } from '../../cli/weather/conditions.ts'
+import { relayDatagrams } from '../../cli/weather/datagram-relay.ts'
+import { type Figures, noFigures, type Relay } from '../../cli/weather/relay.ts'
+import { relayStreams } from '../../cli/weather/stream-relay.ts'
 import type { Ear, Paper } from './ear.ts'
 import { HttpEar } from './ear-http.ts'
 import { MqttEar } from './ear-mqtt.ts'
@@ -12,6 +16,9 @@ export interface NetworkOptions {
   readonly journal: Journal
   readonly random: Random
   readonly lifeMs: readonly [min: number, max: number] | undefined
+  /** What lies between devices and taps; undefined: nothing. */
+  readonly weather?: Conditions | undefined
+  readonly seed: number
 }
 
 const ears: Record<Exclude<Family, 'coap'>, (paper: Paper) => Ear> = {
@@ -24,8 +31,13 @@ const ears: Record<Exclude<Family, 'coap'>, (paper: Paper) => Ear> = {
 export class Network {
   readonly #taps: ReadonlyMap<Family, Tap | CoapTap>
   readonly #ports = new Map<string, number>()
+  readonly #relays: Relay[] = []
+  readonly #weather: Conditions | undefined
+  readonly #seed: number
 
-  constructor({ journal, random, lifeMs }: NetworkOptions) {
+  constructor({ journal, random, lifeMs, weather, seed }: NetworkOptions) {
+    this.#weather = weather
+    this.#seed = seed
     let sessions = 0
     const paper: Paper = { journal, nextSession: () => ++sessions }
     const taps = new Map<Family, Tap | CoapTap>()
@@ -37,7 +49,38 @@ export class Network {
   }
 
   async listen(): Promise<void> {
-    for (const [family, tap] of this.#taps) this.#ports.set(family, await tap.listen())
+    for (const [family, tap] of this.#taps) {
+      const port = await tap.listen()
+      this.#ports.set(family, this.#weather === undefined ? port : await this.#relay(family, port))
+    }
+  }
+
+  async #relay(family: Family, port: number): Promise<number> {
+    const host = '127.0.0.1'
+    const options = {
+      host,
+      port: 0,
+      to: { host, port },
+      conditions: this.#weather!,
+      seed: this.#seed,
+    }
+    const relay = await (family === 'coap' ? relayDatagrams : relayStreams)(options)
+    this.#relays.push(relay)
+    return relay.port
+  }
+
+  /** What the weather did; undefined where there was none. */
+  get weather(): Figures | undefined {
+    if (this.#weather === undefined) return undefined
+    const sum = noFigures()
+    for (const { figures } of this.#relays)
+      for (const name of Object.keys(sum) as (keyof Figures)[]) sum[name] += figures[name]
+    return sum
+  }
+
+  /** Whatever the weather was. */
+  clearUp(): void {
+    for (const relay of this.#relays) relay.become(fair)
   }
 
   /** Where devices find this listener; the same over all restarts. */
@@ -63,6 +106,7 @@ export class Network {
   }
 
   async close(): Promise<void> {
+    for (const relay of this.#relays) await relay.stop()
     for (const tap of this.#taps.values()) await tap.close()
   }
 

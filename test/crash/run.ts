@@ -1,3 +1,5 @@
+import type { Conditions } from '../../cli/weather/conditions.ts'
+import type { Figures as WeatherFigures } from '../../cli/weather/relay.ts'
 import { inject } from './inject.ts'
 import type { Fault, FaultKind, Journal } from './journal.ts'
 import type { Finding } from './judge/facts.ts'
@@ -38,6 +40,7 @@ export interface RunOptions {
   readonly parts?: Parts
   /** See {@link WorldOptions}. */
   readonly patienceMs?: number
+  readonly weather?: Conditions
   readonly limits?: Readonly<Record<string, number>>
   readonly keep?: boolean
   readonly progress: (text: string) => void
@@ -50,6 +53,8 @@ export interface RunResult {
   readonly rounds: number
   readonly cuts: number
   readonly undecodable: number
+  /** What bad weather did, where there was some. */
+  readonly weather: WeatherFigures | undefined
   /** Where the data is, if it was kept. */
   readonly kept: string | undefined
   /** Whether `pike check` looked the store through at the end. */
@@ -77,6 +82,7 @@ export async function runFaults(options: RunOptions): Promise<RunResult> {
     sabotage: options.sabotage,
     lifeMs: options.lifeMs,
     patienceMs: options.patienceMs,
+    weather: options.weather,
     limits: options.limits,
   })
   const random = world.random.fork()
@@ -202,6 +208,7 @@ function resultOf(
     rounds,
     cuts: world.network.cuts,
     undecodable: world.network.undecodable,
+    weather: world.network.weather,
     kept: keep ? world.kept : undefined,
     checked,
     journal: world.journal,

@@ -1,3 +1,4 @@
+import { told } from '../../cli/weather.ts'
 import type { FaultKind } from './journal.ts'
 import type { Finding } from './judge/facts.ts'
 import type { RunResult } from './run.ts'
@@ -30,6 +31,7 @@ export function table(results: readonly RunResult[]): string {
     'connections taken by the network',
     sum((result) => result.cuts),
   )
+  for (const { weather } of results) if (weather !== undefined) row('bad weather', told(weather))
   lines.push('')
   row(
     'commands asked for',

@@ -1,6 +1,7 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Conditions } from '../../cli/weather/conditions.ts'
 import { makeSecret } from '../../src/secrets/secrets.ts'
 import { Asking, type Names, smallChannel } from './asking.ts'
 import { BroadcastLoad } from './broadcasts.ts'
@@ -43,6 +44,8 @@ export interface WorldOptions {
   readonly sabotage?: readonly Sabotage[] | undefined
   /** How long a device's connection lives before the network takes it. */
   readonly lifeMs?: readonly [min: number, max: number] | undefined
+  /** Between devices and gateway; then the network takes no connections of its own. */
+  readonly weather?: Conditions | undefined
   /** How long to wait at the end for what does not come any nearer. */
   readonly patienceMs?: number | undefined
   /** Bounds of the gateway other than its own. */
@@ -100,7 +103,9 @@ export class World {
     this.network = new Network({
       journal,
       random: this.random.fork(),
-      lifeMs: options.lifeMs ?? usualLifeMs,
+      lifeMs: options.weather === undefined ? (options.lifeMs ?? usualLifeMs) : undefined,
+      weather: options.weather,
+      seed: options.seed,
     })
     this.follower = new Follower({ journal, api, era })
     this.#devices.push(...makeDevices(options, journal, this.random))
@@ -248,6 +253,7 @@ export class World {
   async quiesce(progress: (text: string) => void): Promise<void> {
     const { api, journal, follower } = this
     this.network.lifeMs(undefined)
+    this.network.clearUp()
     for (const device of this.#devices) device.calm()
     // First what stands in the way of the rest: a quota.
     await this.#namesLoad.stop()
