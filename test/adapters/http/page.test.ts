@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test'
 import { type GatewayProcess, startGateway } from '../../support/gateway-process.ts'
 
 const page = readFileSync(path.join(import.meta.dirname, '../../../docs/http.md'), 'utf8')
+// Those named `gateway` and `settings` are for a person: they say what is set here.
 const blocks = [...page.matchAll(/```sh( locker)?\n([\s\S]*?)```/g)]
 const commands = blocks.filter(([, locker]) => locker === undefined).map(([, , text]) => text!)
 const locker = blocks.find(([, kind]) => kind !== undefined)![2]!
@@ -20,7 +21,7 @@ describe('docs/http.md, copied and pasted', () => {
 
   before(async () => {
     gateway = await startGateway()
-    const device = await gateway.api('PUT', '/v1/devices/SZ-0042', {})
+    const device = await gateway.api('PUT', '/v1/devices/SZ-0048', {})
     env = {
       PATH: process.env.PATH!,
       SECRET: device.body.secret,
@@ -60,11 +61,11 @@ describe('docs/http.md, copied and pasted', () => {
   }
 
   const send = (body: object) =>
-    gateway.api('POST', '/v1/devices/SZ-0042/commands', body, { prefer: 'wait=20' })
+    gateway.api('POST', '/v1/devices/SZ-0048/commands', body, { prefer: 'wait=20' })
 
   test('the first steps: report, receive, reply, acknowledge', async () => {
     const [first, reply, again] = commands
-    const queued = await gateway.api('POST', '/v1/devices/SZ-0042/commands', {
+    const queued = await gateway.api('POST', '/v1/devices/SZ-0048/commands', {
       name: 'open',
       payload: { door: 7 },
       expect: 'reply',
