@@ -16,6 +16,9 @@ export const peerAt = (address: string, port: number): Peer => ({
   key: `${address} ${port}`,
 })
 
+/** What an address that has proved nothing may get for each byte that came from it (RFC 9175 §2.4). */
+export const amplificationMax = 3
+
 /** What carries CoAP's messages; UDP today, DTLS or a framing over TCP tomorrow. */
 export interface Datagrams {
   /** Resolves with where once datagrams are received. */

@@ -1,5 +1,6 @@
 import type { Message, Option } from './codec.ts'
-import type { Peer } from './datagrams.ts'
+import { amplificationMax, type Peer } from './datagrams.ts'
+import type { Careful } from './transmissions.ts'
 
 /** What a request is answered with. */
 export interface Response {
@@ -21,19 +22,24 @@ export interface ExchangeHost {
  *        ╰──▶ later:          ACK, empty ─ ─ ▶ CON with the answer      (§5.2.2)
  *     NON ──▶ NON with the answer                                       (§5.2.3)
  */
-export class Exchange {
+export class Exchange implements Careful {
   readonly peer: Peer
   readonly message: Message
   /** Of the datagram it came in: what an unproven peer may get is a multiple of it. */
   readonly bytes: number
   readonly #host: ExchangeHost
   #state: 'open' | 'acknowledged' | 'answered' = 'open'
+  /** Its peer has proved that it is where it says. */
+  isProven = false
+  #credit: number
+  #isWritten = false
 
   constructor(host: ExchangeHost, peer: Peer, message: Message, bytes: number) {
     this.#host = host
     this.peer = peer
     this.message = message
     this.bytes = bytes
+    this.#credit = bytes * amplificationMax
   }
 
   get isOpen(): boolean {
@@ -49,6 +55,7 @@ export class Exchange {
     if (this.#state !== 'open' || this.message.type !== 'con') return
     this.#host.acknowledge(this)
     this.#state = 'acknowledged'
+    this.#credit -= emptyBytes
   }
 
   /** Once; a second answer does nothing. */
@@ -57,4 +64,17 @@ export class Exchange {
     this.#host.write(this, response)
     this.#state = 'answered'
   }
+
+  /**
+   * Of an answer in a message of its own, which is sent until it arrives: that it goes at all is for
+   * who answers to judge, that it goes again to somebody who proved nothing is for us.
+   */
+  mayWrite(bytes: number): boolean {
+    const may = this.isProven || !this.#isWritten || bytes <= this.#credit
+    this.#isWritten = true
+    if (may) this.#credit -= bytes
+    return may
+  }
 }
+
+const emptyBytes = 4

@@ -165,7 +165,7 @@ export class Messages implements ExchangeHost {
     const answer = { code: number, token, options, payload }
     if (message.type === 'con' && !exchange.isOpen) {
       // Acknowledged before: its repeats get that acknowledgement again.
-      this.confirm(peer, answer, {}, () => {})
+      this.confirm(peer, answer, exchange, () => {})
       this.#remember(key, exchange, this.#emptyBytes('ack', message.messageId))
       return
     }

@@ -1,9 +1,7 @@
-import type { Peer } from './datagrams.ts'
+import { amplificationMax, type Peer } from './datagrams.ts'
 import type { Messages } from './messages.ts'
 import type { Careful, Transmission } from './transmissions.ts'
 
-/** What an address that has proved nothing may get for each byte that came from it (RFC 9175 §2.4). */
-export const amplificationMax = 3
 const pingBytes = 4
 
 /** Who is told what comes of it. */

@@ -308,6 +308,7 @@ export class CoapSession implements LinkHost {
     const tokenBytes = exchange.message.token.length
     const fits = fitting(response, tokenBytes, this.reach.room)
     this.reach.mayWrite(sizeOf(fits, tokenBytes))
+    exchange.isProven = this.reach.isProven && exchange.peer.key === this.reach.peer.key
     exchange.respond(fits)
   }
 

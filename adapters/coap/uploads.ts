@@ -17,8 +17,12 @@ export interface UploadBounds {
   readonly bodyMaxBytes: number
 }
 
+/** Bodies of one device on their way: beyond these its oldest goes, so that all are never of one. */
+const ofOneMax = 8
+
 interface Upload {
   readonly key: string
+  readonly owner: string
   readonly blocks: Buffer[]
   bytes: number
   szx: number
@@ -48,6 +52,8 @@ const answer = (response: Response): Received => ({ kind: 'answer', response })
 export class Uploads {
   readonly #bounds: UploadBounds
   readonly #uploads = new Map<string, Upload>()
+  /** The oldest first. */
+  readonly #byOwner = new Map<string, Set<Upload>>()
   readonly #idle: Sweep<Upload>
   #bytes = 0
 
@@ -87,8 +93,8 @@ export class Uploads {
       if (upload !== undefined) this.#drop(upload)
       if (!block.more) return whole(payload, [echo])
       if (this.#isFull(payload.length)) return answer(refusal('overloaded'))
-      upload = { key, blocks: [], bytes: 0, szx: block.szx, last: -1 }
-      this.#uploads.set(key, upload)
+      upload = { key, owner, blocks: [], bytes: 0, szx: block.szx, last: -1 }
+      this.#begin(upload)
     } else if (upload === undefined) {
       return answer(wrong(code.requestEntityIncomplete, 'the blocks before are not known'))
     } else if (block.more && block.number === upload.last && block.szx === upload.szx) {
@@ -116,6 +122,7 @@ export class Uploads {
   stop(): void {
     this.#idle.stop()
     this.#uploads.clear()
+    this.#byOwner.clear()
     this.#bytes = 0
   }
 
@@ -124,9 +131,27 @@ export class Uploads {
     return this.#uploads.size >= uploadsMax || this.#bytes + bytes > uploadsMaxBytes
   }
 
+  #begin(upload: Upload): void {
+    this.#uploads.set(upload.key, upload)
+    const mine = this.#byOwner.get(upload.owner)
+    if (mine === undefined) {
+      this.#byOwner.set(upload.owner, new Set([upload]))
+      return
+    }
+    mine.add(upload)
+    if (mine.size <= ofOneMax) return
+    for (const oldest of mine) {
+      this.#drop(oldest)
+      return
+    }
+  }
+
   #drop(upload: Upload): void {
     if (this.#uploads.get(upload.key) !== upload) return
     this.#uploads.delete(upload.key)
+    const mine = this.#byOwner.get(upload.owner)
+    mine?.delete(upload)
+    if (mine?.size === 0) this.#byOwner.delete(upload.owner)
     this.#idle.remove(upload)
     this.#bytes -= upload.bytes
   }

@@ -3,7 +3,14 @@ import { test } from 'node:test'
 import { proofTranscript } from '../../../adapters/coap/login.ts'
 import { deriveKeys, makeProof } from '../../../src/secrets/secrets.ts'
 import { secretOf } from '../../support/adapter-subject.ts'
-import { type Answer, type Notification, readCommand, uintBytes, uintOf } from './client.ts'
+import {
+  type Answer,
+  type CoapClient,
+  type Notification,
+  readCommand,
+  uintBytes,
+  uintOf,
+} from './client.ts'
 import { Stage } from './stage.ts'
 
 const nameOf = (one: Answer): string | null => readCommand(one.payload).fields.get('name')
@@ -473,6 +480,46 @@ test('an address that proved nothing gets at most three times what came from it'
     const sent = network.sentTo(stranger.line.peer).reduce((sum, { length }) => sum + length, 0)
     assert.ok(sent > 0 && sent <= 3 * stranger.line.sentBytes, `${path}: ${sent}`)
   }
+})
+
+test('what is answered later goes again to an address that proved nothing within three times, too', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig, network } = stage
+  const { client, line } = stage.client('198.51.100.1')
+  const session = await stage.login(client)
+  // Somebody who has the token says to be the victim.
+  line.move('198.51.100.2')
+  line.sentBytes = 0
+  void client.ask('GET', `${session}/commands?wait=20`)
+  client.mute()
+  await rig.pass(1_000)
+  await rig.submit({ payload: Buffer.from(JSON.stringify('x'.repeat(20))) })
+  await rig.pass(120_000)
+  const sent = network.sentTo(line.peer).reduce((sum, { length }) => sum + length, 0)
+  assert.ok(sent > line.sentBytes && sent <= 3 * line.sentBytes, `${sent} for ${line.sentBytes}`)
+})
+
+test('one device that begins many bodies leaves room for those of others', async (t) => {
+  const stage = await Stage.make(t)
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const begin = (who: CoapClient, path: string, tag: number) =>
+    stage.ask(who, 'POST', `${path}/events/large`, Buffer.alloc(1_024), [
+      [27, uintBytes(0x0e)],
+      [292, uintBytes(tag)],
+    ])
+  for (let tag = 1; tag <= 20; tag++) assert.equal((await begin(client, session, tag)).code, '2.31')
+  assert.equal(stage.figures.uploads, 8, 'the oldest of its own go')
+  const last = await stage.ask(client, 'POST', `${session}/events/large`, 'end', [
+    [27, uintBytes(0x16)],
+    [292, uintBytes(20)],
+  ])
+  assert.equal(last.code, '2.04')
+  const first = await stage.ask(client, 'POST', `${session}/events/large`, 'end', [
+    [27, uintBytes(0x16)],
+    [292, uintBytes(1)],
+  ])
+  assert.equal(first.code, '4.08')
 })
 
 test('a new address is asked for proof before it gets much, and gets it then', async (t) => {
