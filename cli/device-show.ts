@@ -80,10 +80,11 @@ function mailboxSentence({ device, mailbox }: Device, since: Since): string {
 
 function keptSentences(one: Device): string[] {
   const { tags, attributes, channels, credentials } = one
-  const extra = Object.entries(channels).map(([name, { maxCommands, overflow }]) => {
+  const extra = Object.entries(channels).map(([name, { maxCommands, overflow, connection }]) => {
     const bounds = [
       ...(maxCommands === undefined ? [] : [`at most ${maxCommands}`]),
       ...(overflow === undefined ? [] : [overflow]),
+      ...(connection === 'independent' ? ['independent'] : []),
     ]
     return bounds.length === 0 ? name : `${name} (${bounds.join(', ')})`
   })

@@ -8,8 +8,8 @@ import type { StoredChannel } from './storage.ts'
 /** One channel of a client: both directions, and what the present session agreed on. */
 export class DeviceChannel {
   readonly name: string
-  /** On the wire; the first is 0. */
-  readonly number: number
+  /** On the wire of its session; the first of it is 0. */
+  number: number
   readonly inbox: Inbox
   readonly outbox: Outbox
   /** A command is at the application or its position is being stored: the next one waits. */

@@ -1,21 +1,19 @@
 import { EventEmitter } from 'node:events'
-import type { Clock, Timer } from '../src/contract/index.ts'
+import type { Clock } from '../src/contract/index.ts'
 import { type DeviceKeys, deriveKeys, kdfFor } from '../src/secrets/secrets.ts'
 import type { DeviceChannel } from './channel.ts'
 import { deviceClock } from './clock.ts'
 import { type Command, type CommandReply, toPayload } from './command.ts'
 import { type Answer, Downlink } from './downlink.ts'
-import { Heartbeat } from './heartbeat.ts'
 import { Keeper } from './keeper.ts'
-import { type Effect, type Input, Lifecycle, type State } from './lifecycle.ts'
+import type { Input, State } from './lifecycle.ts'
 import { type DeviceLimits, deviceLimits } from './limits.ts'
 import type { PikeClientEvents, PikeClientOptions } from './options.ts'
 import type { SendFailure, Sent, Slot } from './outbox.ts'
-import { reconnectPolicy } from './reconnect.ts'
-import { type ClientSession, Session, type SessionEvents, type SessionParts } from './session.ts'
+import type { Road, RoadHost } from './road.ts'
+import { Roads } from './roads.ts'
+import type { Move } from './session.ts'
 import { memoryStorage, type StorageChange, type Uplink } from './storage.ts'
-
-const never = Number.POSITIVE_INFINITY
 
 /**
  * A device's end of Pike. Keeps one connection to the gateway while it is started, and in its
@@ -35,16 +33,11 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
   readonly #clock: Clock
   readonly #limits: DeviceLimits
   readonly #keeper: Keeper
-  readonly #lifecycle: Lifecycle
-  readonly #heartbeat = new Heartbeat()
+  readonly #roads: Roads
   readonly #downlink: Downlink
   #keys: Promise<DeviceKeys> | undefined
-  #session: ClientSession | undefined
   /** Ends when nothing of us is open any more. */
   #closed: Promise<void> = Promise.resolve()
-  #timer: Timer | undefined
-  #timerAtMs = never
-  #patrolAtMs = never
 
   /** @throws RangeError for channels that cannot be. */
   constructor(options: PikeClientOptions) {
@@ -57,22 +50,20 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
       throw new RangeError('a client has 1 to 64 channels, each once')
     this.#clock = options.clock ?? deviceClock
     this.#limits = { ...deviceLimits, ...options.limits }
-    this.#lifecycle = new Lifecycle({
-      startTimeoutMs: this.#limits.startTimeoutMs,
-      random: options.random ?? Math.random,
-      policy: options.reconnect ?? reconnectPolicy,
-    })
     this.#keeper = new Keeper({
       storage: options.storage ?? memoryStorage(),
       names: this.#names,
       limits: this.#limits,
-      loaded: () => this.#connect(),
+      loaded: () => {
+        for (const road of this.#roads.all) road.connect()
+      },
       failed: (error) => this.#input({ kind: 'storage-failed', text: error.message }),
     })
     this.#downlink = new Downlink({
       device: options.device,
       nowMs: () => this.#clock.nowMs(),
-      running: () => this.#lifecycle.state.kind === 'running',
+      running: ({ name, session }) =>
+        session !== undefined && this.#roads.of(name)?.state.kind === 'running',
       receivers: () => this.listeners('receive') as ((...args: unknown[]) => unknown)[],
       acted: (channel, position, answer, stored) => {
         const change = { kind: 'position', channel: channel.name, position } as const
@@ -85,12 +76,37 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
         if (this.emit('fault', error, command)) return
         process.emitWarning(error instanceof Error ? error : String(error))
       },
-      owing: () => this.#session?.scheduleFlush(),
+      owing: (channel) => this.#flush(channel),
     })
+    const host: RoadHost = {
+      options,
+      limits: this.#limits,
+      clock: this.#clock,
+      keeper: this.#keeper,
+      downlink: this.#downlink,
+      keys: (kdf) => this.#deriveKeys(kdf),
+      kept: (channel, slot) => this.#kept(channel, slot),
+      tooLarge: (channel, slot) => {
+        const { kind, sequence } = slot.uplink
+        const { name } = channel
+        this.#settle(slot, this.#failure(name, 'too-large', nameOf(slot), kind, sequence))
+      },
+      tailLost: (report) => this.emit('tailLost', report),
+      entered: (road, state) => this.#entered(road, state),
+      opened: (closed) => this.#alsoClose(closed),
+      moves: (road, channel, to) => this.#moves(road, channel, to),
+    }
+    this.#roads = new Roads(host, this.#names)
   }
 
+  /** Of the connection by which its first channel goes. */
   get state(): State {
-    return this.#lifecycle.state
+    return this.#roads.home.state
+  }
+
+  /** Of the connection by which this channel goes: an independent one has its own. */
+  stateOf(channel: string): State | undefined {
+    return this.#roads.of(channel)?.state
   }
 
   /** Uplinks the gateway has not acknowledged yet, over all channels. */
@@ -136,13 +152,15 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
       return this.#refuse(channelName, 'invalid', name)
     if (this.#keeper.tooLarge(name, data.bytes)) return this.#refuse(channelName, 'too-large', name)
     // Finding out that the connection is dead does not wait for the next beat.
-    this.#session?.checkLife(this.#clock.nowMs())
+    const road = this.#roads.of(channelName)
+    road?.session?.checkLife(this.#clock.nowMs())
     const { bytes, binary } = data
     if (options?.reliable === false) {
       const channel = this.#keeper.find(channelName)
-      if (this.state.kind !== 'running' || this.#session === undefined || channel === undefined)
+      if (channel?.session === undefined || road?.session === undefined)
         return this.#refuse(channelName, 'not-connected', name)
-      const kind = this.#session.writeUnreliable(channel, name, bytes, binary)
+      if (road.state.kind !== 'running') return this.#refuse(channelName, 'not-connected', name)
+      const kind = road.session.writeUnreliable(channel, name, bytes, binary)
       return kind === 'busy' ? this.#refuse(channelName, 'busy', name) : Promise.resolve({ kind })
     }
     return new Promise((settle) => {
@@ -153,7 +171,7 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
           return settle(this.#failure(channelName, 'outbox-full', name))
         const sequence = channel.outbox.nextSequence
         const uplink: Uplink = { kind: 'event', sequence, name, payload: bytes, binary }
-        this.#keeper.keep(channel, uplink, settle, [], () => this.#session?.scheduleFlush())
+        this.#keeper.keep(channel, uplink, settle, [], () => this.#flush(channel))
       }
       if (!this.#keeper.whenLoaded(add, settle))
         settle(this.#failure(channelName, 'outbox-full', name))
@@ -166,64 +184,33 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
   }
 
   #input(input: Input): void {
-    for (const effect of this.#lifecycle.input(input, this.#clock.nowMs())) this.#perform(effect)
-    this.#arm()
+    for (const road of this.#roads.all) road.input(input)
   }
 
-  #perform(effect: Effect) {
-    switch (effect.kind) {
-      case 'connect':
-        if (this.#keeper.ready) this.#connect()
-        else this.#keeper.load()
-        return
-      case 'disconnect': {
-        const session = this.#session
-        this.#session = undefined
-        for (const channel of this.#keeper.channels) channel.lost()
-        session?.end(effect.politely)
-        return
-      }
-      case 'state':
-        return this.#entered(effect.state)
-    }
+  #moves(road: Road, channel: string, to: Move): boolean {
+    const was = road.independent
+    const moved = this.#roads.moves(road, channel, to)
+    if (moved || road.independent !== was)
+      this.emit('moved', { channel, connection: to === 'shared' ? 'shared' : 'independent' })
+    return moved
   }
 
-  /** Storage loaded and a connection wanted: make it. */
-  #connect(): void {
-    const connection = this.#lifecycle.connection
-    if (connection === 0 || this.#session !== undefined) return
-    const events: SessionEvents = {
-      ready: (policy) => this.#input({ kind: 'ready', connection, policy }),
-      acknowledged: () => {
-        this.#lifecycle.input({ kind: 'acknowledged', connection }, 0)
-      },
-      kept: (channel, slot) => this.#kept(channel, slot),
-      tooLarge: (channel, slot) => {
-        const { kind, sequence } = slot.uplink
-        const { name } = channel
-        this.#settle(slot, this.#failure(name, 'too-large', nameOf(slot), kind, sequence))
-      },
-      tailLost: (report) => this.emit('tailLost', report),
-      lost: (cause) => this.#input({ kind: 'lost', connection, cause }),
-    }
-    const parts: SessionParts = {
-      options: this.#options,
-      limits: this.#limits,
-      keeper: this.#keeper,
-      heartbeat: this.#heartbeat,
-      downlink: this.#downlink,
-      nowMs: () => this.#clock.nowMs(),
-      keys: (kdf) => this.#deriveKeys(kdf),
-      changed: () => this.#arm(),
-    }
-    this.#session = this.#options.session?.(parts, events) ?? new Session(parts, events)
-    this.#alsoClose(this.#session.closed)
+  #flush(channel: DeviceChannel): void {
+    this.#roads.of(channel.name)?.session?.scheduleFlush()
   }
 
-  #entered(state: State): void {
-    this.#patrolAtMs = never
-    if (state.kind === 'running')
-      this.#patrolAtMs = this.#clock.nowMs() + this.#heartbeat.intervalMs
+  #entered(road: Road, state: State): void {
+    if (!this.#roads.all.includes(road)) return // it was given up: its channel goes another way
+    if (state.kind === 'stopped' && state.reason.kind === 'refused')
+      for (const other of this.#roads.all) other.input({ kind: 'refused', reason: state.reason })
+    if (road === this.#roads.home) this.#tell(road, state)
+    if (state.kind !== 'running' || road.state !== state) return
+    for (const channel of road.channels) this.#downlink.pump(channel)
+    road.session?.scheduleFlush()
+  }
+
+  /** The first channel's road speaks for the client. */
+  #tell(road: Road, state: State): void {
     if (state.kind === 'stopped') {
       this.#keeper.settleAll({ kind: 'failed', reason: 'stopped' })
       this.#alsoClose(this.#keeper.close())
@@ -233,7 +220,7 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
     if (state.kind === 'starting') this.emit('starting')
     else if (state.kind === 'waiting') this.emit('waiting', state)
     else if (state.kind === 'stopped') this.emit('stopped', state.reason)
-    else this.#began()
+    else this.#report(road)
   }
 
   /** Each connection adds to it for as long as the client lives, so what came before must not stay in it. */
@@ -241,43 +228,16 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
     this.#closed = Promise.all([this.#closed, closing]).then(nothing)
   }
 
-  #began(): void {
-    const { channels } = this.#keeper
+  #report({ channels, heartbeat }: Road): void {
     this.emit('running', {
       connection: channels[0]?.session?.connection ?? '',
-      keepaliveMs: this.#heartbeat.intervalMs,
+      keepaliveMs: heartbeat.intervalMs,
       channels: channels.map(({ name, session }) => ({
         channel: name,
         resumed: session?.resumed ?? 'fresh',
       })),
     })
-    for (const channel of channels) this.#downlink.pump(channel)
-    this.#session?.scheduleFlush()
   }
-
-  /** One timer for everything. A due time that moved away leaves it standing: it looks again. */
-  #arm(): void {
-    const dueMs = Math.min(this.#lifecycle.dueMs, this.#patrolAtMs, this.#session?.dueMs ?? never)
-    if (dueMs >= this.#timerAtMs && this.state.kind !== 'stopped') return
-    this.#timer?.cancel()
-    this.#timer = undefined
-    this.#timerAtMs = dueMs
-    if (dueMs === never) return
-    this.#timer = this.#clock.at(dueMs, 'pike client', () => {
-      this.#timer = undefined
-      this.#timerAtMs = never
-      this.#tick(this.#clock.nowMs())
-    })
-  }
-
-  #tick(nowMs: number): void {
-    this.#session?.tick(nowMs)
-    if (nowMs >= this.#patrolAtMs) {
-      this.#patrolAtMs = nowMs + this.#heartbeat.intervalMs
-      this.#input({ kind: 'patrol', usable: this.#session?.usable ?? false })
-    } else this.#input({ kind: 'tick' })
-  }
-
   /** Once, not for each connection: it is meant to be slow. */
   #deriveKeys(kdf: DeviceKeys['kdf']): Promise<DeviceKeys> {
     const { app = 'default', device, secret } = this.#options
@@ -296,7 +256,7 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
   ): void {
     const failure = this.#keeper.keepAnswer(channel, answer, changes, () => {
       stored()
-      this.#session?.scheduleFlush()
+      this.#flush(channel)
     })
     if (failure !== undefined) answer.settle(this.#failure(channel.name, failure, '', 'reply'))
   }

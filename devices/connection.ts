@@ -153,7 +153,16 @@ export class Connection {
 
   readonly #onFrame = (frame: Frame, raw: Uint8Array) => {
     if (this.#phase === 'ended') return
-    if (frame.type === 'close') return this.#closedBy(frame)
+    if (frame.type === 'close') {
+      const { channelNumber, code } = frame
+      const moved = code === closeCode.independent || code === closeCode.shared
+      // The others stay as they are. By any other code the whole connection ends.
+      if (this.#phase === 'open' && channelNumber !== undefined && moved) {
+        delete this.#askedAtMs[channelNumber]
+        return this.#events.frame(frame)
+      }
+      return this.#closedBy(frame)
+    }
     if (frame.type === 'unknown') {
       if (frame.critical) this.fail(closeCode.unsupported, `frame type ${frame.number}`)
       return

@@ -9,7 +9,7 @@ export interface DownlinkHost {
   readonly device: string
   nowMs(): number
   /** False while commands must wait, e.g. until every channel is welcomed. */
-  running(): boolean
+  running(channel: DeviceChannel): boolean
   receivers(): readonly ((command: Command, respond: Respond) => unknown)[]
   /** Store that a command has been acted on, with its reply if there is one, in one commit. */
   acted(
@@ -23,7 +23,7 @@ export interface DownlinkHost {
   late(command: Command): void
   failed(error: unknown, command: Command): void
   /** Something is to be written, sooner or later. */
-  owing(): void
+  owing(channel: DeviceChannel): void
 }
 
 /** A reply on its way into the outbox. */
@@ -64,14 +64,14 @@ export class Downlink {
   pump(channel: DeviceChannel): void {
     const host = this.#host
     // Without room for its reply a command stays where the server still answers for it.
-    while (!channel.busy && host.running() && channel.outbox.room('reply', 0)) {
+    while (!channel.busy && host.running(channel) && channel.outbox.room('reply', 0)) {
       const received = channel.inbox.next()
       if (received === undefined) return
       if (channel.inbox.isRepeat(received)) {
         const { epoch, frame } = received
         if (channel.outbox.isRefusing(epoch, frame.offset)) channel.inbox.refuse(received)
         else channel.inbox.owe(received, host.nowMs())
-        host.owing()
+        host.owing(channel)
         continue
       }
       channel.busy = true
@@ -139,7 +139,7 @@ export class Downlink {
       if (channel.outbox.isRefusing(epoch, frame.offset)) channel.inbox.refuse(received)
       else channel.inbox.owe(received, host.nowMs())
       channel.busy = false
-      host.owing()
+      host.owing(channel)
       if (returned) this.pump(channel)
     })
     returned = true

@@ -40,7 +40,8 @@ export type StopReason =
   | { readonly kind: 'storage'; readonly text: string }
 
 export type Input =
-  | { readonly kind: 'start' }
+  /** `afterMs`: not before. */
+  | { readonly kind: 'start'; readonly afterMs?: number }
   | { readonly kind: 'stop' }
   | { readonly kind: 'restart' }
   /** Every channel of this connection has been welcomed. */
@@ -51,6 +52,8 @@ export type Input =
   /** The sweep, once a heartbeat period: is the connection we believe in still one? */
   | { readonly kind: 'patrol'; readonly usable: boolean }
   | { readonly kind: 'storage-failed'; readonly text: string }
+  /** Another connection of this client was told never to come back. */
+  | { readonly kind: 'refused'; readonly reason: StopReason }
   | { readonly kind: 'tick' }
 
 export type Cause =
@@ -120,7 +123,10 @@ export class Lifecycle {
       case 'start':
         if (this.#state.kind !== 'stopped') return nothing
         this.#failures = 0
-        return this.#connect(nowMs)
+        if (input.afterMs === undefined || input.afterMs === 0) return this.#connect(nowMs)
+        return [
+          this.#enter({ kind: 'waiting', untilMs: nowMs + input.afterMs, why: 'moved to and fro' }),
+        ]
       case 'restart':
         this.#failures = 0
         return [...this.#disconnect(true), ...this.#connect(nowMs)]
@@ -130,6 +136,9 @@ export class Lifecycle {
       case 'storage-failed':
         if (this.#state.kind === 'stopped') return nothing
         return this.#stop({ kind: 'storage', text: input.text }, false)
+      case 'refused':
+        if (this.#state.kind === 'stopped') return nothing
+        return this.#stop(input.reason, true)
       case 'ready':
         return this.#ready(input.connection, input.policy, nowMs)
       case 'acknowledged':

@@ -77,6 +77,8 @@ export interface PikeClientEvents {
   tailLost: [
     { readonly channel: string; readonly claimed: Position | undefined; readonly now: Position },
   ]
+  /** By the gateway's configuration this channel goes by a connection of its own now, or with the others again. */
+  moved: [{ readonly channel: string; readonly connection: 'independent' | 'shared' }]
   /** A receiver threw. Without a listener it becomes a process warning. */
   fault: [unknown, Command]
 }

@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import {
+  type CloseFrame,
   capability,
   closeCode,
   type Frame,
   type HelloFrame,
   version,
   type WelcomeFrame,
+  welcomeTag,
 } from '../adapters/pike/frames.ts'
 import { type DeviceKeys, kdfFor } from '../src/secrets/secrets.ts'
 import type { DeviceChannel } from './channel.ts'
@@ -20,6 +22,9 @@ import type { Slot } from './outbox.ts'
 import { dictated, type ReconnectPolicy, reconnectPolicy } from './reconnect.ts'
 import { writeUplinks } from './uplink.ts'
 
+/** 'stays': this one is independent, and its connection is for it alone. */
+export type Move = 'independent' | 'shared' | 'stays'
+
 /** What a session tells its client. */
 export interface SessionEvents {
   /** Every channel has been welcomed. */
@@ -29,6 +34,11 @@ export interface SessionEvents {
   kept(channel: DeviceChannel, slot: Slot): void
   tooLarge(channel: DeviceChannel, slot: Slot): void
   tailLost(report: PikeClientEvents['tailLost'][0]): void
+  /**
+   * The gateway wants a channel on another connection; the session has let go of what it may not
+   * keep. @returns false: nothing changes for this connection.
+   */
+  moves(channel: DeviceChannel, to: Move): boolean
   /** Nothing follows. Not called when we ended it ourselves. */
   lost(cause: Cause): void
 }
@@ -38,6 +48,10 @@ export interface SessionParts {
   readonly options: PikeClientOptions
   readonly limits: DeviceLimits
   readonly keeper: Keeper
+  /** Those that go by this session. */
+  readonly channels: readonly DeviceChannel[]
+  /** It is thought to be for one channel that has its connection to itself. */
+  readonly independent: boolean
   readonly heartbeat: Heartbeat
   readonly downlink: Downlink
   nowMs(): number
@@ -63,6 +77,8 @@ export interface ClientSession {
     payload: Uint8Array,
     binary: boolean,
   ): 'written' | 'busy'
+  /** One more channel goes this way; for protocols in which the gateway can say so. */
+  add?(channel: DeviceChannel): void
   /** Write what may be written, at the end of this turn. */
   scheduleFlush(): void
   /** `politely`: say goodbye; else the bytes under way must not arrive later. */
@@ -84,7 +100,12 @@ export class Session implements ClientSession {
   readonly #parts: SessionParts
   readonly #events: SessionEvents
   readonly #connection: Connection
-  readonly #channels: readonly DeviceChannel[]
+  #channels: readonly DeviceChannel[]
+  /** undefined: left this connection, or never was on it. */
+  readonly #byNumber: (DeviceChannel | undefined)[]
+  /** The first is, so others can be. */
+  #opened = false
+  #policy: ReconnectPolicy = reconnectPolicy
   #ready = false
   #ended = false
   #flushing = false
@@ -93,7 +114,9 @@ export class Session implements ClientSession {
   constructor(parts: SessionParts, events: SessionEvents) {
     this.#parts = parts
     this.#events = events
-    this.#channels = parts.keeper.channels
+    this.#channels = parts.channels
+    this.#byNumber = [...parts.channels]
+    for (const [number, channel] of parts.channels.entries()) channel.number = number
     this.#connection = new Connection({
       socket: openSocket(parts.options),
       hello: this.#hello(this.#channels[0]!),
@@ -173,6 +196,18 @@ export class Session implements ClientSession {
     else this.#connection.reset()
   }
 
+  add(channel: DeviceChannel): void {
+    if (this.#ended) return
+    // 0 is for the first HELLO of a connection only.
+    let number = 1
+    while (this.#byNumber[number] !== undefined) number++
+    channel.number = number
+    this.#byNumber[number] = channel
+    this.#channels = [...this.#channels, channel]
+    // Else it is opened with the others, once the first is.
+    if (this.#opened) this.#connection.open(this.#hello(channel))
+  }
+
   readonly #flush = (): void => {
     this.#flushing = false
     if (this.#ended) return
@@ -223,6 +258,7 @@ export class Session implements ClientSession {
       capabilities:
         capability.batch |
         capability.bindings |
+        capability.independent |
         (kdfFor(secret) === 'scrypt' ? capability.stretched : 0),
       channelNumber: number,
       app: app === 'default' ? '' : app,
@@ -242,7 +278,8 @@ export class Session implements ClientSession {
   }
 
   #welcomed(frame: WelcomeFrame, askedAtMs: number) {
-    const channel = this.#channels[frame.channelNumber]!
+    const channel = this.#byNumber[frame.channelNumber]
+    if (channel === undefined) return // it has left meanwhile
     const { keeper, heartbeat, options, nowMs } = this.#parts
     const kept = channel.outbox.welcome(frame.uplinkKept, (slot) =>
       this.#events.kept(channel, slot),
@@ -255,15 +292,55 @@ export class Session implements ClientSession {
     if (frame.resumed === 'tail-lost') this.#tailLost(channel, frame)
     channel.welcomed(frame, askedAtMs)
     const keepaliveMs = frame.keepaliveS * 1000
-    if (channel.number === 0) {
+    if (this.#isMoved(channel, frame)) return
+    if (!this.#opened) {
+      this.#opened = true
       heartbeat.begin(keepaliveMs, nowMs())
       for (const other of this.#channels)
         if (other !== channel) this.#connection.open(this.#hello(other))
     } else heartbeat.intervalMs = Math.min(heartbeat.intervalMs, keepaliveMs)
+    this.#policy = dictated(
+      options.reconnect ?? reconnectPolicy,
+      frame.reconnectBaseMs,
+      frame.reconnectMaxMs,
+    )
+    if (this.#ready) this.#joined(channel)
+    else this.#readyIf()
+  }
+
+  #readyIf(): void {
     if (this.#channels.some(({ session }) => session === undefined)) return
     this.#ready = true
-    const own = options.reconnect ?? reconnectPolicy
-    this.#events.ready(dictated(own, frame.reconnectBaseMs, frame.reconnectMaxMs))
+    this.#events.ready(this.#policy)
+  }
+
+  /** It came when the others were here. */
+  #joined(channel: DeviceChannel): void {
+    this.#parts.downlink.pump(channel)
+    this.scheduleFlush()
+  }
+
+  /** Is it on the wrong connection, by what its WELCOME says? */
+  #isMoved(channel: DeviceChannel, { capabilities, extensions }: WelcomeFrame): boolean {
+    if ((capabilities & capability.independent) === 0) return false
+    const alone = extensions.some(({ tag }) => tag === welcomeTag.independent)
+    if (!alone) return this.#parts.independent && this.#events.moves(channel, 'shared')
+    if (this.#channels.length === 1) return this.#events.moves(channel, 'stays')
+    this.#channels = [channel]
+    this.#byNumber.length = 0
+    this.#byNumber[channel.number] = channel
+    return this.#events.moves(channel, 'stays')
+  }
+
+  /** One channel was closed, the others stay. */
+  #left({ channelNumber, code }: CloseFrame): void {
+    const channel = this.#byNumber[channelNumber ?? 0]
+    if (channel === undefined) return
+    this.#byNumber[channel.number] = undefined
+    this.#channels = this.#channels.filter((one) => one !== channel)
+    channel.lost()
+    this.#events.moves(channel, code === closeCode.shared ? 'shared' : 'independent')
+    if (!this.#ready && this.#opened && !this.#ended) this.#readyIf()
   }
 
   /** It will not know our position next time either; from here on we stand where it stands. */
@@ -283,7 +360,7 @@ export class Session implements ClientSession {
       case 'command':
       case 'epoch':
       case 'ack': {
-        const channel = this.#channels[frame.channelNumber]
+        const channel = this.#byNumber[frame.channelNumber]
         if (channel?.session === undefined) return this.#wrong('a frame of no open channel')
         if (frame.type === 'epoch') return channel.inbox.renumbered(frame.epoch)
         if (frame.type === 'ack') return this.#acknowledged(channel, frame.upTo)
@@ -298,6 +375,8 @@ export class Session implements ClientSession {
         if (frame.keepaliveS === undefined) return
         this.#parts.heartbeat.intervalMs = frame.keepaliveS * 1000
         return this.#parts.changed()
+      case 'close':
+        return this.#left(frame)
       case 'goaway':
         this.#acknowledge(this.#parts.nowMs(), true)
         return this.#lost({ kind: 'going-away', spreadMs: frame.spreadMs })

@@ -20,6 +20,8 @@ const later = 5_000
 /** The contract's reasons in CoAP's codes; one left out does not compile. */
 const sayings: Record<Reason, Saying> = {
   normal: { code: code.serviceUnavailable, retryAfterMs: 0 },
+  independent: { code: code.serviceUnavailable, retryAfterMs: 0 }, // of connections that carry several
+  shared: { code: code.serviceUnavailable, retryAfterMs: 0 },
   // The gateway that comes back knows its observers.
   'going-away': { code: code.serviceUnavailable, dormant: true, retryAfterMs: later },
   'taken-over': { code: code.serviceUnavailable, retryAfterMs: 60_000 },

@@ -5,6 +5,8 @@ import type { Problem } from '../../src/listen/problem.ts'
 /** The contract's reasons as HTTP says them; one left out does not compile. */
 const statuses: Record<Reason, number> = {
   normal: 503,
+  independent: 503, // of connections that carry several
+  shared: 503,
   'going-away': 503,
   'taken-over': 409,
   conflict: 409,

@@ -26,6 +26,8 @@ const words = (
 export const wordsFor: Readonly<Record<Reason, Words>> = {
   //                         CONNACK 3, 5   DISCONNECT SUBACK PUBACK
   normal: words(3, 0x88, 0x00, 0x80, 0x80),
+  independent: words(3, 0x88, 0x00, 0x80, 0x80), // of connections that carry several
+  shared: words(3, 0x88, 0x00, 0x80, 0x80),
   'going-away': words(3, 0x88, 0x8b, 0x80, 0x80),
   'taken-over': words(3, 0x97, 0x8e, 0x97, 0x97),
   conflict: words(3, 0x97, 0x97, 0x97, 0x97),

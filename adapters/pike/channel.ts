@@ -20,10 +20,13 @@ export interface ChannelHost {
   readonly limits: Limits
   /** Longest frame the client takes. */
   readonly peerFrameMaxBytes: number
-  send(frame: Frame): void
+  /** @returns how many bytes it took. */
+  send(frame: Frame): number
   /** So much waits for the client that no more should be sent. */
   isFull(): boolean
   isHeld(): boolean
+  /** undefined: the client would not understand that a channel is to have another connection. */
+  connectionOf(channel: PikeChannel): 'shared' | 'own' | undefined
   /** Uplinks taken from the client and not yet settled. */
   countUplinks(change: number): void
   /** Something is to be acknowledged before the next write. */
@@ -61,6 +64,8 @@ export class PikeChannel implements Link {
   readonly id: LinkId
   readonly trail: Trail
   readonly number: number
+  /** It has this connection to itself. */
+  independent = false
   readonly #host: ChannelHost
   #session: Session | undefined
   /** Set when the core closed the link before it was welcomed. */
@@ -77,13 +82,7 @@ export class PikeChannel implements Link {
   #gathered: Uplink[] | undefined
   #taken: Taken[] | undefined
 
-  constructor(
-    host: ChannelHost,
-    id: LinkId,
-    trail: Trail,
-    number: number,
-    uplinkEpoch: Epoch,
-  ) {
+  constructor(host: ChannelHost, id: LinkId, trail: Trail, number: number, uplinkEpoch: Epoch) {
     this.#host = host
     this.id = id
     this.trail = trail
@@ -134,7 +133,7 @@ export class PikeChannel implements Link {
       this.#saidEpoch = command.epoch
       this.#host.send({ type: 'epoch', channelNumber: this.number, epoch: command.epoch })
     }
-    this.#host.send({
+    const bytes = this.#host.send({
       type: 'command',
       channelNumber: this.number,
       offset: command.offset,
@@ -147,6 +146,10 @@ export class PikeChannel implements Link {
       now: command.delivery === 'now',
       repeated,
     })
+    const { id, epoch, offset, name, payload } = command
+    const reason = repeated ? 'repeated' : undefined
+    const seen = { command: id, epoch, offset, name, payload, reason }
+    this.trail.frame('out', 'COMMAND', bytes, seen)
     // Once said it holds until `drained`, whatever else of this turn still comes and is taken.
     this.#full ||= this.#host.isFull()
     return this.#full ? 'full' : 'open'
@@ -159,6 +162,10 @@ export class PikeChannel implements Link {
 
   reads(): boolean {
     return !this.#host.isHeld()
+  }
+
+  connection(): 'shared' | 'own' | undefined {
+    return this.#host.connectionOf(this)
   }
 
   close(reason: Reason, retryAfterMs?: number): void {

@@ -15,7 +15,6 @@ export class Channels {
   #links = 0
   /** What belongs to no channel is recorded here: of the connection, or of the first device on it. */
   trail: Trail
-  #links = 0
 
   constructor(gate: Gate, trail: Trail) {
     this.#gate = gate
@@ -70,6 +69,20 @@ export class Channels {
     let count = this.#first === undefined ? 0 : 1
     for (const channel of this.#more ?? []) if (channel) count++
     return count
+  }
+
+  /** Are there others beside this one? */
+  hasBeside(channel: PikeChannel): boolean {
+    return this.count > (this.get(channel.number) === channel ? 1 : 0)
+  }
+
+  /** Does one of them have the connection to itself? */
+  get areTaken(): boolean {
+    let taken = false
+    this.each(({ independent }) => {
+      taken ||= independent
+    })
+    return taken
   }
 
   each(act: (channel: PikeChannel) => void): void {

@@ -44,7 +44,12 @@ export const endpointsMax = 16
  * What either end can do. WELCOME carries the intersection; nothing else may be used. `stretched` is
  * the client's alone and never in WELCOME: its secret is weak, so the challenge is to say scrypt.
  */
-export const capability = { batch: 1, bindings: 2, stretched: 4 } as const
+export const capability = { batch: 1, bindings: 2, stretched: 4, independent: 8 } as const
+/** Even: who does not know one passes over it. */
+export const welcomeTag = {
+  /** No value: this channel is independent, and its connection carries no other. */
+  independent: 2,
+} as const
 export const capabilityMax = 0xffff_ffff
 
 /** Words whose place in the list is their number on the wire. */
@@ -281,6 +286,8 @@ export type Frame =
  */
 export const closeCode = {
   normal: 0,
+  independent: 1,
+  shared: 2,
   'taken-over': 64,
   conflict: 65,
   'keepalive-expired': 66,

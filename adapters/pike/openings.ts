@@ -15,6 +15,7 @@ export interface OpeningsHost extends OpeningHost, ChannelHost {
   refuse(channelNumber: number, why: Refused): void
 }
 
+const takenText = 'an independent channel has this connection to itself'
 const noProof = new Uint8Array(0)
 
 /**
@@ -112,6 +113,7 @@ export class Openings {
       this.#refuse(opening, { kind: 'refused', ...channel.refused })
     } else {
       this.#drop(opening)
+      channel.independent = attached.independent === true && channel.connection() !== undefined
       this.#host.welcome(hello, channel, attached.session, proved.proof)
     }
   }

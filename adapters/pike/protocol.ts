@@ -15,6 +15,8 @@ import { traceFrame } from './trace.ts'
 import { inSeconds, refusalOf, welcomeOf } from './welcome.ts'
 import type { Wire } from './wire.ts'
 
+const offered = capability.batch | capability.bindings | capability.independent
+
 /** Names a client may teach us: 64 bytes each at most. */
 export const bindingsMax = 64
 
@@ -130,8 +132,8 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
 
   // What channels ask.
 
-  send(frame: Frame): void {
-    if (this.#state !== 'closed') this.#speaker.say(frame)
+  send(frame: Frame): number {
+    return this.#state === 'closed' ? 0 : this.#speaker.say(frame).length
   }
 
   isFull(): boolean {
@@ -156,6 +158,11 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
   /** Nothing is read: too many uplinks are unanswered. */
   isHeld(): boolean {
     return this.#held
+  }
+
+  connectionOf(channel: PikeChannel): 'shared' | 'own' | undefined {
+    if ((this.#capabilities & capability.independent) === 0) return undefined
+    return this.channels.hasBeside(channel) ? 'shared' : 'own'
   }
 
   acknowledgeSoon(): void {
@@ -305,7 +312,7 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
     if (first) {
       this.#state = 'opening'
       this.#speaker.frameMaxBytes = frame.frameMaxBytes || this.limits.frameMaxBytes
-      this.#capabilities = frame.capabilities & (capability.batch | capability.bindings)
+      this.#capabilities = frame.capabilities & offered
     }
     this.#openings ??= new Openings(this)
     const openings = this.#openings

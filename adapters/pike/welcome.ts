@@ -1,7 +1,7 @@
 import type { Hello, Limits, LinkId, Session } from '../../src/contract/index.ts'
 import { isIdentifier } from '../../src/contract/index.ts'
 import { networkOf } from '../../src/listen/network.ts'
-import type { HelloFrame, WelcomeFrame } from './frames.ts'
+import { type HelloFrame, type WelcomeFrame, welcomeTag } from './frames.ts'
 import type { Refused } from './gate.ts'
 
 /** WELCOME itself and CLOSE must fit. */
@@ -56,6 +56,8 @@ export function helloOf(frame: HelloFrame, app: string, peer: string): Hello {
 export const inSeconds = (keepaliveMs: number): number =>
   Math.max(1, Math.floor(keepaliveMs / 1000))
 
+const independent = [{ tag: welcomeTag.independent, value: new Uint8Array(0) }]
+
 /** What WELCOME says besides what the session does. */
 export interface WelcomeTerms {
   readonly capabilities: number
@@ -65,7 +67,7 @@ export interface WelcomeTerms {
 }
 
 export const welcomeOf = (
-  channel: { readonly number: number; readonly id: LinkId },
+  channel: { readonly number: number; readonly id: LinkId; readonly independent: boolean },
   session: Session,
   limits: Limits,
   { capabilities, bindingsMax, proof, nowMs }: WelcomeTerms,
@@ -87,5 +89,5 @@ export const welcomeOf = (
   connection: channel.id,
   reconnectBaseMs: 0,
   reconnectMaxMs: 0,
-  extensions: [],
+  extensions: channel.independent ? independent : [],
 })

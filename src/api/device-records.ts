@@ -74,7 +74,11 @@ export class DeviceRecords {
       const records = [...current.values()] as DeviceRecord[]
       if (records.length === 1) await names.putDevice(records[0]!)
       else await names.putDevices(records)
-      for (const { device, disabled } of records) if (disabled) gateway.refuseDevice(app, device)
+      for (const [index, device] of devices.entries()) {
+        const record = current.get(device)!
+        if (record.disabled) gateway.refuseDevice(app, device)
+        else if (before[index] !== undefined) gateway.deviceChanged(before[index], record)
+      }
       return changed
     }
     return this.#tenants.write(app, key, () =>

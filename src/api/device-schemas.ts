@@ -8,6 +8,12 @@ const ChannelSettings = Type.Object(
   {
     maxCommands: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.mailboxMaxCommands })),
     overflow: Type.Optional(Type.Enum(['reject', 'drop-oldest'])),
+    connection: Type.Optional(
+      Type.Enum(['shared', 'independent'], {
+        description:
+          '`independent`: it has a connection to itself, where the device speaks Pike and can. What is connected is moved at once; nothing is lost or repeated by that. Left out: `shared`.',
+      }),
+    ),
   },
   closed,
 )

@@ -49,6 +49,8 @@ export interface Gateway {
   removeDevice(app: AppId, device: DeviceId): Promise<boolean>
   /** Close all it is there by, since it was disabled. */
   refuseDevice(app: AppId, device: DeviceId): void
+  /** Its record was changed, and is kept: what it is there by may have to end for that. */
+  deviceChanged(before: DeviceRecord, after: DeviceRecord): void
   /** Is everything that is needed to accept commands there? */
   ready(): { readonly ok: boolean; readonly why?: string }
   figures(): Readonly<Record<string, number>>

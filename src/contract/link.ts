@@ -37,6 +37,12 @@ export interface Link {
    * silence is ours. Left out: always.
    */
   reads?(): boolean
+  /**
+   * 'shared': beside other channels on one connection; 'own': on one of its own. Asked when its
+   * channel is, or ceases to be, independent (`ChannelSettings.connection`). Left out or undefined:
+   * its protocol has no such thing, or its device would not understand.
+   */
+  connection?(): 'shared' | 'own' | undefined
   /** Say why in the protocol's own words, then end. A second call does nothing. */
   close(reason: Reason, retryAfterMs?: number): void
 }
@@ -108,7 +114,12 @@ export interface SilentSince {
 
 /** The answer to an attach. Refusals are values: they happen every minute. */
 export type Attached =
-  | { readonly kind: 'session'; readonly session: Session }
+  | {
+      readonly kind: 'session'
+      readonly session: Session
+      /** Its channel is independent: nothing else may join it on its connection. */
+      readonly independent?: boolean
+    }
   | { readonly kind: 'refused'; readonly reason: Reason; readonly retryAfterMs?: number }
 
 /**

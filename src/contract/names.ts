@@ -109,6 +109,8 @@ export interface Credential {
 export interface ChannelSettings {
   readonly maxCommands?: number
   readonly overflow?: 'reject' | 'drop-oldest'
+  /** 'independent': it has a connection to itself, where its device's protocol has such a thing. Left out: 'shared'. */
+  readonly connection?: 'shared' | 'independent'
 }
 
 export interface DeviceRecord {
@@ -117,7 +119,7 @@ export interface DeviceRecord {
   readonly disabled: boolean
   readonly tags: readonly string[]
   readonly attributes: Readonly<Record<string, unknown>>
-  /** Beside `main` and `urgent`, which every device has. */
+  /** Beside `main` and `urgent`, which every device has; of these two, what is not as usual. */
   readonly channels: Readonly<Record<ChannelName, ChannelSettings>>
   /** One or, during a rotation, two; the newest first. */
   readonly credentials: readonly Credential[]
@@ -141,8 +143,8 @@ export interface AppQuota {
   readonly sessions?: number
 }
 
-export const scopes = ['devices', 'commands', 'events', 'admin'] as const
-/** `admin` may do everything in its own app, and manage apps, their keys and backups of all. */
+export const scopes = ['devices', 'commands', 'events', 'payloads', 'admin'] as const
+/** `payloads`: see them in traces. `admin` may do everything in its own app, and manage apps, their keys and backups of all. */
 export type Scope = (typeof scopes)[number]
 
 export interface KeyRecord {

@@ -9,6 +9,16 @@
  */
 export const reasons = {
   normal: { retry: 'now', reset: false, text: 'the peer or the gateway said goodbye' },
+  independent: {
+    retry: 'now',
+    reset: false,
+    text: 'this channel is to have a connection of its own',
+  },
+  shared: {
+    retry: 'now',
+    reset: false,
+    text: 'this channel may join the others on one connection again',
+  },
   'going-away': { retry: 'elsewhere', reset: false, text: 'this gateway is stopping' },
   'taken-over': { retry: 'later', reset: false, text: 'the same device attached again' },
   conflict: {

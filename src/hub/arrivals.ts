@@ -20,10 +20,11 @@ import type { Attachment } from './attachment.ts'
 import type { Dedupes, SharedDedupe } from './dedupes.ts'
 import type { Heartbeats } from './heartbeats.ts'
 import { type Figures, unavailableRetryMs } from './host.ts'
+import { isIndependent, misplaced } from './independence.ts'
 import { hasChannel } from './placement.ts'
 import type { Quotas } from './quotas.ts'
-import type { Sla } from './sla.ts'
 import type { FlightRecorder } from './recorder/recorder.ts'
+import type { Sla } from './sla.ts'
 import { Takeovers } from './takeovers.ts'
 
 /** What an arrival needs of the hub. */
@@ -32,6 +33,8 @@ export interface House {
   readonly clock: Clock
   readonly limits: Limits
   readonly running: boolean
+  /** When to come back, of a node that is leaving; undefined: it stays. */
+  comeBackMs(): number | undefined
   readonly quotas: Quotas
   readonly dedupes: Dedupes
   readonly heartbeats: Heartbeats
@@ -72,6 +75,13 @@ export class Arrivals {
     this.#newest.delete(device)
   }
 
+  /** Its record is another: who is on the way goes by that. */
+  changed(device: DeviceKey, record: DeviceRecord): void {
+    for (const asked of this.#newest.get(device)?.values() ?? []) {
+      if (asked.device !== undefined) asked.device = record
+    }
+  }
+
   sweep(nowMs: number): void {
     this.#takeovers.sweep(nowMs)
   }
@@ -83,8 +93,8 @@ export class Arrivals {
     const asked: Asked = { atMs, device: undefined, unwanted: undefined, trail }
     this.#comes(channel, asked)
     try {
-      return (
-        (await this.#refusal(channel, hello, asked)) ??
+      const attached =
+        (await this.#refusal(channel, link, hello, asked)) ??
         this.#outrun(channel, asked) ??
         this.#fence(channel, link) ??
         (await this.#enter(channel, link, hello, asked))
@@ -99,16 +109,6 @@ export class Arrivals {
     }
   }
 
-  #newestOf(channel: ChannelId): Asked | undefined {
-    return this.#newest.get(deviceOf(channel))?.get(channel)
-  }
-
-  #comes(channel: ChannelId, asked: Asked): void {
-    const device = deviceOf(channel)
-    const ofDevice = this.#newest.get(device)
-    if (ofDevice === undefined) this.#newest.set(device, new Map([[channel, asked]]))
-    else ofDevice.set(channel, asked)
-  }
   #trail(link: Link, { app, device, channel }: Hello): Trail {
     if (link.trail !== undefined) return link.trail
     const { recorder } = this.#house
@@ -120,6 +120,16 @@ export class Arrivals {
     if (link.trail === undefined) trail.end(reason)
   }
 
+  #newestOf(channel: ChannelId): Asked | undefined {
+    return this.#newest.get(deviceOf(channel))?.get(channel)
+  }
+
+  #comes(channel: ChannelId, asked: Asked): void {
+    const device = deviceOf(channel)
+    const ofDevice = this.#newest.get(device)
+    if (ofDevice === undefined) this.#newest.set(device, new Map([[channel, asked]]))
+    else ofDevice.set(channel, asked)
+  }
 
   #isThere(channel: ChannelId): void {
     const device = deviceOf(channel)
@@ -159,6 +169,7 @@ export class Arrivals {
       this.#outrun(channel, asked) ??
       this.#closed() ??
       this.#crowded(channel, hello) ??
+      refusedIf(asked.device && misplaced(link, asked.device, hello.channel)) ??
       (uplinks.isVoid ? unavailable : undefined)
     if (late !== undefined) {
       engine.directory.release(claim)
@@ -182,7 +193,9 @@ export class Arrivals {
       pulse,
       trail: asked.trail,
     }
-    return { kind: 'session', session: this.#house.settleIn(claim, link, live, figures) }
+    const session = this.#house.settleIn(claim, link, live, figures)
+    const independent = asked.device !== undefined && isIndependent(asked.device, hello.channel)
+    return { kind: 'session', session, independent }
   }
 
   /** A device beyond the end of the current epoch: this store was put back, unnoticed (rule 13). */
@@ -204,6 +217,8 @@ export class Arrivals {
 
   #closed(): Attached | undefined {
     if (!this.#house.running) return { kind: 'refused', reason: 'going-away' }
+    const retryAfterMs = this.#house.comeBackMs()
+    if (retryAfterMs !== undefined) return { kind: 'refused', reason: 'going-away', retryAfterMs }
     return this.#house.engine.state === 'ready' ? undefined : unavailable
   }
 
@@ -214,7 +229,12 @@ export class Arrivals {
     return admitted ? undefined : { kind: 'refused', reason: 'overloaded' }
   }
 
-  async #refusal(channel: ChannelId, hello: Hello, asked: Asked): Promise<Attached | undefined> {
+  async #refusal(
+    channel: ChannelId,
+    link: Link,
+    hello: Hello,
+    asked: Asked,
+  ): Promise<Attached | undefined> {
     const { engine, clock } = this.#house
     const closed = this.#closed()
     if (closed !== undefined) return closed
@@ -224,7 +244,7 @@ export class Arrivals {
     if (!hasChannel(device, hello.channel)) return { kind: 'refused', reason: 'unknown-channel' }
     const heldMs = this.#takeovers.heldMs(channel, clock.nowMs())
     if (heldMs > 0) return { kind: 'refused', reason: 'conflict', retryAfterMs: heldMs }
-    return this.#crowded(channel, hello)
+    return refusedIf(misplaced(link, device, hello.channel)) ?? this.#crowded(channel, hello)
   }
 
   /** One receiver a channel, the newest wins; unless they fight (rule 18). */
@@ -241,7 +261,11 @@ export class Arrivals {
     older.close('conflict', holdMs)
     const about = { ...channelParts(channel), atMs: nowMs, holdMs }
     this.#house.engine.events.append([{ kind: 'session.conflict', ...about }])
-    this.#house.log('session.conflict', { channel, peers: [older.link.peer, link.peer] })
+    this.#house.log('session.conflict', {
+      channel,
+      peers: [older.link.peer, link.peer],
+      connections: [older.link.id, link.id],
+    })
     return { kind: 'refused', reason: 'conflict', retryAfterMs: holdMs }
   }
 }

@@ -18,6 +18,7 @@ import type {
   Credential,
   Depth,
   DeviceId,
+  DeviceRecord,
   Engine,
   EngineState,
   Explanation,
@@ -34,8 +35,8 @@ import type {
   Source,
   SubmitRequest,
   Submitted,
-  Verifier,
   Traces,
+  Verifier,
 } from '../contract/index.ts'
 import { channelParts, limits } from '../contract/index.ts'
 import { AdapterShelf } from './adapter-shelf.ts'
@@ -47,9 +48,9 @@ import { Heartbeats } from './heartbeats.ts'
 import { type Figures, type HubCounts, noCounts, unavailableRetryMs } from './host.ts'
 import { makeParts, type Parts, type Whole } from './parts.ts'
 import { Quotas } from './quotas.ts'
-import { Sla } from './sla.ts'
 import { noteKept } from './recorder/notes.ts'
 import { FlightRecorder } from './recorder/recorder.ts'
+import { Sla } from './sla.ts'
 
 export interface HubOptions {
   readonly engine: Engine
@@ -77,14 +78,15 @@ export class Hub implements Core, Gateway, Whole {
   readonly heartbeats: Heartbeats
   readonly shelf: Shelf
   readonly service: Sla
-  readonly counts: HubCounts = noCounts()
   readonly recorder: FlightRecorder
+  readonly counts: HubCounts = noCounts()
 
   readonly #log: (event: string, fields: Record<string, unknown>) => void
   readonly #live = new Map<ChannelId, Attachment>()
   readonly #parts: Parts
   readonly #holdUntilMs: number
   #unlisten: (() => void) | undefined
+  #leaving: (() => number) | undefined
   #state: 'new' | 'running' | 'stopped' = 'new'
 
   constructor(options: HubOptions) {
@@ -132,6 +134,32 @@ export class Hub implements Core, Gateway, Whole {
     await this.engine.flushed()
   }
 
+  /**
+   * Let nobody in, and write no more commands: they wait in their mailboxes. undefined: go on.
+   * @param comeBackMs when to try again, for one who is refused.
+   */
+  leave(comeBackMs: (() => number) | undefined): void {
+    this.#leaving = comeBackMs
+    for (const attachment of [...this.#live.values()]) attachment.hold(comeBackMs !== undefined)
+  }
+
+  /** Those who stay connected, with and without a channel: one device may be several. */
+  get present(): number {
+    return this.#live.size + this.#parts.sources.staying
+  }
+
+  /** Commands out on links, not acknowledged yet. */
+  get inFlight(): number {
+    let count = 0
+    for (const { live } of this.#live.values()) count += live.inFlight
+    return count
+  }
+
+  /** Whoever is left, at once. */
+  hangUp(reason: Reason, retryAfterMs: number): void {
+    this.#closeAll(reason, retryAfterMs)
+  }
+
   // Core: what adapters may ask.
 
   verifier(app: AppId, device: DeviceId, kdf: Credential['kdf'], peer: string): Promise<Verifier> {
@@ -163,6 +191,10 @@ export class Hub implements Core, Gateway, Whole {
 
   get running(): boolean {
     return this.#state === 'running'
+  }
+
+  comeBackMs(): number | undefined {
+    return this.#leaving?.()
   }
 
   log(event: string, fields: Record<string, unknown>): void {
@@ -278,8 +310,13 @@ export class Hub implements Core, Gateway, Whole {
     this.#parts.removal.close(app, device, 'device-disabled')
   }
 
+  deviceChanged(before: DeviceRecord, after: DeviceRecord): void {
+    this.#parts.changes.made(before, after)
+  }
+
   ready(): { readonly ok: boolean; readonly why?: string } {
     if (this.#state !== 'running') return { ok: false, why: `the gateway is ${this.#state}` }
+    if (this.#leaving !== undefined) return { ok: false, why: 'draining' }
     const { state } = this.engine
     return state === 'ready' ? { ok: true } : { ok: false, why: `the store is ${state}` }
   }

@@ -1,5 +1,6 @@
 import { Arrivals, type House } from './arrivals.ts'
 import { Broadcaster, type Canceling } from './broadcaster.ts'
+import { Changes } from './changes.ts'
 import { Desk } from './desk.ts'
 import type { Heartbeats } from './heartbeats.ts'
 import type { Host } from './host.ts'
@@ -34,6 +35,7 @@ export interface Parts {
   readonly verifiers: Verifiers
   readonly sources: Sources
   readonly removal: Removal
+  readonly changes: Changes
   readonly patrol: Patrol
 }
 
@@ -65,9 +67,10 @@ export function makeParts(hub: Whole, holdUntilMs: number): Parts {
     ...{ clock, names, desk, arrivals, sources, presences, heartbeats },
     isAttached: (channel) => hub.attached(channel) !== undefined,
   })
+  const changes = new Changes(arrivals, (channel) => hub.attached(channel))
   const patrol = new Patrol(clock, limits.patrolMs, (nowMs) => hub.patrolled(nowMs))
   return {
     ...{ router, waiters, desk, schedules, broadcaster, overdue },
-    ...{ arrivals, presences, verifiers, sources, removal, patrol },
+    ...{ arrivals, presences, verifiers, sources, removal, changes, patrol },
   }
 }

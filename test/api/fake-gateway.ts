@@ -12,11 +12,12 @@ import {
   channelId,
   type Depth,
   type DeviceId,
+  type DeviceRecord,
   type EndStatus,
   type Explanation,
   type Gateway,
-  locateCommand,
   limits,
+  locateCommand,
   type Presence,
   type Reply,
   type SlaSeries,
@@ -24,9 +25,9 @@ import {
   type Submitted,
 } from '../../src/contract/index.ts'
 import type { MemoryEngine } from '../../src/engine/memory/index.ts'
+import { FlightRecorder } from '../../src/hub/recorder/recorder.ts'
 import type { ManualClock } from '../support/manual-clock.ts'
 
-import { FlightRecorder } from '../../src/hub/recorder/recorder.ts'
 /**
  * A hub without sessions: real mailboxes, no links, so a `now` is undeliverable, and what becomes
  * of the others is decided by the test.
@@ -35,10 +36,10 @@ export class FakeGateway implements Gateway {
   readonly submitted: SubmitRequest[] = []
   readonly broadcasts: BroadcastRequest[] = []
   readonly refused: string[] = []
-  readonly #engine: MemoryEngine
-  readonly #clock: ManualClock
   /** What a test says to it, is what is traced. */
   readonly traces: FlightRecorder
+  readonly #engine: MemoryEngine
+  readonly #clock: ManualClock
   readonly #waiting = new Map<CommandId, Set<() => void>>()
   /** What submit says instead. */
   says: Submitted | undefined
@@ -49,9 +50,9 @@ export class FakeGateway implements Gateway {
   constructor(engine: MemoryEngine, clock: ManualClock) {
     this.#engine = engine
     this.#clock = clock
+    this.traces = new FlightRecorder(clock, limits)
   }
 
-    this.traces = new FlightRecorder(clock, limits)
   async submit(request: SubmitRequest): Promise<Submitted> {
     this.submitted.push(request)
     if (this.fails !== undefined) throw this.fails
@@ -235,6 +236,12 @@ export class FakeGateway implements Gateway {
 
   removeDevice(app: AppId, device: DeviceId): Promise<boolean> {
     return this.#engine.names.removeDevice(app, device)
+  }
+
+  readonly changes: (readonly [before: DeviceRecord, after: DeviceRecord])[] = []
+
+  deviceChanged(before: DeviceRecord, after: DeviceRecord): void {
+    this.changes.push([before, after])
   }
 
   refuseDevice(app: AppId, device: DeviceId): void {

@@ -396,7 +396,7 @@ test('unknown capabilities and optional extensions are passed over', async () =>
     capabilities: 0xffff & ~capability.stretched,
     extensions,
   })
-  assert.equal(welcome.capabilities, 3)
+  assert.equal(welcome.capabilities, 11)
 })
 
 test('__proto__ and constructor are no devices', async () => {
