@@ -75,9 +75,11 @@ export async function runFleet(options: FleetOptions): Promise<FleetRow[]> {
       await pike.devices.put(device, { secret })
     })
     await each('devices connected', members, (member) => connect(member, options))
-    // Chance is drawn before anything happens, so that it does not depend on who is quicker.
-    const plan = Array.from({ length: commands }, () =>
-      members.map((member) => ({ member, door: 1 + Math.floor(random() * doors) })),
+    // Chance is drawn before anything happens, so that it does not depend on who is quicker. One door
+    // after the other, since one that is still open does not open.
+    const first = members.map(() => Math.floor(random() * doors))
+    const plan = Array.from({ length: commands }, (_, round) =>
+      members.map((member, i) => ({ member, door: 1 + ((first[i]! + round) % doors) })),
     ).flat()
     await each('commands', plan, ({ member, door }) => open(options, member, door))
   } finally {
