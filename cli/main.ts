@@ -21,6 +21,7 @@ import { sendCommand } from './send.ts'
 import { serveCommand } from './serve.ts'
 import { showCommand } from './show.ts'
 import { tagCommand } from './tag.ts'
+import { traceCommand } from './trace.ts'
 import { withOtherWords } from './verbs.ts'
 import { version } from './version.ts'
 import { weatherCommand } from './weather.ts'
@@ -39,6 +40,7 @@ const program = new Command('pike')
   .addCommand(broadcastCommand())
   .addCommand(showCommand())
   .addCommand(explainCommand())
+  .addCommand(traceCommand())
   .addCommand(cancelCommand())
   .addCommand(historyCommand())
   .addCommand(eventsCommand())

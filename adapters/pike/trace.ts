@@ -10,17 +10,8 @@ import { reasonOf } from './reasons.ts'
 export function traceFrame(way: 'in' | 'out', frame: Frame, bytes: number, on: Channels): void {
   const { trail } = on
   switch (frame.type) {
-    case 'command': {
-      const { offset, name, payload, repeated } = frame
-      const reason = repeated ? 'repeated' : undefined
-      trailOf(frame.channelNumber, on).frame(way, 'COMMAND', bytes, {
-        offset,
-        name,
-        payload,
-        reason,
-      })
-      return
-    }
+    case 'command':
+      return // its channel tells, which knows more of it
     case 'ack': {
       const { upTo } = frame
       const seen = way === 'in' ? { offset: upTo } : { sequence: upTo }

@@ -53,13 +53,21 @@ export class Auth {
         return
       }
       if (scope !== undefined && !mayDo(key, scope)) {
-        reply.header('www-authenticate', `Bearer error="insufficient_scope", scope="${scope}"`)
-        refuse(reply, 'forbidden', { detail: `needs the scope ${scope}`, scope })
+        this.refuse(reply, scope)
         return
       }
       request.key = key
       done()
     }
+  }
+
+  /** The key of this call has not this scope. */
+  refuse(reply: object, scope: Scope): FastifyReply {
+    ;(reply as FastifyReply).header(
+      'www-authenticate',
+      `Bearer error="insufficient_scope", scope="${scope}"`,
+    )
+    return refuse(reply, 'forbidden', { detail: `needs the scope ${scope}`, scope })
   }
 
   /** Is this key still somebody, and may it still do this? For calls that last. */

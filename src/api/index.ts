@@ -26,6 +26,7 @@ import { sendRoutes } from './send.ts'
 import { createServer } from './server.ts'
 import { tagRoutes } from './tags.ts'
 import { Tenants } from './tenants.ts'
+import { traceRoutes } from './traces.ts'
 import { webhookRoutes } from './webhooks.ts'
 
 export { keyHash } from './auth.ts'
@@ -74,6 +75,7 @@ export async function createApi(deps: ApiDeps): Promise<App> {
   webhookRoutes(app, context, tenants)
   backupRoutes(app, context)
   commandRoutes(app, context)
+  traceRoutes(app, context)
   sendRoutes(app, context, callbacks)
   broadcastRoutes(app, context, callbacks)
   manyRoutes(app, context, callbacks)

@@ -89,6 +89,11 @@ export const problems = {
     title: 'This app has no such webhook',
     advice: 'Make it with PUT /v1/webhooks/{webhook}, or mend the name.',
   },
+  'unknown-connection': {
+    status: 404,
+    title: 'No device of this app is or was on such a connection',
+    advice: 'Mend the token. One that has ended is forgotten when nothing of it is recorded any more.',
+  },
   'method-not-allowed': {
     status: 405,
     title: 'This path does not take that method',

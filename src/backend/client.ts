@@ -7,16 +7,21 @@ import type { Listing, PageQuery } from './listing.ts'
 import { Aliases, Tags } from './names.ts'
 import { type RetryOptions, retryPolicy } from './retry.ts'
 import { type ManyAnswer, type ManyLine, type ManyOptions, sendMany } from './send-many.ts'
+import { connectionOf, followTrace, type TraceOptions, traceOf } from './traces.ts'
 import { type CallOptions, Transport, timeoutDefaultMs } from './transport.ts'
 import type {
   BroadcastAccepted,
   BroadcastPost,
   Command,
   CommandPost,
+  Connection,
+  Drain,
   EventPage,
   Explanation,
   Key,
   To,
+  Trace,
+  TraceEntry,
 } from './types.ts'
 import { Webhooks } from './webhooks.ts'
 
@@ -123,6 +128,24 @@ export class PikeBackend {
   /** Why it is where it is: a code, a sentence, what happens next. */
   explain(id: string, options?: CallOptions): Promise<Explanation> {
     return this.#commands.explain(id, options)
+  }
+
+  /** What happened last, of one device, newest last: frames and changes of state, over all its protocols. */
+  trace(device: string, options: TraceOptions = {}): Promise<Trace> {
+    return traceOf(this.#transport, device, options)
+  }
+
+  /** The same and then what comes, for as long as one likes. */
+  followTrace(device: string, options: TraceOptions = {}): AsyncGenerator<TraceEntry> {
+    return followTrace(this.#transport, device, options)
+  }
+
+  /** One connection by its token, as traces and logs name it; undefined: none that is remembered. */
+  connection(
+    token: string,
+    options: Omit<TraceOptions, 'since' | 'connection'> = {},
+  ): Promise<Connection | undefined> {
+    return connectionOf(this.#transport, token, options)
   }
 
   /** A device's commands, newest first; `status`: `open`, or an outcome. */

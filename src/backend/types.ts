@@ -6,6 +6,7 @@ import type * as Commands from '../api/command-schemas.ts'
 import type * as Devices from '../api/device-schemas.ts'
 import type * as Events from '../api/event-schemas.ts'
 import type * as Shared from '../api/schemas.ts'
+import type * as Traces from '../api/trace-schemas.ts'
 import type * as Webhooks from '../api/webhook-schemas.ts'
 
 /*
@@ -24,6 +25,10 @@ export type Device = Static<typeof Devices.Device>
 export type Event = Static<typeof Events.Event>
 export type EventType = Event['type']
 export type EventPage = Static<typeof Events.EventPageBody>
+/** What the flight recorder tells of a device. */
+export type Trace = Static<typeof Traces.TracePage>
+export type TraceEntry = Static<typeof Traces.TraceEntry>
+export type Connection = Static<typeof Traces.Connection>
 export type Problem = Static<typeof Shared.Problem>
 
 export interface Page<Item> {

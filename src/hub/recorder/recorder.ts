@@ -169,14 +169,15 @@ export class FlightRecorder implements Recorder, Traces {
     const { limit, connection, sinceMs = 0 } = query
     // Numbers of another start lie ahead of ours: whoever has one is shown all.
     const after = query.after === undefined || query.after > this.#lastId ? 0 : query.after
+    const goesOn = query.after !== undefined || query.sinceMs !== undefined
     const places: number[] = []
     let place = this.#apps.get(app)?.get(device)?.last ?? 0
     for (; ring.has(place); place = ring.before(place)) {
       if (ring.idAt(place) <= after || ring.atMs(place) < sinceMs) break
-      if (connection === undefined || ring.connectionAt(place)?.token === connection)
-        places.push(place)
+      if (connection !== undefined && ring.connectionAt(place)?.token !== connection) continue
+      places.push(place)
+      if (!goesOn && places.length === limit) break
     }
-    const goesOn = query.after !== undefined || query.sinceMs !== undefined
     const chosen = goesOn ? places.slice(-limit) : places.slice(0, limit)
     const items = chosen.reverse().map((one) => ring.read(one))
     const caughtUp = !goesOn || places.length <= limit
