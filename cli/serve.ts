@@ -37,7 +37,7 @@ Settings may also come from the environment or a file; "pike config" shows the r
         log.warn({ event: 'config.unknown', name }, 'no setting has this name: a slip of the pen?')
 
       const node = new Node(partsFor(config, log))
-      stopOnSignals(node, log)
+      stopOnSignals(node, log, stopMaxMs(config.limits))
       const started = await node.start().catch((error: unknown) => {
         throw error instanceof StartFailure ? new Failure(error.message) : error
       })
@@ -47,8 +47,8 @@ Settings may also come from the environment or a file; "pike config" shows the r
 /** One Ctrl-C may arrive twice: from the terminal, and handed on by npm or a wrapper. */
 const sameSignalMs = 500
 
-/** The first signal stops in order, the second at once; either way it is over within 5 s. */
-function stopOnSignals(node: Node, log: Log): void {
+/** The first signal stops in order, the second at once. */
+function stopOnSignals(node: Node, log: Log, maxMs: number): void {
   let stoppingSinceMs: number | undefined
   const heard = (signal: NodeJS.Signals): void => {
     if (stoppingSinceMs !== undefined) {
@@ -62,7 +62,7 @@ function stopOnSignals(node: Node, log: Log): void {
       // What was accepted is synced already; the next start treats it like a crash.
       log.error({ event: 'gateway.stopped', signal, politely: false }, 'did not finish in time')
       process.exit(1)
-    }, stopMaxMs).unref()
+    }, maxMs).unref()
     void node.stop().then(() => {
       log.info({ event: 'gateway.stopped', signal, politely: true }, 'goodbye')
       process.exit(0)

@@ -101,7 +101,7 @@ async function openEngine(
 }
 
 async function makeApi(config: Config, ports: ApiPorts, log: Log): Promise<ApiServer> {
-  const { engine, gateway, webhooks, clock, metrics } = ports
+  const { engine, gateway, webhooks, clock, metrics, drain } = ports
   const app = await createApi({
     gateway,
     names: engine.names,
@@ -110,6 +110,7 @@ async function makeApi(config: Config, ports: ApiPorts, log: Log): Promise<ApiSe
     broadcasts: engine.broadcasts,
     webhooks,
     backup: engine.backup === undefined ? undefined : () => engine.backup!(),
+    drain,
     clock,
     limits: config.limits,
     version,

@@ -55,6 +55,14 @@ class CoapAdapter implements Adapter {
     return [{ name: 'coap', ...at }]
   }
 
+  sendAway(max: number, spreadMs: number): number {
+    return this.#running?.sendAway(max, spreadMs) ?? 0
+  }
+
+  stays(): void {
+    this.#running?.stays()
+  }
+
   async stop(graceMs: number): Promise<void> {
     const running = this.#running
     this.#running = undefined
@@ -109,6 +117,21 @@ class Running implements House, MessageUser {
 
   start(): void {
     this.#keepHouse()
+    void this.#reviveAll()
+  }
+
+  sendAway(max: number, spreadMs: number): number {
+    let told = 0
+    for (const session of this.sessions.all()) {
+      if (told >= max) break
+      if (!session.isAttached) continue
+      session.suspend(Math.random() * spreadMs)
+      told++
+    }
+    return told
+  }
+
+  stays(): void {
     void this.#reviveAll()
   }
 

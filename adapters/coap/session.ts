@@ -112,6 +112,12 @@ export class CoapSession implements LinkHost {
   }
 
   /** Is it there to receive without being asked? */
+  /** Something of it is attached, by a poll or otherwise. */
+  get isAttached(): boolean {
+    for (const _ of this.#links.values()) return true
+    return false
+  }
+
   get isListening(): boolean {
     for (const link of this.#links.values()) if (link.way !== this.#polling) return true
     return false

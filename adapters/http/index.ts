@@ -81,6 +81,16 @@ class HttpAdapter implements Adapter {
     return listeners
   }
 
+  sendAway(max: number, spreadMs: number): number {
+    let told = 0
+    for (const link of this.#house?.visitors.links() ?? []) {
+      if (told >= max) break
+      link.finish('going-away', Math.round(Math.random() * spreadMs))
+      told++
+    }
+    return told
+  }
+
   async stop(graceMs: number): Promise<void> {
     const house = this.#house
     if (house === undefined) return

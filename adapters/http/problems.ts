@@ -100,9 +100,12 @@ export const badField = (
   said: { detail: `${where} ${path}: ${message}`, errors: [{ in: where, path, message }] },
 })
 
-/** Whoever has not proved itself may not stay either. */
+/** Whoever has not proved itself may not stay either, nor anybody where we are leaving. */
 const endsConnection = (name: ProblemName): boolean =>
-  name === 'unauthorized' || name === 'rate-limited' || name === 'bad-request'
+  name === 'unauthorized' ||
+  name === 'rate-limited' ||
+  name === 'bad-request' ||
+  name === 'going-away'
 
 /** Answer with a problem. Nothing was written before. */
 export function refuse(response: ServerResponse, refusal: Refusal): void {

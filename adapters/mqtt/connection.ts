@@ -61,6 +61,8 @@ export class Connection implements Taker, Attendant {
   #held = false
   #ended = false
   #isLost = false
+  #isWelcome = false
+  #isAway = false
 
   /** @param carrier the TCP socket beneath; the same where nothing is in between. */
   constructor(listening: Listening, socket: Duplex, carrier: Socket, greets: boolean) {
@@ -88,6 +90,15 @@ export class Connection implements Taker, Attendant {
   welcomed(): void {
     this.#gate.maxBytes = this.house.core.limits.mqttPacketMaxBytes
     this.#listening.connecting.remove(this)
+    this.#isWelcome = true
+  }
+
+  /** @returns false when it is not in yet, was told before, or is over. */
+  sendAway(backInMs: number): boolean {
+    if (!this.#isWelcome || this.#isAway || this.#ended) return false
+    this.#isAway = true
+    this.goAway(backInMs)
+    return true
   }
 
   /** Leaves at the end of the tick, together with what else comes. */

@@ -106,6 +106,15 @@ class MqttAdapter implements Adapter {
     return listeners
   }
 
+  sendAway(max: number, spreadMs: number): number {
+    let told = 0
+    for (const connection of this.#started?.connections ?? []) {
+      if (told >= max) break
+      if (connection.sendAway(Math.round(Math.random() * spreadMs))) told++
+    }
+    return told
+  }
+
   async stop(graceMs: number): Promise<void> {
     const started = this.#started
     if (started === undefined) return

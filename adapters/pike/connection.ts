@@ -130,6 +130,13 @@ export class Connection implements Wire, Attendant {
     if (!this.#socket.writableNeedDrain) this.#protocol?.drained()
   }
 
+  /** @returns false when it is not open, or was told before. */
+  sendAway(spreadMs: number): boolean {
+    if (this.#ended || this.#protocol?.state !== 'open') return false
+    this.#protocol.goAway(spreadMs)
+    return true
+  }
+
   goAway(spreadMs: number): void {
     if (this.#protocol === undefined) this.reset()
     else this.#protocol.goAway(spreadMs)

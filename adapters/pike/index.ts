@@ -89,6 +89,15 @@ class PikeAdapter implements Adapter {
     return listeners
   }
 
+  sendAway(max: number, spreadMs: number): number {
+    let told = 0
+    for (const connection of this.#house?.connections ?? []) {
+      if (told >= max) break
+      if (connection.sendAway(spreadMs)) told++
+    }
+    return told
+  }
+
   async stop(graceMs: number): Promise<void> {
     const house = this.#house
     if (house === undefined) return

@@ -9,6 +9,7 @@ import type {
 import type {
   Broadcasts,
   Clock,
+  Drain,
   Events,
   Gateway,
   Limits,
@@ -47,6 +48,8 @@ export interface ApiDeps {
   readonly webhooks: Webhooks
   /** Where the engine can do it. */
   readonly backup?: (() => AsyncIterable<Uint8Array>) | undefined
+  /** Where it runs as a node. */
+  readonly drain?: Drain | undefined
   readonly clock: Clock
   readonly limits: Limits
   readonly version: string

@@ -65,6 +65,21 @@ export const Problem = Type.Object(
 
 export const Health = Type.Object({ status: Type.Literal('ok'), version: Type.String() })
 export const Ready = Type.Object({ status: Type.Literal('ready') })
+export const DrainView = Type.Object(
+  {
+    state: Type.Enum(['open', 'draining', 'drained']),
+    since: Type.Optional(Type.String({ format: 'date-time' })),
+    until: Type.Optional(
+      Type.String({ format: 'date-time', description: 'then the rest is hung up on' }),
+    ),
+    sessions: Type.Integer({ description: 'when it began; while it is open, now' }),
+    left: Type.Integer(),
+    comeBackWithin: Type.Optional(
+      Type.Number({ description: 'over so many seconds those sent away were told to come back' }),
+    ),
+  },
+  { title: 'Drain' },
+)
 export const ProblemPage = Type.Object({
   type: Type.String(),
   title: Type.String(),

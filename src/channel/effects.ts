@@ -18,4 +18,10 @@ export type Effect =
   | { readonly kind: 'close'; readonly reason: Reason; readonly retryAfterMs?: number }
 
 /** Why nothing is being written to the link at this moment. */
-export type Pause = 'caught-up' | 'window-full' | 'link-full' | 'keeping-intent' | 'no-link'
+export type Pause =
+  | 'caught-up'
+  | 'window-full'
+  | 'link-full'
+  | 'keeping-intent'
+  | 'no-link'
+  | 'leaving'

@@ -34,6 +34,7 @@ export class Pump {
   #bytesFull = false
   #linkFull = false
   #running = false
+  #held = false
 
   /**
    * @param start where delivery starts.
@@ -60,6 +61,12 @@ export class Pump {
     this.#running = false
   }
 
+  /** Nothing more is written while it is held; what is out stays out. */
+  hold(held: boolean): void {
+    this.#held = held
+    this.#read()
+  }
+
   /** There is durable mail up to here; `intended`: with the intent to send it kept beside it. */
   hint(top: Offset, intended: boolean): void {
     if (top > this.#top) this.#top = top
@@ -76,7 +83,7 @@ export class Pump {
   /** What a `read` found; `carries` is the link's word on what it can carry at all. */
   offer(reading: Reading, carries: (command: OpenCommand) => boolean, nowMs: number): void {
     this.#reading = false
-    if (!this.#running) return
+    if (!this.#running || this.#held) return
     this.#take(reading, carries, nowMs)
     const unheard = this.#unheard
     if (unheard === undefined) return
@@ -159,6 +166,7 @@ export class Pump {
 
   get paused(): Pause | undefined {
     if (!this.#running) return 'no-link'
+    if (this.#held) return 'leaving'
     if (this.#linkFull) return 'link-full'
     if (this.#intending) return 'keeping-intent'
     if (this.#takenUpTo >= this.#top) return 'caught-up'

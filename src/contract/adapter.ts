@@ -58,6 +58,14 @@ export interface Adapter {
   readonly name: string
   /** Resolves when devices can connect, with where. Rejects when an address cannot be bound. */
   start(core: Core): Promise<readonly Listener[]>
+  /**
+   * Send away some of those connected, at most `max`, each told to come back at a moment of its own
+   * within `spreadMs`; what they have said is kept and answered first. @returns how many: those sent
+   * away before are not among them, and 0 says that nobody is left to be told.
+   */
+  sendAway?(max: number, spreadMs: number): number
+  /** The gateway stays after all: whoever was sent away without being told goes on. */
+  stays?(): void
   /** Accept no more, close links with `going-away`, resolve when all are gone or after `graceMs`. */
   stop(graceMs: number): Promise<void>
   /** For /metrics: names in snake case with their unit. */

@@ -188,6 +188,13 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     this.perform()
   }
 
+  /** Write nothing more while it is held: the gateway is leaving. */
+  hold(held: boolean): void {
+    if (this.#over) return
+    this.#channel.pump.hold(held)
+    this.perform()
+  }
+
   /** A command ended in doubt while it was out on this link. */
   withdraw(offset: Offset): void {
     if (this.#over) return

@@ -193,6 +193,12 @@ function queued(command: OpenCommand, { live }: Attachment, head: OpenCommand | 
         sentence:
           'The device does not read its connection as fast as we write. It goes on when it has read.',
       }
+    case 'leaving':
+      return {
+        code: 'waiting.leaving',
+        sentence:
+          'This gateway is sending its devices away and writes no more commands. It goes when the device is back, here or elsewhere.',
+      }
     case 'keeping-intent':
       return {
         code: 'waiting.store',

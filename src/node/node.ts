@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import type {
   Adapter,
   Clock,
+  Drain,
   Engine,
   Gateway,
   Limits,
@@ -11,6 +12,7 @@ import type {
 } from '../contract/index.ts'
 import { Hub } from '../hub/hub.ts'
 import { expiryHoldMs, jumpMs, SystemClock } from './clock.ts'
+import { NodeDrain } from './drain.ts'
 import { type FirstKey, provideFirstKey } from './first-key.ts'
 import { makeFolder } from './folder.ts'
 import { countsOf, Housekeeping } from './housekeeping.ts'
@@ -42,6 +44,7 @@ export interface ApiPorts {
   readonly webhooks: Webhooks
   readonly clock: Clock
   readonly metrics: Metrics
+  readonly drain: Drain
 }
 
 export interface WebhookPorts {
@@ -72,12 +75,12 @@ export interface Started {
   readonly firstKey: FirstKey
 }
 
-/** Of the 5 s a stop may take in all: for back ends' requests, for ours to them, for devices' links. */
+/** Beside `drainMaxMs`: for back ends' requests, for ours to them, for devices' links. */
 const requestsGraceMs = 1_500
 const webhooksGraceMs = 1_000
 const linksGraceMs = 1_500
 /** After this a stop gives up being polite; the store survives that like any crash. */
-export const stopMaxMs = 4_500
+export const stopMaxMs = (limits: Pick<Limits, 'drainMaxMs'>): number => limits.drainMaxMs + 4_500
 /** Housekeeping itself knows what is due. */
 const housekeepingMs = 60_000
 
@@ -93,6 +96,7 @@ export class Node {
   /** What is running, in order of starting. */
   readonly #running: { readonly name: string; stop(): Promise<void> }[] = []
   #housekeeping: Timer | undefined
+  #drain: NodeDrain | undefined
 
   constructor(parts: NodeParts) {
     this.#parts = parts
@@ -145,8 +149,10 @@ export class Node {
     metrics.addLimits(limits)
 
     const listeners: Listener[] = []
+    const listening: Adapter[] = []
+    this.#running.push({ name: 'adapters', stop: () => this.#stopAdapters(listening) })
     for (const adapter of adapters) {
-      this.#running.push({ name: adapter.name, stop: () => adapter.stop(linksGraceMs) })
+      listening.push(adapter)
       listeners.push(...(await adapter.start(hub)))
       metrics.add({
         prefix: 'pike_adapter_',
@@ -155,13 +161,20 @@ export class Node {
       })
     }
 
+    const drain = new NodeDrain({ adapters, crowd: hub, clock: this.#clock, limits, log })
+    this.#drain = drain
+    this.#running.push({ name: 'drain', stop: () => drain.finished() })
+    metrics.add({ prefix: 'pike_', figures: () => drain.figures() })
+
     const webhooks = this.#parts.makeWebhooks({ engine, clock: this.#clock })
     this.#running.push({ name: 'webhooks', stop: () => webhooks.stop(webhooksGraceMs) })
     await webhooks.start()
     metrics.add({ prefix: 'pike_webhooks_', figures: () => webhooks.figures() })
 
     const clock = this.#clock
-    const api = await this.#parts.makeApi({ engine, gateway: hub, webhooks, clock, metrics })
+    const api = await this.#parts.makeApi({
+      ...{ engine, gateway: hub, webhooks, clock, metrics, drain },
+    })
     this.#running.push({ name: 'api', stop: () => api.stop(requestsGraceMs) })
     listeners.unshift(...(await api.start()))
     metrics.add({ prefix: 'pike_api_', figures: () => api.figures() })
@@ -173,6 +186,8 @@ export class Node {
   /** Stops what runs, the last started first. Never rejects; repeating it does nothing. */
   async stop(): Promise<void> {
     this.#housekeeping?.cancel()
+    // From now on nobody comes in; they are sent away once back ends have their answers.
+    this.#drain?.begin()
     for (let part = this.#running.pop(); part !== undefined; part = this.#running.pop()) {
       try {
         await part.stop()
@@ -180,6 +195,19 @@ export class Node {
         this.#parts.log.error({ event: 'part.stop-failed', part: part.name, err })
       }
     }
+  }
+
+  /** Side by side: each waits for its own links. */
+  async #stopAdapters(adapters: readonly Adapter[]): Promise<void> {
+    await Promise.all(
+      adapters.toReversed().map(async (adapter) => {
+        try {
+          await adapter.stop(linksGraceMs)
+        } catch (err) {
+          this.#parts.log.error({ event: 'part.stop-failed', part: adapter.name, err })
+        }
+      }),
+    )
   }
 
   /**

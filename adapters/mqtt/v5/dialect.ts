@@ -51,6 +51,8 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
   #waiting: Buffer[] | undefined
   #isBusy = false
   #isHeld = false
+  /** It is being sent away. */
+  #backInMs: number | undefined
   /** How long after its end it may come back to what it was; 0: not. */
   #sessionS = 0
   #lateWill: (Opened & { kind: 'client' })['lateWill']
@@ -110,7 +112,18 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
   }
 
   goAway(backInMs: number): void {
-    this.close('going-away', backInMs)
+    if (this.#uplinks?.isBusy !== true) {
+      this.close('going-away', backInMs)
+      return
+    }
+    // What it said already is kept and acknowledged first, lest it say it again elsewhere.
+    this.#backInMs = backInMs
+    this.hold(true)
+  }
+
+  /** Nothing it said is on its way into the store any more. */
+  settled(): void {
+    if (this.#backInMs !== undefined) this.close('going-away', this.#backInMs)
   }
 
   // What its client asks of it.

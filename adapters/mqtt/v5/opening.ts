@@ -20,8 +20,12 @@ export type Opened =
   | { readonly kind: 'refused'; readonly code: Code; readonly text: string }
 
 const refused = (why: Code, text: string): Opened => ({ kind: 'refused', code: why, text })
-const refusedFor = (reason: Reason): Opened =>
-  refused(wordsFor[reason].connack5 as Code, reasons[reason].text)
+const refusedFor = (reason: Reason, retryAfterMs?: number): Opened => {
+  // CONNACK has no field for it (§3.2.2.3): words for people, and for whoever reads them.
+  const after =
+    retryAfterMs === undefined ? '' : `; come back in ${Math.ceil(retryAfterMs / 1000)} s`
+  return refused(wordsFor[reason].connack5 as Code, reasons[reason].text + after)
+}
 
 /**
  * From CONNECT to a client, or to what CONNACK says instead.
@@ -83,7 +87,7 @@ export async function openClient(
     token,
   )
   const not = await client.enter()
-  if (not !== undefined) return refusedFor(not.reason)
+  if (not !== undefined) return refusedFor(not.reason, not.retryAfterMs)
   const askedMs = keepaliveS * 1000
   const pulse = await house.core.pulse(login.app, login.device, {
     network: networkOf(wire.peer),

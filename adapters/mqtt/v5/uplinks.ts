@@ -23,6 +23,8 @@ export interface UplinksHost {
   /** It broke the protocol. */
   fail(why: Code, text: string): void
   close(reason: Reason): void
+  /** Nothing is on its way into the store any more. */
+  settled(): void
 }
 
 /**
@@ -38,12 +40,18 @@ export class Uplinks {
   readonly #answers: Answers
   /** Packet ids that are not done. */
   #inFlight: Set<number> | undefined
+  /** On their way. */
+  #unsettled = 0
   #over = false
 
   constructor(host: UplinksHost) {
     this.#host = host
     this.#aliases = new Aliases(host.limits.mqttTopicAliasesMax)
     this.#answers = new Answers((bytes) => host.write(bytes))
+  }
+
+  get isBusy(): boolean {
+    return this.#unsettled > 0
   }
 
   publish(packet: PublishPacket, client: MqttClient): void {
@@ -64,7 +72,12 @@ export class Uplinks {
     }
     if (qos > 0 && !this.#begin(packet)) return
     const owed = qos > 0 ? this.#answers.expect() : undefined
-    const settled = (outcome: Published | Refused): void => this.#settled(outcome, packet, owed)
+    this.#unsettled++
+    const settled = (outcome: Published | Refused): void => {
+      this.#unsettled--
+      this.#settled(outcome, packet, owed)
+      if (this.#unsettled === 0) this.#host.settled()
+    }
     const stamp = properties.stamp === undefined ? undefined : stampOf(properties.stamp)
     if (properties.stamp !== undefined && stamp === undefined) {
       settled('bad-stamp')
