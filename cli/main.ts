@@ -10,6 +10,7 @@ import { checkCommand } from './check.ts'
 import { configCommand } from './config.ts'
 import { demoCommand } from './demo.ts'
 import { deviceCommand } from './device.ts'
+import { drainCommand } from './drain.ts'
 import { eventsCommand } from './events.ts'
 import { explainCommand } from './explain.ts'
 import { fleetCommand } from './fleet.ts'
@@ -50,6 +51,7 @@ const program = new Command('pike')
   .addCommand(backupCommand())
   .addCommand(restoreCommand())
   .addCommand(checkCommand())
+  .addCommand(drainCommand())
   .addCommand(lockerCommand())
   .addCommand(fleetCommand())
   .addCommand(weatherCommand())

@@ -13,6 +13,7 @@ import type { ApiContext, ApiDeps, ApiTimes, App } from './context.ts'
 import { DeviceRecords } from './device-records.ts'
 import { deviceRoutes } from './devices.ts'
 import { docsRoutes } from './docs.ts'
+import { drainRoutes } from './drain.ts'
 import { eventRoutes } from './events.ts'
 import { Feed } from './feed.ts'
 import { healthRoutes } from './health.ts'
@@ -74,6 +75,7 @@ export async function createApi(deps: ApiDeps): Promise<App> {
   keyRoutes(app, context, tenants)
   webhookRoutes(app, context, tenants)
   backupRoutes(app, context)
+  drainRoutes(app, context)
   commandRoutes(app, context)
   traceRoutes(app, context)
   sendRoutes(app, context, callbacks)

@@ -178,6 +178,21 @@ export class PikeBackend {
     return (await this.#transport.call<Key>('GET', '/v1/key', options)).body
   }
 
+  /** Send every device away politely, and let none in; with the scope `admin`. Repeating it does nothing. */
+  async drain(options: CallOptions = {}): Promise<Drain> {
+    return (await this.#transport.call<Drain>('POST', '/v1/drain', options)).body
+  }
+
+  /** How far that is; `open`: there is none. */
+  async draining(options: CallOptions = {}): Promise<Drain> {
+    return (await this.#transport.call<Drain>('GET', '/v1/drain', options)).body
+  }
+
+  /** Let devices in again. */
+  async cancelDrain(options: CallOptions = {}): Promise<Drain> {
+    return (await this.#transport.call<Drain>('DELETE', '/v1/drain', options)).body
+  }
+
   /** A backup of the whole store, as it comes; with the scope `admin`. The file is for `pike restore`. */
   async *backup(options: CallOptions = {}): AsyncGenerator<Uint8Array> {
     const { response, abort } = await this.#transport.open('/v1/backup', options)

@@ -30,6 +30,7 @@ export type Trace = Static<typeof Traces.TracePage>
 export type TraceEntry = Static<typeof Traces.TraceEntry>
 export type Connection = Static<typeof Traces.Connection>
 export type Problem = Static<typeof Shared.Problem>
+export type Drain = Static<typeof Shared.DrainView>
 
 export interface Page<Item> {
   readonly items: readonly Item[]

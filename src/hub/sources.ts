@@ -33,6 +33,7 @@ export interface SourcesHost {
   readonly service: Sla
   readonly counts: HubCounts
   readonly running: boolean
+  comeBackMs(): number | undefined
   log(event: string, fields: Record<string, unknown>): void
   attached(channel: ChannelId): Attachment | undefined
   kept(): void
@@ -58,6 +59,7 @@ export class Sources implements IntakeHost {
   /** Lists as long as they must be: one or two, and every device has one. */
   readonly #intakes = new Map<DeviceKey, readonly Intake[]>()
   #size = 0
+  #staying = 0
   /** How often sources of some device were closed. */
   #closings = 0
 
@@ -80,6 +82,11 @@ export class Sources implements IntakeHost {
 
   get size(): number {
     return this.#size
+  }
+
+  /** Those that keep a connection. */
+  get staying(): number {
+    return this.#staying
   }
 
   async admit(source: Source): Promise<Admitted> {
@@ -135,6 +142,7 @@ export class Sources implements IntakeHost {
     if (others.length === 0) this.#intakes.delete(intake.device)
     else this.#intakes.set(intake.device, others)
     if (!intake.source.stays) return
+    if (others.length < ofDevice.length) this.#staying--
     this.quotas.detached(intake.app)
     this.#presences.left(intake, why, this.clock.nowMs())
   }
@@ -152,6 +160,8 @@ export class Sources implements IntakeHost {
 
   #refusal(source: Source, record: DeviceRecord | undefined): Admitted | undefined {
     if (!this.#host.running) return { kind: 'refused', reason: 'going-away' }
+    const retryAfterMs = source.stays ? this.#host.comeBackMs() : undefined
+    if (retryAfterMs !== undefined) return { kind: 'refused', reason: 'going-away', retryAfterMs }
     if (this.#host.engine.state !== 'ready') return unavailable
     if (record === undefined || record.disabled) return { kind: 'refused', reason: 'unauthorized' }
     if (source.stays && !this.quotas.admits(source.app, false, this.clock.nowMs())) {
@@ -171,6 +181,7 @@ export class Sources implements IntakeHost {
     this.#door.proved(key, source.peer)
     const nowMs = this.clock.nowMs()
     if (stays) {
+      this.#staying++
       this.quotas.attached(app)
       this.#door.arrived(key)
       this.#presences.came(intake, nowMs)
