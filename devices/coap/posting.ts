@@ -93,10 +93,12 @@ export function verdictOf(
   { code, maxAgeMs = 0 }: Answer,
 ): 'over' | 'never' | 'refused' | number {
   if (code === '2.04') return 'over'
+  // Blocks forgotten time and again, by restarts: it is none the worse for that.
+  if (code === '4.08') return pauseMinMs
   if (code === '5.03' || code === '4.29')
     return maxAgeMs <= pauseMaxMs ? Math.max(pauseMinMs, maxAgeMs) : 'refused'
   // A stamp of long ago, or a reply to what nobody knows, must not be sent for ever.
-  if (code === '4.09' || (code === '4.04' && kind === 'reply')) return 'over'
+  if (kind === 'reply' && (code === '4.09' || code === '4.04')) return 'over'
   return code.startsWith('4.') && code !== '4.01' ? 'never' : 'refused'
 }
 

@@ -9,15 +9,22 @@ export function causeOf({ status, retryAfterMs, text }: Answer): Cause {
 }
 
 export function causeOfProblem(text: string, retryAfterMs: number): Cause {
-  let type = ''
-  let title = ''
-  try {
-    const problem = JSON.parse(text) as { type?: unknown; title?: unknown }
-    type = String(problem.type).replace('/problems/', '')
-    title = String(problem.title)
-  } catch {
-    // Not from our gateway; it may be from whatever stands before it.
-  }
+  const { type = '', title = '' } = problemOf(text) ?? {}
   const code = Object.hasOwn(closeCode, type) ? closeCode[type as keyof typeof closeCode] : 72
   return { kind: 'closed', code, retryAfterMs, text: title || 'refused' }
 }
+
+/** undefined: not from our gateway; it may be from whatever stands before it. */
+export function problemOf(
+  text: string,
+): { readonly type: string; readonly title: string } | undefined {
+  try {
+    const { type, title } = JSON.parse(text) as { type?: unknown; title?: unknown }
+    if (typeof type !== 'string' || !type.startsWith(ours)) return undefined
+    return { type: type.slice(ours.length), title: String(title) }
+  } catch {
+    return undefined
+  }
+}
+
+const ours = '/problems/'

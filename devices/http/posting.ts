@@ -1,5 +1,6 @@
 import type { DeviceChannel } from '../channel.ts'
 import type { Uplink } from '../storage.ts'
+import { problemOf } from './causes.ts'
 import type { Answer, Asking } from './requests.ts'
 
 const json = 'application/json'
@@ -38,11 +39,18 @@ export const eventOf = (
 })
 
 /**
- * What becomes of an uplink by its answer. 'over': the gateway has it, or knows nothing it could belong
- * to. 'never': it could not be taken. 'refused': not it, but who sends it.
+ * What becomes of an uplink by its answer. 'over': the gateway has it, or knows no command that it could
+ * belong to. 'never': it could not be taken. 'refused': not it, but who sends it; so it is for whatever a
+ * proxy says, since nobody behind it has seen it.
  */
-export function verdictOf({ status }: Answer): 'over' | 'never' | 'refused' {
-  if (status === 400 || status === 413) return 'never'
+export function verdictOf(kind: Uplink['kind'], answer: Answer): 'over' | 'never' | 'refused' {
+  const { status } = answer
+  if (status === 204) return 'over'
+  if (status === 413) return 'never'
+  const type = problemOf(answer.text)?.type
+  if (type === undefined) return 'refused'
   // A reply to what nobody knows, or a stamp of long ago, must not be sent for ever.
-  return status === 204 || status === 404 || status === 409 ? 'over' : 'refused'
+  if (type === 'unknown-command' || type === 'stale-stamp')
+    return kind === 'reply' ? 'over' : 'never'
+  return status === 400 || type === 'unknown-channel' ? 'never' : 'refused'
 }

@@ -300,7 +300,7 @@ class HttpSession implements ClientSession {
   #answered(channel: DeviceChannel, slot: Slot, answer: Answer): boolean {
     const { sequence } = slot.uplink
     const { keeper, heartbeat, downlink, nowMs } = this.#parts
-    const verdict = verdictOf(answer)
+    const verdict = verdictOf(slot.uplink.kind, answer)
     if (verdict === 'refused') {
       this.#lost(causeOf(answer))
       return false

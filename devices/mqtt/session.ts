@@ -22,7 +22,7 @@ const publishExtraBytes = 128
 
 /** PUBACK codes of MQTT 5 after which the same would never be taken… */
 const neverTaken: ReadonlySet<number> = new Set([0x97, 0x99])
-/** …and after which it need not be: its stamp is of long ago, or nobody knows the command. */
+/** …and after which a reply need not be: its stamp is of long ago, or nobody knows the command. */
 const notNeeded: ReadonlySet<number> = new Set([0x83, 0x90])
 
 /** The way of a `PikeClient` over MQTT 3.1.1, with the topics of a gateway by default. */
@@ -273,7 +273,9 @@ class MqttSession implements ClientSession {
     lane.settle((sequence, code) => {
       channel.outbox.acknowledge(sequence, (gone) => {
         heartbeat.acknowledged(nowMs() - gone.writtenAtMs)
-        if (neverTaken.has(code)) this.#events.tooLarge(channel, gone)
+        const isNotKept =
+          neverTaken.has(code) || (notNeeded.has(code) && gone.uplink.kind === 'event')
+        if (isNotKept) this.#events.tooLarge(channel, gone)
         else this.#events.kept(channel, gone)
       })
       keeper.note({ kind: 'kept', channel: channel.name, upTo: sequence })
