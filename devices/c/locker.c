@@ -281,8 +281,9 @@ int main(int count, char **words)
   static struct pike_keys keys;
   static struct pike_config config;
   char state_file[256];
-  if (count < 5) {
-    (void)fprintf(stderr, "usage: locker host port device secret [state-file [door-ms]]\n");
+  if (count < 5 || words[4][0] == 0) { /* "$secret" that was never set */
+    (void)fprintf(stderr, "usage: locker host port device secret [state-file [door-ms]]\n"
+                          "the secret is what `pike device add` shows, once\n");
     return 2;
   }
   (void)snprintf(state_file, sizeof state_file, "%s.state", words[3]);

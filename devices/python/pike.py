@@ -265,6 +265,8 @@ class Pike:
             time.sleep(min(wait, 86400))
 
 def main():
+    if len(sys.argv) < 5 or not sys.argv[4]:
+        sys.exit('usage: pike.py host port device secret [state-file]\nthe secret is what `pike device add` shows, once')
     host, port, device, secret = sys.argv[1:5]
     def log(*words): print(*words, flush=True)
     def act(c):
