@@ -10,6 +10,7 @@ import type {
   Position,
   Reason,
   Session,
+  Trail,
 } from '../../src/contract/index.ts'
 import { numberingName } from './position.ts'
 import { type Refusal, refusalOf } from './problems.ts'
@@ -41,6 +42,7 @@ export abstract class HttpLink implements Link {
   readonly id: LinkId
   readonly peer: string
   readonly channel: ChannelName
+  readonly trail: Trail
   protected readonly core: Core
   protected readonly visitor: Visitor
   /** Why it is over, by the core. */
@@ -61,6 +63,7 @@ export abstract class HttpLink implements Link {
     this.visitor = visitor
     this.channel = channel
     this.peer = peer
+    this.trail = visitor.trail.as(visitor.app, visitor.device, channel)
   }
 
   get protocol(): string {
@@ -164,7 +167,11 @@ export abstract class HttpLink implements Link {
   /** Say what becomes of the device's requests that wait. Its session is over. */
   protected abstract ending(closed: Closed): void
 
-  protected wrote({ command }: Downlink): void {
+  protected wrote({ command, repeated }: Downlink): void {
+    const { id, epoch, offset, name, payload } = command
+    const reason = repeated ? 'repeated' : undefined
+    const seen = { command: id, epoch, offset, name, payload, reason }
+    this.trail.frame('out', 'COMMAND', 0, seen)
     this.#epoch = command.epoch
     this.#epochs.add(command.epoch)
     if (command.offset > this.#written) this.#written = command.offset

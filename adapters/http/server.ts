@@ -1,5 +1,10 @@
 import type { ServerOptions } from 'node:https'
-import fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify'
+import fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify'
 import type { Core } from '../../src/contract/index.ts'
 import type { Addresses } from '../../src/listen/addresses.ts'
 import { Arrivals } from '../../src/listen/arrivals.ts'
@@ -9,6 +14,7 @@ import { Methods } from '../../src/listen/methods.ts'
 import type { Doorman } from './auth.ts'
 import { httpBounds } from './bounds.ts'
 import { problemJson, type Refusal, refusalOf, refuse } from './problems.ts'
+import { traceRequest } from './trace.ts'
 import type { Visitor, Visitors } from './visitors.ts'
 
 declare module 'fastify' {
@@ -83,13 +89,18 @@ export function createServer(lobby: Lobby, tls: ServerOptions | undefined): Fast
     reply.hijack()
     refuse(reply.raw, refusal)
   })
-  const enter = async (request: FastifyRequest): Promise<Refusal | undefined> => {
+  const enter = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<Refusal | undefined> => {
     if (lobby.isClosing()) return refusalOf('going-away')
     const peer = request.raw.socket.remoteAddress ?? 'unknown'
     const proved = doorman.prove(request.headers.authorization, peer)
     const who = proved instanceof Promise ? await proved : proved
     if ('problem' in who) return who
     request.visitor = visitors.come(who.app, who.device, peer)
+    // By which it can be traced.
+    reply.raw.setHeader('pike-connection', request.visitor.trail.token)
     return undefined
   }
   app.addHook('preParsing', async (request, reply) => {
@@ -97,7 +108,17 @@ export function createServer(lobby: Lobby, tls: ServerOptions | undefined): Fast
     reply.hijack()
     refuse(reply.raw, refusalOf('overloaded', 1_000))
   })
-  app.addHook('preValidation', async (request) => arrivals.read(request.raw))
+  app.addHook('preValidation', async (request) => {
+    arrivals.read(request.raw)
+    traceRequest(request)
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    // Who has not proved itself is recorded nowhere: it has no connection of its own.
+    if (request.visitor === null) return
+    request.visitor.trail.frame('out', `${reply.raw.statusCode}`, 0, {
+      name: request.routeOptions.url,
+    })
+  })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   app.setNotFoundHandler((request, reply) => {

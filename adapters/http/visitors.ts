@@ -8,6 +8,7 @@ import type {
   Intake,
   LinkId,
   Reason,
+  Trail,
 } from '../../src/contract/index.ts'
 import { deviceKey } from '../../src/contract/index.ts'
 import { Sweep } from '../../src/listen/sweep.ts'
@@ -24,6 +25,8 @@ export class Visitor {
   readonly links = new Map<ChannelName, HttpLink>()
   /** Of which channel the last answer was: the next is of another, where that has something. */
   lastAnswered: ChannelName | undefined
+  /** Of all its requests: they are one conversation, over however many sockets. */
+  readonly trail: Trail
   readonly #visitors: Visitors
   /** Why links ended of which no request was there to be told. */
   readonly #untold = new Map<ChannelName, Closed & { readonly untilMs: number }>()
@@ -36,6 +39,8 @@ export class Visitor {
     this.app = app
     this.device = device
     this.#peer = peer
+    const { recorder } = visitors.core
+    this.trail = recorder.connect(visitors.makeToken(), 'http', peer).as(app, device)
   }
 
   /** Any request of it is a sign of life of all that is attached. */
@@ -69,6 +74,7 @@ export class Visitor {
   }
 
   leave(): void {
+    this.trail.end('normal')
     this.#intake?.leave(true)
     this.#intake = undefined
   }
@@ -80,6 +86,7 @@ export class Visitor {
       device: this.device,
       protocol: 'http',
       peer: this.#peer,
+      trail: this.trail,
       stays: false,
       close: (reason, retryAfterMs) => {
         closed = { reason, retryAfterMs }

@@ -6,6 +6,7 @@ import type {
   LinkId,
   Reason,
   Session,
+  Trail,
 } from '../../src/contract/index.ts'
 import type { Template } from './template.ts'
 
@@ -13,6 +14,7 @@ import type { Template } from './template.ts'
 export interface ChannelHost {
   readonly protocol: string
   readonly peer: string
+  trailOf(name: ChannelName): Trail
   carries(channel: MqttChannel, command: KeptCommand): boolean
   deliver(channel: MqttChannel, downlink: Downlink): 'open' | 'full'
   /** The core ends the link; in MQTT that is the end of the connection. */
@@ -33,11 +35,13 @@ export class MqttChannel implements Link {
   session: Session | undefined
   /** Set when the core closed the link before its session was here. */
   refused: { readonly reason: Reason; readonly retryAfterMs: number | undefined } | undefined
+  readonly trail: Trail
   readonly #host: ChannelHost
 
   constructor(host: ChannelHost, id: LinkId, name: ChannelName, qos: 0 | 1, template: Template) {
     this.#host = host
     this.id = id
+    this.trail = host.trailOf(name)
     this.name = name
     this.qos = qos
     this.template = template

@@ -1,4 +1,4 @@
-import type { CommandId, Intake, Reason, Source, Stamp } from '../../src/contract/index.ts'
+import type { CommandId, Intake, Reason, Source, Stamp, Trail } from '../../src/contract/index.ts'
 import type { House } from './house.ts'
 import { OnceNames } from './once.ts'
 import { contentTypeOf, nothing, octets, own } from './payload.ts'
@@ -69,6 +69,7 @@ export class MqttClient implements Source {
   readonly who: Who
   readonly key: string
   readonly stays = true
+  readonly trail: Trail
   readonly #wire: Wire
   /** What it is subscribed to, and what comes down to it. */
   readonly receiver: Receiver
@@ -88,6 +89,7 @@ export class MqttClient implements Source {
     // Joined it is one piece; put together it would be held in five.
     this.key = [who.app, who.device, who.clientId].join('/')
     this.#wire = wire
+    this.trail = wire.proved(who.app, who.device)
     this.receiver = new Receiver(this, wire, token)
     this.silence = new Silence(who.keepaliveMs, house.core.clock.nowMs())
   }
@@ -156,9 +158,14 @@ export class MqttClient implements Source {
       settled('unavailable')
       return
     }
+    const { topic, messageId, payload, command, stamp, dup } = message
+    const sequence = stamp?.sequence ?? (messageId || undefined)
+    const seen = { name: topic, sequence, command, payload, reason: dup ? 'dup' : undefined }
+    this.trail.frame('in', 'PUBLISH', 0, seen)
     const meaning = this.#meaning(message)
     if (meaning === undefined) {
       this.house.counts.foreignTotal++
+      this.trail.note('refused', { reason: 'foreign-topic', name: message.topic })
       settled('foreign-topic')
       return
     }

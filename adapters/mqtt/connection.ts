@@ -1,9 +1,11 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { Reason, Trail } from '../../src/contract/index.ts'
 import { type Attendant, attend, attendHandshake, hangUp } from '../../src/listen/sockets.ts'
 import type { Sweep } from '../../src/listen/sweep.ts'
 import { type GateProblem, type Opening, PacketGate, sniff, type Taker } from './gate.ts'
 import type { House } from './house.ts'
+import { tracePacket } from './trace.ts'
 
 /** One version's understanding of a connection, from its CONNECT on. */
 export interface Dialect {
@@ -51,6 +53,10 @@ const unacceptableVersion = Buffer.from([0x20, 2, 0, 1])
 export class Connection implements Taker, Attendant {
   readonly house: House
   readonly peer: string
+  /** Its record; from the proof on as its device. */
+  trail: Trail
+  /** How it came to its end. */
+  why: Reason | 'lost' = 'lost'
   readonly #listening: Listening
   readonly #socket: Duplex
   /** What carries a TLS or WebSocket stream; only it can be reset. */
@@ -71,6 +77,8 @@ export class Connection implements Taker, Attendant {
     this.#socket = socket
     this.#carrier = carrier
     this.peer = carrier.remoteAddress ?? 'unknown'
+    const { core } = this.house
+    this.trail = core.recorder.connect(this.house.makeToken(), 'mqtt', this.peer)
     this.#gate = new PacketGate(this.house.core.limits.mqttConnectMaxBytes)
     listening.connections.add(this)
     this.house.counts.connectionsTotal++
@@ -101,10 +109,17 @@ export class Connection implements Taker, Attendant {
     return true
   }
 
+  /** Who is there has proved it. */
+  proved(app: string, device: string): Trail {
+    this.trail = this.trail.as(app, device)
+    return this.trail
+  }
+
   /** Leaves at the end of the tick, together with what else comes. */
   write(bytes: Uint8Array): void {
     if (this.#ended || !this.#socket.writable) return
     this.house.counts.bytesOutTotal += bytes.length
+    tracePacket('out', bytes, this.trail)
     if (!this.#corked) {
       this.#corked = true
       this.#socket.cork()
@@ -193,6 +208,7 @@ export class Connection implements Taker, Attendant {
     connecting.remove(this)
     lingering.remove(this)
     this.#dialect?.gone()
+    this.trail.end(this.why)
   }
 
   uncork(): void {
@@ -203,6 +219,7 @@ export class Connection implements Taker, Attendant {
   /** A whole packet, from the gate. */
   take(packet: Buffer): void {
     this.house.counts.packetsInTotal++
+    tracePacket('in', packet, this.trail)
     if (this.#dialect === undefined) this.#open(sniff(packet))
     this.#dialect?.packet(packet)
   }

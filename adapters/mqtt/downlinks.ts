@@ -1,6 +1,6 @@
 import type { Clock, CommandId, KeptCommand, Offset } from '../../src/contract/index.ts'
 import type { MqttChannel } from './channel.ts'
-import type { Wire } from './wire.ts'
+import type { Outgoing, Wire } from './wire.ts'
 
 interface Out {
   readonly channel: MqttChannel
@@ -46,7 +46,7 @@ export class Downlinks {
   send(channel: MqttChannel, topic: string, command: KeptCommand, repeated: boolean): void {
     if (channel.qos === 0) {
       this.#remember(channel, command)
-      this.#wire.publish({ topic, qos: 0, messageId: 0, dup: false, command })
+      this.#publish(channel, { topic, qos: 0, messageId: 0, dup: false, command })
       return
     }
     // What one channel may have out is the core's window; what all may, the client's.
@@ -116,7 +116,16 @@ export class Downlinks {
     this.#out ??= new Map()
     this.#out.set(messageId, { channel, offset: command.offset, id: command.id })
     this.#remember(channel, command)
-    this.#wire.publish({ topic, qos: 1, messageId, dup: repeated, command })
+    this.#publish(channel, { topic, qos: 1, messageId, dup: repeated, command })
+  }
+
+  #publish({ trail }: MqttChannel, message: Outgoing): void {
+    this.#wire.publish(message)
+    const { command, messageId, dup } = message
+    const { id, epoch, offset, name, payload } = command
+    const about = { command: id, epoch, offset, name, payload }
+    const reason = dup ? 'dup' : undefined
+    trail.frame('out', 'PUBLISH', 0, { ...about, sequence: messageId || undefined, reason })
   }
 
   #writeMore(): void {

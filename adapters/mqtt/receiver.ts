@@ -1,4 +1,11 @@
-import type { Attached, Downlink, KeptCommand, Reason } from '../../src/contract/index.ts'
+import type {
+  Attached,
+  ChannelName,
+  Downlink,
+  KeptCommand,
+  Reason,
+  Trail,
+} from '../../src/contract/index.ts'
 import { type ChannelHost, MqttChannel } from './channel.ts'
 import type { MqttClient } from './client.ts'
 import { Downlinks } from './downlinks.ts'
@@ -48,6 +55,11 @@ export class Receiver implements ChannelHost {
 
   get peer(): string {
     return this.#wire.peer
+  }
+
+  trailOf(name: ChannelName): Trail {
+    const { trail, app, device } = this.#client
+    return trail.as(app, device, name)
   }
 
   get isSubscribed(): boolean {

@@ -1,4 +1,4 @@
-import type { KeptCommand, Reason } from '../../src/contract/index.ts'
+import type { KeptCommand, Reason, Trail } from '../../src/contract/index.ts'
 
 /** A command on its way to a client. */
 export interface Outgoing {
@@ -16,6 +16,8 @@ export interface Wire {
   /** For logs and metrics: `mqtt`, `mqtt5`. */
   readonly protocol: string
   readonly peer: string
+  /** Who is there has proved it. @returns the connection's record, as that. */
+  proved(app: string, device: string): Trail
   /** Publishes at QoS 1 it takes before it must acknowledge one. */
   readonly receiveMaximum: number
   /** False: larger than the client takes. */

@@ -1,4 +1,4 @@
-import type { KeptCommand, Reason } from '../../../src/contract/index.ts'
+import type { KeptCommand, Reason, Trail } from '../../../src/contract/index.ts'
 import { reasons } from '../../../src/contract/index.ts'
 import { logIn } from '../auth.ts'
 import { type Incoming, MqttClient } from '../client.ts'
@@ -65,9 +65,13 @@ export class AedesDialect implements Dialect, Wire, StreamOwner, UplinksHost {
     this.#sessions = sessions
     this.#connection = connection
     this.#level = level
-    this.token = connection.house.makeToken()
+    this.token = connection.trail.token
     this.#stream = new AedesStream(this)
     handle(this.#stream)
+  }
+
+  proved(app: string, device: string): Trail {
+    return this.#connection.proved(app, device)
   }
 
   get peer(): string {
@@ -160,6 +164,7 @@ export class AedesDialect implements Dialect, Wire, StreamOwner, UplinksHost {
 
   /** 3.x has no words for it: the connection just ends. */
   close(reason: Reason): void {
+    this.#connection.why = reason
     if (reasons[reason].reset) this.#reset()
     else this.#end()
   }

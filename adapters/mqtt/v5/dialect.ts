@@ -1,4 +1,4 @@
-import type { KeptCommand, Limits, Reason } from '../../../src/contract/index.ts'
+import type { KeptCommand, Limits, Reason, Trail } from '../../../src/contract/index.ts'
 import { reasons } from '../../../src/contract/index.ts'
 import type { MqttClient } from '../client.ts'
 import type { Connection, Dialect } from '../connection.ts'
@@ -62,6 +62,10 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
     this.#sessions = sessions
     this.speaker = new Speaker(connection)
     this.#subscriptions = new Subscriptions(this.limits)
+  }
+
+  proved(app: string, device: string): Trail {
+    return this.#connection.proved(app, device)
   }
 
   get peer(): string {
@@ -149,6 +153,7 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
 
   close(reason: Reason, retryAfterMs?: number): void {
     if (this.#state === 'over') return
+    this.#connection.why = reason
     const { reset, text } = reasons[reason]
     // What is not out yet goes with the connection, so nothing may be said behind it (rule 20).
     if (reset && this.#connection.waitingBytes > 0) {
@@ -233,9 +238,14 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
     this.speaker.wantsProblems = wantsProblems ?? true
     const { house } = this.#connection
     this.#while(
-      openClient(house, this, packet, this.#sessionS, () => this.#state === 'over').then((opened) =>
-        this.#opened(opened, packet.cleanStart),
-      ),
+      openClient(
+        house,
+        this,
+        packet,
+        this.#sessionS,
+        this.#connection.trail.token,
+        () => this.#state === 'over',
+      ).then((opened) => this.#opened(opened, packet.cleanStart)),
     )
   }
 

@@ -37,6 +37,7 @@ export async function openClient(
   wire: Wire,
   packet: ConnectPacket,
   sessionS: number,
+  token: string,
   isOver: () => boolean,
 ): Promise<Opened> {
   const { properties, will } = packet
@@ -65,7 +66,6 @@ export async function openClient(
     house.counts.foreignTotal++
     return refused(code.topicNameInvalid, 'a will is an event of the device')
   }
-  const token = house.makeToken()
   // A dot stands in no name of ours, so nobody else has it [MQTT-3.1.3-6].
   const clientId = packet.clientId === '' ? `pike.${token}` : packet.clientId
   const keepaliveS = keepaliveFor(packet.keepaliveS, house)
@@ -100,7 +100,7 @@ export async function openClient(
   })
   const grantedS = pulse === undefined ? keepaliveS : Math.floor(client.silence.learn(pulse) / 1000)
   const lateWill = delayMs === 0 || message === undefined ? undefined : { message, delayMs }
-  const connack = granted(packet, clientId, grantedS, sessionS, house)
+  const connack = granted(packet, clientId, grantedS, sessionS, token, house)
   return { kind: 'client', client, connack, lateWill }
 }
 
@@ -117,6 +117,7 @@ function granted(
   clientId: string,
   keepaliveS: number,
   sessionS: number,
+  token: string,
   { core }: House,
 ): Connack {
   const { limits } = core
@@ -127,7 +128,11 @@ function granted(
     retainAvailable: false,
     sharedSubscriptionAvailable: false,
     // By which it reads when its commands expire, whatever its own clock says (rule 2).
-    userProperties: { 'pike-time': new Date(core.clock.nowMs()).toISOString() },
+    userProperties: {
+      'pike-time': new Date(core.clock.nowMs()).toISOString(),
+      // By which it can be traced.
+      'pike-connection': token,
+    },
     ...((properties.sessionExpiryS ?? 0) !== sessionS && { sessionExpiryInterval: sessionS }),
     ...(asked === '' && { assignedClientIdentifier: clientId }),
     ...(askedS !== keepaliveS && { serverKeepAlive: keepaliveS }),

@@ -16,6 +16,7 @@ function stage(receiveMaximum = 65_535) {
     qos: 1,
     template: { namesCommand: true },
     session: { acknowledge: (offset: number) => void acknowledged.push(offset) },
+    trail: { frame: () => {} },
   }
   const downlinks = new Downlinks(wire as unknown as Wire, clock)
   const send = (offset: number, change: Partial<KeptCommand> = {}): void => {
