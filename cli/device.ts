@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { Device } from '../src/backend/index.ts'
+import type { Device, DeviceFilter } from '../src/backend/index.ts'
 import { type ApiOptions, connect, withApi } from './api-client.ts'
 import { deviceImportCommand } from './device-import.ts'
 import { deviceShowCommand } from './device-show.ts'
@@ -58,7 +58,7 @@ Examples:
         const pike = connect(options)
         if ((await pike.devices.get(device)) !== undefined)
           throw new Failure(
-            `${device} is registered already; see it with "pike device show ${device}"\nto start over: pike device remove ${device}`,
+            `${device} is registered already; see it with "pike device show ${device}"\nif its secret is lost, give it another: pike device rotate-secret ${device}\nto start over: pike device remove ${device}`,
           )
         const body = await pike.devices.put(device, {
           ...(options.secret === undefined ? {} : { secret: options.secret }),
@@ -81,6 +81,7 @@ const list = (): Command =>
     .summary('all devices, with presence and mailbox')
     .description('Lists all devices in order of their ids, with presence and mailbox.')
     .option('--tag <tag>', 'only those that have it')
+    .option('--presence <state>', 'only those that are online, suspect, asleep or offline now')
     .option('--json', 'for a script: one JSON object a line')
     .addHelpText(
       'after',
@@ -88,17 +89,22 @@ const list = (): Command =>
 Examples:
   pike device list
   pike device list --tag berlin
+  pike device list --presence offline
   pike device list --json | jq -r 'select(.presence.state == "online") | .device'`,
     )
-    .action(async ({ tag, ...options }: Options & { tag?: string }) => {
+    .action(async ({ tag, presence, ...options }: Options & DeviceFilter) => {
       const rows: string[][] = []
-      for await (const one of connect(options).devices.list(tag === undefined ? {} : { tag })) {
+      for await (const one of connect(options).devices.list({
+        ...(tag !== undefined && { tag }),
+        ...(presence !== undefined && { presence }),
+      })) {
         if (options.json) printJson(one)
         else rows.push(row(one))
       }
       if (options.json) return
       if (rows.length > 0)
         print(table(['DEVICE', 'PRESENCE', 'SINCE', 'OVER', 'WAITING', 'TAGS'], rows))
+      else if (presence !== undefined) print(`no device is ${presence}`)
       else if (tag !== undefined)
         print(`no device has the tag ${tag}; give it: pike tag add ${tag} <device>`)
       else print('no devices yet; register one: pike device add <device>')

@@ -56,8 +56,12 @@ const Presence = Type.Object({
   protocol: Type.Optional(Type.String()),
   reason: Type.Optional(
     Type.String({
-      description: 'Why it is offline: how its last link ended, or `device-disabled`.',
+      description:
+        'Why it is offline: how its last link ended, or `device-disabled`; why it is suspect: `acknowledgement-overdue`, or `restarted`: it was there when the gateway died.',
     }),
+  ),
+  term: Type.Optional(
+    Type.Integer({ description: 'of its last change, as in the event that told it' }),
   ),
   backAt: Type.Optional(
     Type.String({
@@ -94,7 +98,17 @@ export const DeviceList = Type.Object(
   { title: 'DevicePage' },
 )
 export const DeviceListQuery = Type.Object(
-  { after: Type.Optional(Identifier), limit: pageLimit, tag: Type.Optional(Identifier) },
+  {
+    after: Type.Optional(Identifier),
+    limit: pageLimit,
+    tag: Type.Optional(Identifier),
+    presence: Type.Optional(
+      Type.Enum(['online', 'suspect', 'asleep', 'offline'], {
+        description:
+          'only those in this state now. A page may have fewer items than `limit`, or none, and a `next`',
+      }),
+    ),
+  },
   closed,
 )
 

@@ -95,14 +95,18 @@ export function deviceRoutes(app: App, context: ApiContext, records: DeviceRecor
       config: { problems: ['invalid-request'] },
     },
     async (request) => {
-      const { after, limit = apiBounds.pageItems, tag } = request.query
+      const { after, limit = apiBounds.pageItems, tag, presence } = request.query
       const query = { limit, ...(after !== undefined && { after }) }
       const page =
         tag === undefined
           ? await names.devices(request.key.app, query)
           : await withTag(context, request.key.app, tag, query)
+      const wanted =
+        presence === undefined
+          ? page.items
+          : page.items.filter(({ app, device }) => gateway.presence(app, device).state === presence)
       return {
-        items: await Promise.all(page.items.map((record) => view(record))),
+        items: await Promise.all(wanted.map((record) => view(record))),
         next: page.next ?? null,
       }
     },

@@ -64,6 +64,15 @@ export const Event = Type.Union(
       ...about,
       type: Type.Literal('presence'),
       state: Type.Enum(['online', 'suspect', 'asleep', 'offline']),
+      term: Type.Optional(
+        Type.Integer({
+          description:
+            'larger than that of every change of this device before it: what comes late is known by it',
+        }),
+      ),
+      heardAt: Type.Optional(
+        Type.String({ format: 'date-time', description: 'last proof of life; left out: `at`' }),
+      ),
       protocol: Type.Optional(Type.String()),
       reason: Type.Optional(Type.String()),
     }),

@@ -17,7 +17,13 @@ function members(event: KeptEvent): string {
     case 'reply':
       return `,"command":${JSON.stringify(event.command)},${replyMembers(event.reply)}${stampMember(event.stamp)}`
     case 'presence':
-      return plain({ state: event.state, protocol: event.protocol, reason: event.reason })
+      return plain({
+        state: event.state,
+        term: event.term,
+        heardAt: event.heardAtMs === undefined ? undefined : time(event.heardAtMs),
+        protocol: event.protocol,
+        reason: event.reason,
+      })
     case 'command.ended': {
       const { ended } = event
       return plain({

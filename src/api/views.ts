@@ -42,6 +42,7 @@ const presenceView = (record: DeviceRecord, presence: Presence) => ({
   protocol: presence.protocol,
   reason: reasonOf(record, presence),
   backAt: timeIf(presence.backAtMs),
+  term: presence.term,
 })
 
 export const deviceView = (

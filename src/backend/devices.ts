@@ -10,6 +10,12 @@ import { Listing } from './listing.ts'
 import type { CallOptions, Transport } from './transport.ts'
 import type { Device, DevicePut, DeviceSecret } from './types.ts'
 
+/** Which devices to list. */
+export interface DeviceFilter {
+  readonly tag?: string
+  readonly presence?: Device['presence']['state']
+}
+
 /** Who exists: `pike.devices`. Needs the scope `devices`. */
 export class Devices {
   readonly #transport: Transport
@@ -40,9 +46,9 @@ export class Devices {
     return status === 404 ? undefined : body
   }
 
-  /** In order of name; with `tag` only those that have it. */
-  list({ tag, ...options }: CallOptions & { readonly tag?: string } = {}): Listing<Device> {
-    return new Listing(this.#transport, '/v1/devices', { tag }, options)
+  /** In order of name; with `tag` only those that have it, with `presence` only those that are so now. */
+  list({ tag, presence, ...options }: CallOptions & DeviceFilter = {}): Listing<Device> {
+    return new Listing(this.#transport, '/v1/devices', { tag, presence }, options)
   }
 
   /** @returns false when there was none. */

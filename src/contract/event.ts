@@ -50,6 +50,10 @@ export type NewEvent = About &
     | {
         readonly kind: 'presence'
         readonly state: PresenceState
+        /** Larger than that of every change of this device before it, also over restarts. */
+        readonly term?: number
+        /** Last proof of life; left out: now. */
+        readonly heardAtMs?: number
         readonly protocol?: string
         readonly reason?: string
       }

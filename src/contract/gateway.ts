@@ -179,6 +179,8 @@ export interface Presence {
   readonly heardAtMs: number | undefined
   readonly protocol: string | undefined
   readonly reason?: string
+  /** Of its last change, as in the event that told it. */
+  readonly term?: number
   /** While it is `asleep`: when it said that it comes back. */
   readonly backAtMs?: number
 }

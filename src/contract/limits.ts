@@ -191,6 +191,8 @@ export const limits = {
   recorderMaxBytes: 32 * 1_048_576,
   /** Of each payload so much is kept in it; 0: none. */
   recorderPayloadMaxBytes: 128,
+  /** Who was there when the gateway died, and has not come back for so long, is offline; `suspect` till then. */
+  presenceMissedMs: 75_000,
   /** A drain, and a stop before it closes what is left. Above: they are hung up on. */
   drainMaxMs: 5_000,
   /** Sent away in a drain at once; the next after a moment. */

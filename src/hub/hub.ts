@@ -114,6 +114,7 @@ export class Hub implements Core, Gateway, Whole {
     })
     this.engine.onState((state, detail) => this.#engineTurned(state, detail))
     await this.quotas.load(this.clock.nowMs())
+    await this.#parts.presences.remember(this.clock.nowMs())
     this.#parts.patrol.start()
     this.#arm()
     this.#parts.broadcaster.resume()

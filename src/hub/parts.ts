@@ -7,6 +7,7 @@ import type { Host } from './host.ts'
 import { Overdue } from './overdue.ts'
 import { Patrol } from './patrol.ts'
 import { Placement } from './placement.ts'
+import { PresenceMarks } from './presence-marks.ts'
 import { Presences } from './presences.ts'
 import { Removal } from './removal.ts'
 import { type Asked, Router } from './router.ts'
@@ -60,7 +61,8 @@ export function makeParts(hub: Whole, holdUntilMs: number): Parts {
   )
   overdue.holdUntil(holdUntilMs)
   const arrivals = new Arrivals(hub)
-  const presences = new Presences(events, limits, deadlines)
+  const marks = new PresenceMarks(engine.shelf)
+  const presences = new Presences(events, limits, deadlines, marks)
   const verifiers = new Verifiers(names, clock, limits)
   const sources = new Sources(hub, presences, verifiers)
   const removal = new Removal({

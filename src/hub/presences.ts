@@ -10,6 +10,7 @@ import type {
 } from '../contract/index.ts'
 import { deviceKey } from '../contract/index.ts'
 import type { Deadlines, Sleeper } from './deadlines.ts'
+import type { PresenceMarks } from './presence-marks.ts'
 
 /** Something by which a device is there. */
 export interface Standing {
@@ -22,6 +23,8 @@ export interface Standing {
   close(reason: Reason, retryAfterMs?: number): void
 }
 
+type PresenceLimits = Pick<Limits, 'queueTtlMs' | 'connectionsMax' | 'presenceMissedMs'>
+
 /** One device that is or was there. */
 class Known implements Sleeper {
   readonly device: DeviceKey
@@ -32,6 +35,10 @@ class Known implements Sleeper {
   heardAtMs: number
   protocol = ''
   reason: string | undefined
+  /** Of its last change. */
+  term = 0
+  /** It was there when the process before this one ended: until then it may come back. */
+  missingAtMs: number | undefined
   /** When it said that it comes back, by whatever of it has gone. */
   backAtMs: number | undefined
   heapIndex = -1
@@ -46,7 +53,8 @@ class Known implements Sleeper {
   }
 
   get deadlineMs(): number {
-    return this.state === 'asleep' ? this.backAtMs! : Number.POSITIVE_INFINITY
+    if (this.state === 'asleep') return this.backAtMs!
+    return this.missingAtMs ?? Number.POSITIVE_INFINITY
   }
 
   wake(nowMs: number): void {
@@ -73,21 +81,23 @@ const unknown: Presence = {
  *        ╰──────────────────────────── that time has passed ────────────────────────╯
  *
  * Who only posts now and then has no state, only a last sign of life.
+ *
+ * Each change has a term, larger than that of every change of this device before it, also over
+ * restarts: so a change that is told late is known as such. Who was there when the process before
+ * this one died is suspect until it is back, or has been missed for long enough to be offline.
  */
 export class Presences {
   readonly #events: Events
-  readonly #limits: Pick<Limits, 'queueTtlMs' | 'connectionsMax'>
+  readonly #limits: PresenceLimits
+  readonly #marks: PresenceMarks
   readonly #deadlines: Deadlines
   readonly #devices = new Map<DeviceKey, Known>()
   /** Last signs of life of devices that are not known otherwise; the oldest names go. */
   readonly #heard = new Map<DeviceKey, number>()
   #online = 0
 
-  constructor(
-    events: Events,
-    limits: Pick<Limits, 'queueTtlMs' | 'connectionsMax'>,
-    deadlines: Deadlines,
-  ) {
+  constructor(events: Events, limits: PresenceLimits, deadlines: Deadlines, marks: PresenceMarks) {
+    this.#marks = marks
     this.#events = events
     this.#limits = limits
     this.#deadlines = deadlines
@@ -95,6 +105,29 @@ export class Presences {
 
   get online(): number {
     return this.#online
+  }
+
+  /**
+   * Who was there when the process before this one ended, without a word of their leaving.
+   * @throws StoreUnavailable, as a rejection
+   */
+  async remember(nowMs: number): Promise<void> {
+    for await (const [device, { state, protocol, sinceMs, term, backAtMs }] of this.#marks.all()) {
+      if (this.#devices.has(device)) continue
+      const known = new Known(device, sinceMs, this.#overslept)
+      known.protocol = protocol
+      known.term = term
+      if (state === 'asleep') {
+        known.state = 'asleep'
+        known.backAtMs = backAtMs ?? nowMs
+      } else {
+        known.state = 'suspect'
+        known.reason = 'restarted'
+        known.missingAtMs = nowMs + this.#limits.presenceMissedMs
+      }
+      this.#devices.set(device, known)
+      this.#deadlines.arm(known)
+    }
   }
 
   /** Everything that stands for a device. */
@@ -109,7 +142,7 @@ export class Presences {
       const heardAtMs = this.#heard.get(key)
       return heardAtMs === undefined ? unknown : { ...unknown, heardAtMs }
     }
-    const { state, sinceMs, protocol, reason, backAtMs } = known
+    const { state, sinceMs, protocol, reason, backAtMs, term } = known
     return {
       state,
       sinceMs,
@@ -117,6 +150,7 @@ export class Presences {
       protocol,
       reason,
       backAtMs: state === 'asleep' ? backAtMs : undefined,
+      term,
     }
   }
 
@@ -177,40 +211,65 @@ export class Presences {
     if (known === undefined || known.standing.length === 0) return
     let suspect = true
     for (const each of known.standing) suspect &&= each.suspect
-    this.#turn(known, suspect ? 'suspect' : 'online', undefined, nowMs)
+    const reason = suspect ? 'acknowledgement-overdue' : undefined
+    this.#turn(known, suspect ? 'suspect' : 'online', reason, nowMs)
   }
 
   /** It may not come back: it is not waited for. */
   unwanted(device: DeviceKey, why: string, nowMs: number): void {
     const known = this.#devices.get(device)
-    if (known?.state !== 'asleep') return
-    this.#deadlines.remove(known)
+    if (known === undefined || !isAwaited(known)) return
     this.#turn(known, 'offline', why, nowMs)
   }
 
   forget(app: AppId, device: DeviceId): void {
     const key = deviceKey(app, device)
     this.#heard.delete(key)
-    if (this.#devices.get(key)?.standing.length === 0) this.#devices.delete(key)
+    const known = this.#devices.get(key)
+    if (known?.standing.length !== 0) return
+    this.#deadlines.remove(known)
+    this.#devices.delete(key)
+    this.#marks.set(key, undefined)
   }
 
-  /** It said that it comes back, and did not. */
+  /** It said that it comes back, and did not; or was there before a restart, and is not. */
   readonly #overslept = (known: Known, nowMs: number): void => {
-    if (known.state === 'asleep') this.#turn(known, 'offline', 'keepalive-expired', nowMs)
+    if (!isAwaited(known)) return
+    const reason = known.state === 'asleep' ? 'keepalive-expired' : 'restarted'
+    this.#turn(known, 'offline', reason, nowMs)
   }
 
   #turn(known: Known, state: PresenceState, reason: string | undefined, nowMs: number): void {
     if (known.state === state) return
-    if (known.state === 'asleep') this.#deadlines.remove(known)
+    if (isAwaited(known)) {
+      this.#deadlines.remove(known)
+      known.missingAtMs = undefined
+    }
     known.state = state
     known.sinceMs = nowMs
     known.reason = reason
-    const { protocol } = known
+    // By the clock, which does not go back over a restart (rule 34), and not ahead of it by more than
+    // this one device changes: the next process counts on from its own clock.
+    known.term = Math.max(known.term + 1, nowMs)
+    const { protocol, term, backAtMs } = known
     // No slash stands in an identifier.
     const [app = '', device = ''] = known.device.split('/')
-    this.#events.append([{ kind: 'presence', app, device, atMs: nowMs, state, protocol, reason }])
+    const heard = state === 'online' ? undefined : { heardAtMs: heardAtMs(known) }
+    const about = { app, device, atMs: nowMs, state, term, protocol, reason, ...heard }
+    this.#events.append([{ kind: 'presence', ...about }])
+    // After its event: a crash in between leaves one more to be told, not one less.
+    if (state === 'suspect') return
+    const mark =
+      state === 'asleep'
+        ? { state, protocol, sinceMs: nowMs, term, backAtMs }
+        : { state, protocol, sinceMs: nowMs, term }
+    this.#marks.set(known.device, state === 'offline' ? undefined : mark)
   }
 }
+
+/** Nothing stands for it, and it may come back by a certain time. */
+const isAwaited = ({ state, missingAtMs }: Known): boolean =>
+  state === 'asleep' || missingAtMs !== undefined
 
 function heardAtMs(known: Known): number {
   let atMs = known.heardAtMs

@@ -211,3 +211,17 @@ test('secrets of a device that nobody has here', async () => {
   const body = { secret: 'mine-to-choose-77' }
   assert.equal((await world.call('POST', '/v1/devices/mine/secrets', { body })).status, 400)
 })
+
+test('devices are listed by how they are now, and a state nobody can have is refused', async () => {
+  await world.device('away')
+  const offline = await world.call('GET', '/v1/devices?presence=offline&limit=1000')
+  assert.ok(
+    offline.body.items.some((one: { device: string }) => one.device === 'away'),
+    'it is offline',
+  )
+  const online = await world.call('GET', '/v1/devices?presence=online&limit=1000')
+  assert.deepEqual(online.body.items, [])
+  const wrong = await world.call('GET', '/v1/devices?presence=away')
+  assert.equal(wrong.status, 400)
+  assert.equal(wrong.body.errors[0].path, '/presence')
+})

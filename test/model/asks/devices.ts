@@ -159,7 +159,8 @@ export function judgeDevice(story: Story, device: Device, view: any): void {
   )
   const isThere = lockers.some(({ line }) => line !== undefined && !line.isClosed)
   assert.equal(
-    view.presence.state !== 'offline',
+    // Who was there when the process died is suspect for a while.
+    view.presence.state !== 'offline' && view.presence.reason !== 'restarted',
     isThere,
     `${app}/${name}: is ${view.presence.state}`,
   )
