@@ -159,7 +159,7 @@ function noLink(command: OpenCommand, { presence }: Circumstances): Words {
       sentence: `The device is asleep until ${time(presence.backAtMs)}, as it said. It waits for the device to come back, ${expires}.`,
     }
   }
-  if (presence.state !== 'offline') {
+  if (presence.state !== 'offline' && presence.reason !== 'restarted') {
     return {
       code: 'waiting.no-link',
       sentence: `The device is ${presence.state}, but has nothing attached to this channel. It waits for that, ${expires}. Does its firmware use this channel?`,
@@ -221,7 +221,7 @@ function sessionOf(attachment: Attachment | undefined): Explanation['session'] {
   if (attachment === undefined) return undefined
   const { link, live } = attachment
   return {
-    connection: link.id,
+    connection: attachment.trail.token,
     protocol: link.protocol,
     peer: link.peer,
     sinceMs: attachment.attachedAtMs,
