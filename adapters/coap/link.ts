@@ -7,6 +7,7 @@ import type {
   LinkId,
   Reason,
   Session,
+  Trail,
 } from '../../src/contract/index.ts'
 import { commandId } from '../../src/contract/index.ts'
 import { commandBody } from './command-body.ts'
@@ -27,6 +28,7 @@ export interface Way {
 /** What a link asks of its device. */
 export interface LinkHost {
   readonly address: string
+  trailOf(channel: ChannelName): Trail
   /** Ask for a sign of life. */
   ping(): void
   linkClosed(link: CoapLink): void
@@ -83,6 +85,7 @@ export class Held {
 export class CoapLink implements Link {
   readonly id: LinkId
   readonly channel: ChannelName
+  readonly trail: Trail
   readonly #host: LinkHost
   way: Way
   /** undefined before its attach and after its end. */
@@ -96,6 +99,7 @@ export class CoapLink implements Link {
     this.#host = host
     this.id = id
     this.channel = channel
+    this.trail = host.trailOf(channel)
     this.way = way
   }
 

@@ -6,6 +6,7 @@ import type { House } from './house.ts'
 import type { CoapLink, Way } from './link.ts'
 import { refusal } from './reasons.ts'
 import type { CoapSession } from './session.ts'
+import { traceCommand } from './trace.ts'
 
 /** A polling device counts as there for so long after an answer (rule 22). */
 const lingerMs = 5_000
@@ -116,6 +117,7 @@ export class Polling implements Way {
       this.#exchange = undefined
       held.goes()
       held.written = true
+      traceCommand(link.trail, '2.05', held)
       this.#session.shows(this.#resource, link)
       this.#session.answer(exchange, commandBlock(held, 0, this.#szx, this.#session.reach.room)!)
       this.#linger()

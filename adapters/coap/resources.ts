@@ -16,6 +16,7 @@ import { serverResource } from './serving.ts'
 import { CoapSession } from './session.ts'
 import { channelsOf, type Sessions } from './sessions.ts'
 import { fitting } from './sizes.ts'
+import { traceRequest } from './trace.ts'
 import type { Uploads } from './uploads.ts'
 
 /** RFC 6690. */
@@ -100,6 +101,7 @@ export class Resources {
       return
     }
     session.heard(exchange.peer, exchange.bytes)
+    traceRequest(session.trail, exchange, path)
     const { message } = exchange
     const query = queryOf(message.options)
     if (path.length === 2) {

@@ -4,6 +4,7 @@ import type { CoapLink, Held, Way } from './link.ts'
 import type { Outgoing } from './messages.ts'
 import { isDormant } from './reasons.ts'
 import type { CoapSession } from './session.ts'
+import { traceCommand, traceFate } from './trace.ts'
 import type { Fate, Transmission } from './transmissions.ts'
 
 /** Something that commands are sent by, as it outlasts a restart. */
@@ -168,6 +169,7 @@ export abstract class Sending implements Way {
     const { outgoing, bytesMax } = this.compose(held)
     if (!reach.mayGet(bytesMax)) return // it is asked for proof of its address
     held.written = true
+    traceCommand(link.trail, 'CON', held)
     this.sent(link, held, outgoing)
     this.#current = link
     const careful = {
@@ -182,6 +184,7 @@ export abstract class Sending implements Way {
   #settled(link: CoapLink, held: Held, fate: Fate): void {
     this.#out = undefined
     this.#current = undefined
+    traceFate(link.trail, fate, held)
     if (fate !== 'ack') {
       this.session.sendingOver(this, fate === 'rst')
       return

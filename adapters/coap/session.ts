@@ -6,6 +6,7 @@ import type {
   Intake,
   Position,
   Reason,
+  Trail,
 } from '../../src/contract/index.ts'
 import type { Peer } from './datagrams.ts'
 import type { Exchange, Response } from './exchange.ts'
@@ -20,6 +21,7 @@ import { Revival } from './revival.ts'
 import type { Sending, SendingRecord } from './sending.ts'
 import { fitting, sizeOf } from './sizes.ts'
 import { type Refused, Speaking } from './speaking.ts'
+import { traceAnswer } from './trace.ts'
 
 /** Who a session is of, and how it proved that. */
 export interface Identity {
@@ -53,6 +55,7 @@ export class CoapSession implements LinkHost {
   #polling: Polling | undefined
   #hint: Hint | undefined
   #revival: Revival | undefined
+  #trail: Trail | undefined
   #attaching: Map<ChannelName, Promise<CoapLink | Refused>> | undefined
   /** Whose command was last given on a resource: its further blocks are asked for there. */
   #shown: Map<string, CoapLink> | undefined
@@ -83,6 +86,19 @@ export class CoapSession implements LinkHost {
   get revival(): Revival {
     this.#revival ??= new Revival(this.#house, this)
     return this.#revival
+  }
+
+  /** Its record: it is one conversation, wherever its datagrams come from. */
+  get trail(): Trail {
+    if (this.#trail !== undefined) return this.#trail
+    const { core } = this.#house
+    const whole = core.recorder.connect(this.#house.makeLinkId(), 'coap', this.address)
+    this.#trail = whole.as(this.app, this.device)
+    return this.#trail
+  }
+
+  trailOf(channel: ChannelName): Trail {
+    return this.trail.as(this.app, this.device, channel)
   }
 
   get app(): AppId {
@@ -227,6 +243,7 @@ export class CoapSession implements LinkHost {
     this.#isOver = true
     this.rest(graceful, backAtMs)
     this.speaking.stop()
+    this.#trail?.end(graceful ? 'normal' : 'lost')
   }
 
   /** It receives nothing any more until it is heard of again. */
@@ -311,6 +328,7 @@ export class CoapSession implements LinkHost {
 
   /** As large as its address may get. */
   answer(exchange: Exchange, response: Response): void {
+    traceAnswer(this.trail, exchange.message, response)
     const tokenBytes = exchange.message.token.length
     const fits = fitting(response, tokenBytes, this.reach.room)
     this.reach.mayWrite(sizeOf(fits, tokenBytes))

@@ -101,7 +101,7 @@ export class Arrivals {
       if (attached.kind === 'refused') this.#refused(link, trail, attached.reason)
       return attached
     } catch (error) {
-      this.#house.log('attach.failed', { channel, connection: link.id, error: String(error) })
+      this.#house.log('attach.failed', { channel, connection: tokenOf(link), error: String(error) })
       this.#refused(link, trail, 'unavailable')
       return unavailable
     } finally {
@@ -253,7 +253,7 @@ export class Arrivals {
     if (older === undefined) return undefined
     const nowMs = this.#house.clock.nowMs()
     const holdMs = this.#house.limits.conflictHoldMs
-    older.trail.note('taken-over', { reason: link.protocol, about: link.id })
+    older.trail.note('taken-over', { reason: link.protocol, about: tokenOf(link) })
     if (!this.#takeovers.taken(channel, nowMs)) {
       older.close('taken-over', holdMs)
       return undefined
@@ -264,7 +264,7 @@ export class Arrivals {
     this.#house.log('session.conflict', {
       channel,
       peers: [older.link.peer, link.peer],
-      connections: [older.link.id, link.id],
+      connections: [older.trail.token, tokenOf(link)],
     })
     return { kind: 'refused', reason: 'conflict', retryAfterMs: holdMs }
   }
@@ -305,6 +305,9 @@ function windowMaxCommands(limits: Limits, asked = limits.windowMaxCommands): nu
 
 const refusedIf = (reason: Reason | undefined): Attached | undefined =>
   reason && { kind: 'refused', reason }
+
+/** Of the connection it goes over. */
+const tokenOf = ({ id, trail }: Link): string => trail?.token ?? id
 
 const unavailable: Attached = {
   kind: 'refused',

@@ -204,17 +204,18 @@ export class FlightRecorder implements Recorder, Traces {
   }
 
   connection(app: AppId, token: LinkId, limit: number): ConnectionRecord | undefined {
-    const one = this.#connections.get(token)
+    // Of several links over one connection each has its token with a number behind it.
+    const one = this.#connections.get(token) ?? this.#connections.get(token.split('.')[0]!)
     const tracks = one?.tracks.filter((track) => track.app === app) ?? []
     if (one === undefined || tracks.length === 0) return undefined
     const entries: TraceEntry[] = []
     // What came before anybody had proved to be there is shown to whoever was there alone.
     if (tracks.length === one.tracks.length) entries.push(...this.#strangersOf(one))
     for (const { device } of tracks)
-      entries.push(...this.trace(app, device, { connection: token, limit }).items)
+      entries.push(...this.trace(app, device, { connection: one.token, limit }).items)
     entries.sort((a, b) => a.id - b.id)
     return {
-      token,
+      token: one.token,
       protocol: one.protocol,
       peer: one.peer,
       sinceMs: one.sinceMs,
