@@ -4,7 +4,7 @@ import { Failure } from './failure.ts'
 import { type FleetRow, runFleet } from './fleet/fleet.ts'
 import { type Mix, readMix } from './fleet/mix.ts'
 import { print, printJson, table } from './print.ts'
-import { type Protocol, type ProtocolName, protocols } from './protocols.ts'
+import { type Protocol, type ProtocolName, protocolNames, protocols } from './protocols.ts'
 import type { Conditions } from './weather/conditions.ts'
 import { relayDatagrams } from './weather/datagram-relay.ts'
 import type { Relay } from './weather/relay.ts'
@@ -147,5 +147,10 @@ function portsOf(text: string): ReadonlyMap<ProtocolName, number> {
       throw new InvalidArgumentError('write it like pike=7450,http=8081')
     ports.set(name as ProtocolName, value)
   }
+  // MQTT is one port for both its versions.
+  for (const [name, port] of [...ports])
+    for (const other of protocolNames)
+      if (!ports.has(other) && protocols[other].listener === protocols[name].listener)
+        ports.set(other, port)
   return ports
 }
