@@ -36,6 +36,8 @@ export interface Journal {
   readonly faults: Fault[]
   /** What must never happen and was seen directly, e.g. `410` for a cursor just given. */
   readonly oddities: Oddity[]
+  /** When whoever writes this was held up: what is dated into it, or just behind, came earlier. */
+  readonly stalls: Stall[]
   /** The gateway's own counting, last read. */
   counts: CountsSeen | undefined
   /** Of the app, by itself, when all was over. */
@@ -286,6 +288,7 @@ export const newJournal = (): Journal => ({
   statuses: new Map(),
   faults: [],
   oddities: [],
+  stalls: [],
   counts: undefined,
   appCounts: undefined,
   writes: [],
@@ -298,3 +301,8 @@ export const newJournal = (): Journal => ({
   pushes: [],
   rereadAtMs: Number.POSITIVE_INFINITY,
 })
+
+export interface Stall {
+  readonly fromMs: number
+  readonly toMs: number
+}

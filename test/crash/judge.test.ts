@@ -21,6 +21,15 @@ test('a history in which all went well has no findings', () => {
   assert.deepEqual(rulesOf(journal), [])
 })
 
+test('what came while those who write were held up is not called late', () => {
+  const journal = goodHistory()
+  const { atMs } = journal.receipts[0]!
+  journal.stalls.push({ fromMs: atMs - 2_000, toMs: atMs - 10 })
+  const attempt = journal.asks[0]!.attempts[0]!
+  Object.assign(attempt, { accepted: accepted(1, { expiresAtMs: atMs - 1_800 }) })
+  assert.deepEqual(rulesOf(journal), [])
+})
+
 /** Each: how one thing goes wrong, and the rules that must notice. */
 const wrongs: readonly Wrong[] = [
   [
@@ -75,6 +84,16 @@ const wrongs: readonly Wrong[] = [
   [
     'after its deadline',
     (j) => Object.assign(j.asks[0]!.attempts[0]!, { accepted: accepted(1, { expiresAtMs: 900 }) }),
+    ['late'],
+  ],
+  [
+    'after its deadline, which those who write were held up for too short to explain',
+    (j) => {
+      const { atMs } = j.receipts[0]!
+      j.stalls.push({ fromMs: atMs - 1_000, toMs: atMs - 10 })
+      const expiresAtMs = atMs - 1_600
+      Object.assign(j.asks[0]!.attempts[0]!, { accepted: accepted(1, { expiresAtMs }) })
+    },
     ['late'],
   ],
   [

@@ -26,6 +26,7 @@ import type { WorldDevice } from './raw-device.ts'
 import { Receiver } from './receiver.ts'
 import { type Sabotage, Server } from './server.ts'
 import { settle } from './settle.ts'
+import { StallWatch } from './stalls.ts'
 import { Volume } from './volume.ts'
 
 export interface WorldOptions {
@@ -76,6 +77,7 @@ export class World {
   readonly #namesLoad: NamesLoad
   readonly #receiver: Receiver
   readonly #caller: Caller
+  readonly #stalls: StallWatch
   readonly #names: Names
   readonly #devices: WorldDevice[] = []
   readonly #options: WorldOptions
@@ -99,6 +101,7 @@ export class World {
     this.random = new Random(options.seed)
     this.api = new Api(this.#apiKey)
     const { journal, api } = this
+    this.#stalls = new StallWatch(journal.stalls)
     const era = (): number => (this.#deaf ? Number.NaN : this.#era)
     this.network = new Network({
       journal,
@@ -297,6 +300,7 @@ export class World {
   /** Ends everything. `keep`: the data stays, where {@link kept} says. */
   async end(keep: boolean): Promise<void> {
     this.#stopped = true
+    this.#stalls.stop()
     for (const device of this.#devices) await device.stop()
     await this.network.close()
     if (this.#server?.alive === true) await this.#server.kill()

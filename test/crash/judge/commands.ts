@@ -1,4 +1,5 @@
 import type { Ask, Receipt } from '../journal.ts'
+import { earliestMs } from '../stalls.ts'
 import { mayComeAgain } from './allowances.ts'
 import type { Facts, Findings, JudgeOptions } from './facts.ts'
 import { channelOfId, deviceOfId, group, isForLater } from './facts.ts'
@@ -174,7 +175,8 @@ function rightPlace(
   if (attempts.every(({ verdict }) => verdict === 'refused' || verdict === 'unreached')) {
     findings.add('refused-yet-kept', `ask ${ask.n} was refused and handed over as ${receipt.id}`)
   }
-  return receipt.atMs - (known === undefined ? Number.NaN : expiryOf(facts, known.accepted))
+  if (known === undefined) return Number.NaN
+  return earliestMs(facts.journal.stalls, receipt.atMs) - expiryOf(facts, known.accepted)
 }
 
 /** What its answer says, or, where that says nothing, its outcome. */
