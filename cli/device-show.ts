@@ -75,7 +75,8 @@ function mailboxSentence({ device, mailbox }: Device, since: Since): string {
   const many = commands === 1 ? 'One command is' : `${commands} commands are`
   const oldest =
     oldestAt === undefined ? '' : `, ${commands === 1 ? '' : 'the oldest '}${since(oldestAt)}`
-  return `${many} open for it${oldest}; ${bytes} bytes are not yet delivered. See: pike history ${device} --status open`
+  const unsent = bytes === 0 ? '' : `; ${bytes} bytes of payload are not yet delivered`
+  return `${many} open for it${oldest}${unsent}. See: pike history ${device} --status open`
 }
 
 function keptSentences(one: Device): string[] {

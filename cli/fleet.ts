@@ -96,14 +96,25 @@ function show(rows: readonly FleetRow[]): void {
         ms(row.connectP50Ms),
         ms(row.connectP99Ms),
         String(row.sent),
-        row.otherwise === 0 ? String(row.done) : `${row.done} (${row.otherwise} otherwise)`,
+        row.otherwise === 0 ? String(row.done) : `${row.done} (${otherwise(row)})`,
         ms(row.doneP50Ms),
         ms(row.doneP99Ms),
         String(row.opened),
       ]),
     ),
   )
+  for (const { protocol, devices, connected, notConnected } of rows)
+    if (connected < devices)
+      print(
+        `${protocols[protocol].title}: ${devices - connected} of ${devices} did not connect; the first of them said: ${notConnected ?? 'nothing'}`,
+      )
 }
+
+/** `2 queued, 1 in-doubt`. */
+const otherwise = ({ otherwiseAs }: FleetRow): string =>
+  Object.entries(otherwiseAs)
+    .map(([status, count]) => `${count} ${status}`)
+    .join(', ')
 
 /** A relay before each protocol's port; none in fair weather. */
 async function weatherOver(options: Options): Promise<ReadonlyMap<ProtocolName, Relay>> {

@@ -161,7 +161,7 @@ async function identity(device: string, options: Options): Promise<Identity> {
     )
   if ((await pike.devices.get(device)) !== undefined)
     throw new Failure(
-      `${device} is registered already, so give its secret, shown when it was registered, with --secret-file, PIKE_DEVICE_SECRET or --secret\nor be another: pike locker ${device}-2`,
+      `${device} is registered already, so give its secret, shown when it was registered, with --secret-file, PIKE_DEVICE_SECRET or --secret\nif that is lost, give it another: pike device rotate-secret ${device}\nor be another: pike locker ${device}-2`,
     )
   const body = await pike.devices.put(device)
   mkdirSync(folder, { recursive: true, mode: 0o700 })

@@ -60,7 +60,7 @@ const program = new Command('pike')
     'after',
     `
 Examples:
-  pike demo                                    the whole story in a minute
+  pike demo                                    the whole story in a few seconds
   pike serve                                   start a gateway here
   pike device add SZ-0042                      register a device; prints its secret once
   pike locker SZ-0042 --secret ...             be that device

@@ -67,9 +67,10 @@ const own = {
 export type ProblemName = keyof typeof own | ReasonProblem
 
 const all = new Map<string, Problem>([
-  ...(Object.keys(reasons) as Reason[]).map(
-    (reason) => [nameOf(reason), problemOfReason(reason)] as const,
-  ),
+  // One that is said by another's name has no words of its own: a wrong secret is no disabled device.
+  ...(Object.keys(reasons) as Reason[])
+    .filter((reason) => nameOf(reason) === reason)
+    .map((reason) => [nameOf(reason), problemOfReason(reason)] as const),
   ...Object.entries(own),
 ])
 

@@ -34,6 +34,10 @@ export interface FleetRow {
   readonly sent: number
   readonly done: number
   readonly otherwise: number
+  /** How they ended, or stand, that are not done: how many of each status. */
+  readonly otherwiseAs: Readonly<Record<string, number>>
+  /** What the first of those said last that did not connect. */
+  readonly notConnected: string | undefined
   readonly doneP50Ms: number | undefined
   readonly doneP99Ms: number | undefined
   readonly opened: number
@@ -45,9 +49,12 @@ interface Member {
   readonly secret: string
   locker: RunningLocker | undefined
   connectMs: number | undefined
+  /** What its locker said last of why it is not connected. */
+  why: string | undefined
   readonly doneMs: number[]
   sent: number
-  otherwise: number
+  /** The status of each command that is not done. */
+  readonly otherwise: string[]
 }
 
 const doors = 12
@@ -65,14 +72,16 @@ export async function runFleet(options: FleetOptions): Promise<FleetRow[]> {
       secret: makeSecret(),
       locker: undefined,
       connectMs: undefined,
+      why: undefined,
       doneMs: [],
       sent: 0,
-      otherwise: 0,
+      otherwise: [],
     }),
   )
   try {
     await each('devices registered', members, async ({ device, secret }) => {
       await pike.devices.put(device, { secret })
+      return true
     })
     await each('devices connected', members, (member) => connect(member, options))
     // Chance is drawn before anything happens, so that it does not depend on who is quicker. One door
@@ -93,26 +102,30 @@ export async function runFleet(options: FleetOptions): Promise<FleetRow[]> {
   )
 }
 
-/** Resolves when it is connected, or when that has taken too long: then it is counted as it is. */
+/** @returns whether it is connected; false when that has taken too long. */
 function connect(
   member: Member,
   { host, port, app, patienceS, keepalive }: FleetOptions,
-): Promise<void> {
+): Promise<boolean> {
   const { device, secret, protocol } = member
   const { session } = protocols[protocol]
   const startedMs = performance.now()
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, patienceS * 1000)
+    const timer = setTimeout(() => resolve(false), patienceS * 1000)
     const locker = runLocker({
       ...{ host, port: port(protocol), app, device, secret, ...session },
       ...(keepalive && { keepalive }),
       doors: { doors, closeAfterMs: 1_000 },
+      log: ({ event, text, details }) => {
+        if (event === 'locker.waiting') member.why = String(details.why)
+        else if (event === 'locker.stopped' && details.kind !== 'asked') member.why = text
+      },
     })
     member.locker = locker
     locker.client.once('running', () => {
       clearTimeout(timer)
       member.connectMs = performance.now() - startedMs
-      resolve()
+      resolve(true)
     })
   })
 }
@@ -121,7 +134,7 @@ async function open(
   { pike, patienceS }: FleetOptions,
   member: Member,
   door: number,
-): Promise<void> {
+): Promise<boolean> {
   const startedMs = performance.now()
   member.sent++
   const sent = await pike.send(
@@ -130,21 +143,21 @@ async function open(
     { waitSeconds: patienceS },
   )
   if (sent.status === 'done') member.doneMs.push(performance.now() - startedMs)
-  else member.otherwise++
+  else member.otherwise.push(sent.status)
+  return true
 }
 
-/** So many at a time, with a line that says how far it is. */
+/** So many at a time, with a line that says for how many it came true. */
 async function each<T>(
   what: string,
   items: readonly T[],
-  run: (item: T) => Promise<void>,
+  run: (item: T) => Promise<boolean>,
 ): Promise<void> {
   const progress = new Progress(what, items.length)
   let next = 0
   const work = async (): Promise<void> => {
     for (let item = items[next++]; item !== undefined; item = items[next++]) {
-      await run(item)
-      progress.add()
+      progress.add((await run(item)) ? 1 : 0)
     }
   }
   try {
@@ -167,9 +180,18 @@ function rowOf(protocol: ProtocolName, members: readonly Member[]): FleetRow {
     connectP99Ms: percentile(connects, 0.99),
     sent: sum(({ sent }) => sent),
     done: dones.length,
-    otherwise: sum(({ otherwise }) => otherwise),
+    otherwise: sum(({ otherwise }) => otherwise.length),
+    otherwiseAs: tally(members.flatMap(({ otherwise }) => otherwise)),
+    notConnected: members.find(({ connectMs }) => connectMs === undefined)?.why,
     doneP50Ms: percentile(dones, 0.5),
     doneP99Ms: percentile(dones, 0.99),
     opened: sum(({ locker }) => locker?.opened.length ?? 0),
   }
+}
+
+/** How many of each. */
+function tally(words: readonly string[]): Record<string, number> {
+  const counts = new Map<string, number>()
+  for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1)
+  return Object.fromEntries(counts)
 }

@@ -2,6 +2,7 @@ import type { Timer } from '../../src/contract/index.ts'
 import { PikeClient } from '../client.ts'
 import { deviceClock } from '../clock.ts'
 import type { Command, Respond } from '../command.ts'
+import type { StopReason } from '../lifecycle.ts'
 import type { PikeClientOptions } from '../options.ts'
 import { Locker, type LockerEffect, type LockerOptions } from './locker.ts'
 
@@ -137,11 +138,7 @@ export function runLocker(options: RunLockerOptions): RunningLocker {
     const waitMs = Math.max(0, Math.round(untilMs - clock.nowMs()))
     tell('locker.waiting', `not connected (${why}); again in ${waitMs} ms`, { why, waitMs })
   })
-  client.on('stopped', (reason) =>
-    tell('locker.stopped', reason.kind === 'refused' ? `refused: ${reason.text}` : reason.kind, {
-      ...reason,
-    }),
-  )
+  client.on('stopped', (reason) => tell('locker.stopped', stoppedText(reason), { ...reason }))
   client.start()
 
   return {
@@ -154,4 +151,10 @@ export function runLocker(options: RunLockerOptions): RunningLocker {
       timer?.cancel()
     },
   }
+}
+
+function stoppedText(reason: StopReason): string {
+  if (reason.kind === 'refused') return `refused: ${reason.text}`
+  if (reason.kind === 'storage') return `stopped: what it remembers cannot be kept: ${reason.text}`
+  return 'stopped, as it was asked to'
 }

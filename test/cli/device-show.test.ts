@@ -51,7 +51,7 @@ test('a device that is there: over what, since when, how long that is, what wait
     [
       `SZ-1 has been online over pike since ${at('11:58:01')} (119 s).`,
       `It was last heard ${at('11:59:59')}.`,
-      `3 commands are open for it, the oldest since ${at('09:00:00')} (3 h); 120 bytes are not yet delivered. See: pike history SZ-1 --status open`,
+      `3 commands are open for it, the oldest since ${at('09:00:00')} (3 h); 120 bytes of payload are not yet delivered. See: pike history SZ-1 --status open`,
       'It is tagged berlin, north.',
       'Attributes: {"doors":24}',
       'Channels beside main and urgent: media (at most 50, drop-oldest); bulk.',

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { runFleet } from '../../cli/fleet/fleet.ts'
 import { dealOut, percentile, readMix, seeded } from '../../cli/fleet/mix.ts'
 import { protocolNames, protocols } from '../../cli/protocols.ts'
+import { PikeBackend } from '../../src/backend/index.ts'
 import { startGateway } from '../support/gateway-process.ts'
 import { runPike } from '../support/pike-process.ts'
 
@@ -66,5 +68,25 @@ test('pike fleet --weather: through torn, delayed and reset connections every do
   const wrong = await runPike([...args, '--weather', 'fog=3%'], env)
   assert.notEqual(wrong.code, 0)
   assert.match(wrong.stderr, /"fog" is none of loss, rtt/)
+  await gateway.stop()
+})
+
+test('pike fleet counts who is not connected as such, and says what became of its commands and why', async () => {
+  const gateway = await startGateway()
+  const [row] = await runFleet({
+    pike: new PikeBackend({ url: gateway.url, key: gateway.apiKey }),
+    host: '127.0.0.1',
+    port: () => 1, // nobody listens
+    devices: 2,
+    mix: new Map([['pike', 1]]),
+    seed: 1,
+    commands: 1,
+    prefix: 'lost',
+    app: 'default',
+    patienceS: 1,
+  })
+  assert.deepEqual([row!.devices, row!.connected, row!.done, row!.otherwise], [2, 0, 0, 2])
+  assert.deepEqual(row!.otherwiseAs, { queued: 2 })
+  assert.match(row!.notConnected!, /ECONNREFUSED/)
   await gateway.stop()
 })

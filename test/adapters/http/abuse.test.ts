@@ -36,6 +36,7 @@ test('nobody reads the body of whoever has not proved itself', async (t) => {
   const peer = new RawPeer(port, `${path}content-length: 100000\r\n\r\nsome of it`)
   await rig.until('it is closed', () => peer.closed)
   assert.match(peer.text, /^HTTP\/1\.1 401 /)
+  assert.match(peer.text, /"title":"credential missing, wrong or revoked"/)
   assert.match(peer.text, /www-authenticate: Basic/i)
 })
 
