@@ -307,7 +307,10 @@ export class MqttClient implements Source {
         contentType: contentType ?? contentTypeOf(payload),
         ...(stamp !== undefined && { stamp }),
       },
-      settled,
+      (outcome) => {
+        if (outcome === 'kept') this.receiver.downlinks.ended(id)
+        settled(outcome)
+      },
     )
   }
 

@@ -95,6 +95,11 @@ export class Downlinks {
     return line?.[0]?.id
   }
 
+  /** Its reply is kept: it acted on that when it had it before, and an end is an end (rule 8). */
+  ended(id: CommandId): void {
+    this.#waiting = this.#waiting?.filter(({ command }) => command.id !== id)
+  }
+
   answered(id: CommandId): void {
     const line = this.#unanswered
     if (line === undefined) return
@@ -133,8 +138,8 @@ export class Downlinks {
       const next = this.#waiting.shift()
       if (this.#waiting.length === 0) this.#waiting = undefined
       if (next === undefined) return
-      // Never first written after its deadline (rule 2).
-      if (!next.repeated && next.command.expiresAtMs <= this.#clock.nowMs()) continue
+      // Never first written after its deadline (rule 2); nor again, when it may have ended.
+      if (next.command.expiresAtMs <= this.#clock.nowMs()) continue
       this.#write(next.channel, next.topic, next.command, next.repeated)
     }
   }
