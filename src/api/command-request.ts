@@ -62,6 +62,7 @@ export const submitRequest = (
   to: Addressee,
   read: CommandRead,
   idempotency: SubmitRequest['idempotency'],
+  traceparent: string | undefined,
   patient = false,
 ): SubmitRequest => ({
   app: key.app,
@@ -77,6 +78,7 @@ export const submitRequest = (
   collapse: read.collapse,
   notBeforeMs: read.notBeforeMs,
   callback: read.callback,
+  traceparent,
   // Rule 9.
   askedBy: key.name,
   idempotency,

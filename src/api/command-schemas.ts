@@ -224,6 +224,9 @@ export const Command = Type.Object(
     expiresAt: Time,
     callback: Type.Optional(Type.String()),
     broadcast: Type.Optional(Type.String({ description: 'the broadcast it is part of' })),
+    traceparent: Type.Optional(
+      Type.String({ description: 'as the call had it: W3C Trace Context' }),
+    ),
     askedBy: Type.String({ description: 'the name of the API key that asked' }),
     timeline: Type.Array(Step),
     reply: Type.Optional(Reply),

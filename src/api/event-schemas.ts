@@ -79,6 +79,9 @@ export const Event = Type.Union(
     Type.Object({
       ...about,
       type: Type.Literal('command.ended'),
+      traceparent: Type.Optional(
+        Type.String({ description: 'as the call that asked had it: W3C Trace Context' }),
+      ),
       command: Type.String(),
       name: Type.String(),
       status: Type.Enum([...endStatuses]),

@@ -27,6 +27,8 @@ function members(event: KeptEvent): string {
     case 'command.ended': {
       const { ended } = event
       return plain({
+        // First, so that webhooks find it without reading all.
+        traceparent: ended.traceparent,
         command: ended.id,
         name: ended.name,
         status: ended.status,

@@ -19,6 +19,8 @@ interface AskSlot extends Slot {
 export interface LineCallOptions {
   readonly context: ApiContext
   readonly callbacks: Callbacks
+  /** Of the call, for each of its lines. */
+  readonly traceparent: string | undefined
   readonly key: KeyRecord
   /** The app has a quota: lines are given one by one, so that none overtakes one that must wait. */
   readonly paced: boolean
@@ -150,8 +152,9 @@ export class LineCall {
       this.#refuse(slot, { problem: 'body-too-large' })
       return
     }
-    const { context, key } = this.#options
-    const ask = readLine(line, key, context.limits, context.clock.nowMs())
+    const { context, key, traceparent } = this.#options
+    const { limits, clock } = context
+    const ask = readLine(line, key, limits, clock.nowMs(), traceparent)
     if ('problem' in ask) {
       this.#refuse(slot, ask)
       return

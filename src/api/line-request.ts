@@ -19,6 +19,7 @@ export function readLine(
   key: KeyRecord,
   limits: Limits,
   nowMs: number,
+  traceparent: string | undefined,
 ): Ask | Refusal {
   // A copy, so that one payload that is kept does not hold all that came with it.
   const json = readJson(Buffer.from(line))
@@ -46,5 +47,5 @@ export function readLine(
   if (body.stopAfterFailures !== undefined)
     return fieldRefusal('body', '/stopAfterFailures', 'goes with a tag')
   const to = device === undefined ? { alias: alias! } : { device }
-  return { submit: submitRequest(key, to, read, idempotency, true) }
+  return { submit: submitRequest(key, to, read, idempotency, traceparent, true) }
 }

@@ -6,6 +6,7 @@ import type { ApiContext, App } from './context.ts'
 import { LineCall } from './line-call.ts'
 import { badField, refuse } from './problems.ts'
 import { Shares } from './shares.ts'
+import { traceparentOf } from './traceparent.ts'
 
 /** POST /v1/commands: many at once, one a line, answered line by line (rule 29). */
 export function manyRoutes(app: App, context: ApiContext, callbacks: Callbacks): void {
@@ -53,6 +54,7 @@ export function manyRoutes(app: App, context: ApiContext, callbacks: Callbacks):
         new LineCall(request.raw, reply.raw, {
           context,
           callbacks,
+          traceparent: traceparentOf(request.headers.traceparent),
           key,
           paced: quota?.commandsPerSecond !== undefined,
           ended: () => calls.release(key.app),

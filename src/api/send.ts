@@ -11,6 +11,7 @@ import { isIdempotencyKey, requestHash } from './headers.ts'
 import { fieldRefusal, type ProblemName, type Refusal, refuseWith } from './problems.ts'
 import { DevicePath } from './schemas.ts'
 import { refusalOf } from './submit-answers.ts'
+import { traceparentOf } from './traceparent.ts'
 import { acceptedView, commandJson, commandUrl } from './views.ts'
 
 /** What may be wrong with a command, whomever it is for. */
@@ -104,7 +105,8 @@ async function send(
   if (repeatable !== undefined && 'problem' in repeatable) return refuseWith(reply, repeatable)
   const refused = await refusedCallback(callbacks, request.key.app, read)
   if (refused !== undefined) return refuseWith(reply, refused)
-  const submitted = await gateway.submit(submitRequest(request.key, to, read, repeatable))
+  const trace = traceparentOf(request.headers.traceparent)
+  const submitted = await gateway.submit(submitRequest(request.key, to, read, repeatable, trace))
   if (submitted.kind !== 'accepted') return refuseWith(reply, refusalOf(submitted))
   const status = await held(context, request, reply, submitted.status)
   if (status.kind === 'ended') return sendJson(reply, commandJson(status))

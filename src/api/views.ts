@@ -117,6 +117,7 @@ export function commandJson(status: CommandStatus): string {
     expiresAt: time(command.expiresAtMs),
     callback: command.callback,
     broadcast: command.broadcast,
+    traceparent: command.traceparent,
     askedBy: command.askedBy,
     timeline: (ended ? status.command.timeline : status.timeline).map(stepView),
   })

@@ -42,6 +42,8 @@ export interface Command {
   readonly callback?: string
   /** The broadcast it is part of; one command a device. */
   readonly broadcast?: BroadcastId
+  /** W3C Trace Context of the request that asked: `traceparent` as it came. */
+  readonly traceparent?: string
 }
 
 /** A command with its place in a mailbox. */
@@ -132,6 +134,7 @@ export interface EndedCommand {
   readonly notBeforeMs?: number
   readonly callback?: string
   readonly broadcast?: BroadcastId
+  readonly traceparent?: string
   readonly status: EndStatus
   readonly reason?: string
   /**

@@ -79,6 +79,8 @@ export interface SubmitRequest {
   readonly notBeforeMs?: number
   /** Where the outcome is posted to. Checked by the caller. */
   readonly callback?: string
+  /** `traceparent` of W3C Trace Context. Checked by the caller. */
+  readonly traceparent?: string
   readonly askedBy: KeyName
   /** `hash` covers route and body. */
   readonly idempotency?: { readonly key: string; readonly hash: string }

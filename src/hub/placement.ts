@@ -171,4 +171,5 @@ export const asAccepted = (command: Command): Command => ({
   scheduled: command.scheduled,
   callback: command.callback,
   broadcast: command.broadcast,
+  traceparent: command.traceparent,
 })

@@ -151,6 +151,7 @@ export class Router {
       collapse: request.collapse,
       notBeforeMs: later ? notBeforeMs : undefined,
       callback: request.callback,
+      traceparent: request.traceparent,
     }
   }
 
@@ -261,6 +262,7 @@ function endedAtOnce(command: KeptCommand, options: AppendOptions): EndedCommand
     expiresAtMs,
     askedBy,
     callback: command.callback,
+    traceparent: command.traceparent,
     status,
     reason,
     timeline: [

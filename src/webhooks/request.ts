@@ -21,5 +21,22 @@ export function requestOf(
     body,
   )
   const keyIds = secrets.map((secret) => secret.id).join(',')
-  return { headers: { ...signed, 'pike-key-id': keyIds }, body }
+  const traceparent = traceOf(events)
+  const headers = { ...signed, 'pike-key-id': keyIds, ...(traceparent && { traceparent }) }
+  return { headers, body }
+}
+
+/** Only at its place: what a device says elsewhere is its own. */
+const traced =
+  /^\{"id":"[^"]*","type":"command\.ended","app":"[^"]*","device":"[^"]*"(?:,"channel":"[^"]*")?,"at":"[^"]*","traceparent":"([0-9a-f-]{55})"/
+
+/** The one trace that all of them are part of. */
+function traceOf(events: readonly { readonly json: string }[]): string | undefined {
+  let one: string | undefined
+  for (const { json } of events) {
+    const found = traced.exec(json)?.[1]
+    if (found === undefined || (one !== undefined && one !== found)) return undefined
+    one = found
+  }
+  return one
 }

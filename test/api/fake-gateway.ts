@@ -104,7 +104,7 @@ export class FakeGateway implements Gateway {
   #command(request: SubmitRequest): Command {
     const now = this.#clock.nowMs()
     const { name, payload, contentType, delivery, expect, askedBy, ttlMs } = request
-    const { replyTimeoutMs = 60_000, collapse, notBeforeMs, callback } = request
+    const { replyTimeoutMs = 60_000, collapse, notBeforeMs, callback, traceparent } = request
     const from = notBeforeMs ?? now
     return {
       ...{ name, payload, contentType, delivery, expect, askedBy, replyTimeoutMs },
@@ -113,6 +113,7 @@ export class FakeGateway implements Gateway {
       ...(collapse !== undefined && { collapse }),
       ...(notBeforeMs !== undefined && { notBeforeMs }),
       ...(callback !== undefined && { callback }),
+      ...(traceparent !== undefined && { traceparent }),
     }
   }
 

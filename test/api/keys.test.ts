@@ -29,6 +29,8 @@ const calls = (id: string) =>
     ['commands', 'GET', '/v1/broadcasts/nothing'],
     ['commands', 'GET', '/v1/broadcasts/nothing/devices'],
     ['commands', 'DELETE', '/v1/broadcasts/nothing'],
+    ['devices', 'GET', '/v1/devices/SZ-0042/trace'],
+    ['devices', 'GET', '/v1/connections/nothing'],
     ['devices', 'GET', '/v1/aliases'],
     ['devices', 'PUT', '/v1/aliases/slot', { device: 'SZ-0042' }],
     ['devices', 'GET', '/v1/aliases/slot'],

@@ -32,7 +32,7 @@ export function publicationOf(
 }
 
 function userProperties(command: KeptCommand): [name: string, value: string][] {
-  const { id, epoch, offset, expiresAtMs, name, delivery, expect } = command
+  const { id, epoch, offset, expiresAtMs, name, delivery, expect, traceparent } = command
   const user: [string, string][] = [
     ['pike-command', id],
     ['pike-name', name],
@@ -41,5 +41,6 @@ function userProperties(command: KeptCommand): [name: string, value: string][] {
   ]
   if (delivery === 'now') user.push(['pike-delivery', delivery])
   if (expect === 'reply') user.push(['pike-expect', expect])
+  if (traceparent !== undefined) user.push(['traceparent', traceparent])
   return user
 }

@@ -5,7 +5,7 @@ import { Reader, writer } from './bytes.ts'
 const version = 1
 const jsonType = 'application/json'
 const flag = { now: 1, reply: 2, json: 4, collapse: 8, sent: 16, delivered: 32, more: 64 } as const
-const moreFlag = { notBefore: 1, scheduled: 2, callback: 4, broadcast: 8 } as const
+const moreFlag = { notBefore: 1, scheduled: 2, callback: 4, broadcast: 8, traceparent: 16 } as const
 export const noBytes: Uint8Array = new Uint8Array(0)
 
 /** What few commands have. */
@@ -13,6 +13,7 @@ export interface More {
   readonly notBeforeMs: number | undefined
   readonly scheduled: number | undefined
   readonly callback: string | undefined
+  readonly traceparent: string | undefined
   readonly broadcast: BroadcastId | undefined
 }
 
@@ -113,17 +114,19 @@ export function decodeCommand(offset: Offset, value: Buffer): Entry {
 }
 
 export function writeMore(out: Writer, more: More): void {
-  const { notBeforeMs, scheduled, callback, broadcast } = more
+  const { notBeforeMs, scheduled, callback, broadcast, traceparent } = more
   out.u8(
     (notBeforeMs === undefined ? 0 : moreFlag.notBefore) |
       (scheduled === undefined ? 0 : moreFlag.scheduled) |
       (callback === undefined ? 0 : moreFlag.callback) |
-      (broadcast === undefined ? 0 : moreFlag.broadcast),
+      (broadcast === undefined ? 0 : moreFlag.broadcast) |
+      (traceparent === undefined ? 0 : moreFlag.traceparent),
   )
   if (notBeforeMs !== undefined) out.f64(notBeforeMs)
   if (scheduled !== undefined) out.f64(scheduled)
   if (callback !== undefined) out.text(callback)
   if (broadcast !== undefined) out.text(broadcast)
+  if (traceparent !== undefined) out.text(traceparent)
 }
 
 export function readMore(from: Reader): More {
@@ -133,6 +136,7 @@ export function readMore(from: Reader): More {
     scheduled: flags & moreFlag.scheduled ? from.f64() : undefined,
     callback: flags & moreFlag.callback ? from.text() : undefined,
     broadcast: flags & moreFlag.broadcast ? from.text() : undefined,
+    traceparent: flags & moreFlag.traceparent ? from.text() : undefined,
   }
 }
 

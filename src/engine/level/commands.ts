@@ -41,17 +41,20 @@ export const entryOf = (command: Command, id: CommandId, epoch: Epoch, offset: O
 })
 
 const moreOf = (command: Command): More | undefined => {
-  const { notBeforeMs, scheduled, callback, broadcast } = command
+  const { notBeforeMs, scheduled, callback, broadcast, traceparent } = command
   return notBeforeMs === undefined &&
     scheduled === undefined &&
     callback === undefined &&
-    broadcast === undefined
+    broadcast === undefined &&
+    traceparent === undefined
     ? undefined
-    : { notBeforeMs, scheduled, callback, broadcast }
+    : { notBeforeMs, scheduled, callback, broadcast, traceparent }
 }
 
 type WithMore = {
-  -readonly [field in 'notBeforeMs' | 'callback' | 'broadcast']?: NonNullable<More[field]>
+  -readonly [field in 'notBeforeMs' | 'callback' | 'broadcast' | 'traceparent']?: NonNullable<
+    More[field]
+  >
 }
 
 function addMore(command: WithMore & { scheduled?: number }, more: More): void {
@@ -63,6 +66,7 @@ function addMoreEnded(command: WithMore, more: More): void {
   if (more.notBeforeMs !== undefined) command.notBeforeMs = more.notBeforeMs
   if (more.callback !== undefined) command.callback = more.callback
   if (more.broadcast !== undefined) command.broadcast = more.broadcast
+  if (more.traceparent !== undefined) command.traceparent = more.traceparent
 }
 
 export function keptCommand(

@@ -70,6 +70,7 @@ export function readEnded(
     ...(more?.notBeforeMs === undefined ? undefined : { notBeforeMs: more.notBeforeMs }),
     ...(more?.callback === undefined ? undefined : { callback: more.callback }),
     ...(more?.broadcast === undefined ? undefined : { broadcast: more.broadcast }),
+    ...(more?.traceparent === undefined ? undefined : { traceparent: more.traceparent }),
     status: from.text() as EndStatus,
     ...(flags & has.reason ? { reason: from.text() } : undefined),
     timeline: readTimeline(from),
@@ -79,14 +80,15 @@ export function readEnded(
 }
 
 function moreOf(ended: EndedCommand): More | undefined {
-  const { notBeforeMs, callback, broadcast } = ended
+  const { notBeforeMs, callback, broadcast, traceparent } = ended
   const scheduled = scheduledOf(ended)
   return notBeforeMs === undefined &&
     callback === undefined &&
     broadcast === undefined &&
+    traceparent === undefined &&
     scheduled === undefined
     ? undefined
-    : { notBeforeMs, scheduled, callback, broadcast }
+    : { notBeforeMs, scheduled, callback, broadcast, traceparent }
 }
 
 /** The number it was scheduled with: its id has it, in place of where it lies. */

@@ -72,6 +72,7 @@ export function scheduledCommand(
     ...(collapse !== undefined && { collapse }),
     ...(more?.callback !== undefined && { callback: more.callback }),
     ...(more?.broadcast !== undefined && { broadcast: more.broadcast }),
+    ...(more?.traceparent !== undefined && { traceparent: more.traceparent }),
   }
 }
 

@@ -200,13 +200,15 @@ function endedCommand(
   if (sentAtMs !== undefined) known.push({ status: 'sent', atMs: sentAtMs })
   if (deliveredAtMs !== undefined) known.push({ status: 'delivered', atMs: deliveredAtMs })
   const { id, channel, epoch, offset, name, delivery, expect } = command
-  const { acceptedAtMs, expiresAtMs, askedBy, notBeforeMs, callback, broadcast } = command
+  const { acceptedAtMs, expiresAtMs, askedBy, notBeforeMs, callback, broadcast, traceparent } =
+    command
   return {
     ...{ id, channel, epoch, offset, name, delivery, expect },
     ...{ acceptedAtMs, expiresAtMs, askedBy },
     ...(notBeforeMs === undefined ? {} : { notBeforeMs }),
     ...(callback === undefined ? {} : { callback }),
     ...(broadcast === undefined ? {} : { broadcast }),
+    ...(traceparent === undefined ? {} : { traceparent }),
     ...{ status, ...why },
     timeline: [...[...known, ...others].sort((a, b) => a.atMs - b.atMs), { status, atMs, ...why }],
     ...(reply === undefined ? {} : { reply }),

@@ -50,4 +50,13 @@ export function noteAccepted(
   const { id, epoch, offset, name, payload, delivery, askedBy } = command
   const seen = { channel, command: id, epoch, offset, name, payload, reason: delivery }
   recorder.device(app, device, type, { ...seen, about: askedBy })
+  if (command.traceparent === undefined) return
+  const { traceparent } = command
+  recorder.device(app, device, 'traced', {
+    channel,
+    command: id,
+    epoch,
+    offset,
+    about: traceparent,
+  })
 }

@@ -34,7 +34,7 @@ test('an open command is read as it was written', () => {
     more: maybe(
       fc.record({
         ...{ notBeforeMs: maybe(time), scheduled: maybe(offset) },
-        ...{ callback: maybe(text), broadcast: maybe(text) },
+        ...{ callback: maybe(text), broadcast: maybe(text), traceparent: maybe(text) },
       }),
     ),
   })
