@@ -91,6 +91,11 @@ export class Connection {
     return this.#full
   }
 
+  /** The socket holds as much as it likes to; `drained` follows. For what others should not wait for. */
+  get busy(): boolean {
+    return this.#full || this.#socket.writableNeedDrain
+  }
+
   /** Ask for one more channel. Only once the first is open. */
   open(hello: HelloFrame): void {
     this.#askedAtMs[hello.channelNumber] = this.#nowMs()
@@ -138,7 +143,6 @@ export class Connection {
   }
 
   #drained(): void {
-    if (!this.#full) return
     this.#full = false
     if (this.#phase === 'open') this.#events.drained()
   }

@@ -20,7 +20,26 @@ import type { DeviceLimits } from './limits.ts'
 import { openSocket, type PikeClientEvents, type PikeClientOptions } from './options.ts'
 import type { Slot } from './outbox.ts'
 import { dictated, type ReconnectPolicy, reconnectPolicy } from './reconnect.ts'
-import { writeUplinks } from './uplink.ts'
+import { type FrameSink, writeUplinks } from './uplink.ts'
+
+/** Nothing of the other channels may delay it. */
+const urgentChannel = 'urgent'
+
+class Behind implements FrameSink {
+  readonly #connection: () => Connection
+
+  constructor(connection: () => Connection) {
+    this.#connection = connection
+  }
+
+  get full(): boolean {
+    return this.#connection().busy
+  }
+
+  write(frame: Frame): void {
+    this.#connection().write(frame)
+  }
+}
 
 /** 'stays': this one is independent, and its connection is for it alone. */
 export type Move = 'independent' | 'shared' | 'stays'
@@ -109,12 +128,15 @@ export class Session implements ClientSession {
   #ready = false
   #ended = false
   #flushing = false
+  /** For all but `urgent`: what lies in the socket stands before what `urgent` says next. */
+  readonly #behind: FrameSink
 
   /** The storage must be loaded. */
   constructor(parts: SessionParts, events: SessionEvents) {
     this.#parts = parts
     this.#events = events
     this.#channels = parts.channels
+    this.#behind = new Behind(() => this.#connection)
     this.#byNumber = [...parts.channels]
     for (const [number, channel] of parts.channels.entries()) channel.number = number
     this.#connection = new Connection({
@@ -214,8 +236,9 @@ export class Session implements ClientSession {
     const { limits, keeper, heartbeat } = this.#parts
     const nowMs = this.#parts.nowMs()
     let wrote = false
-    for (const channel of this.#channels) {
-      const some = writeUplinks(channel, this.#connection, nowMs, limits, (slot) => {
+    for (const channel of this.#urgentFirst) {
+      const sink = channel.name === urgentChannel ? this.#connection : this.#behind
+      const some = writeUplinks(channel, sink, nowMs, limits, (slot) => {
         keeper.note({ kind: 'removed', channel: channel.name, sequence: slot.uplink.sequence })
         this.#events.tooLarge(channel, slot)
       })
@@ -224,6 +247,12 @@ export class Session implements ClientSession {
     if (this.#acknowledge(nowMs, wrote)) wrote = true
     if (wrote) heartbeat.wrote(nowMs)
     this.#parts.changed()
+  }
+
+  get #urgentFirst(): readonly DeviceChannel[] {
+    const urgent = this.#channels.find(({ name }) => name === urgentChannel)
+    if (urgent === undefined || urgent === this.#channels[0]) return this.#channels
+    return [urgent, ...this.#channels.filter((channel) => channel !== urgent)]
   }
 
   /** What is due, or everything that is owed where something goes that way anyhow. */

@@ -12,7 +12,17 @@ import type {
   Trail,
   Uplink,
 } from '../../src/contract/index.ts'
-import type { BatchFrame, EventFrame, Frame, ReplyFrame } from './frames.ts'
+import { urgentChannel } from '../../src/contract/index.ts'
+import type {
+  BatchFrame,
+  CommandFrame,
+  EpochFrame,
+  EventFrame,
+  Frame,
+  HelloFrame,
+  ReplyFrame,
+} from './frames.ts'
+import { Outflow, type Waiting } from './outflow.ts'
 
 /** What a channel asks of its connection. */
 export interface ChannelHost {
@@ -25,6 +35,8 @@ export interface ChannelHost {
   /** So much waits for the client that no more should be sent. */
   isFull(): boolean
   isHeld(): boolean
+  /** Is there an `urgent` channel beside it, which it may not delay? */
+  yields(channel: PikeChannel): boolean
   /** undefined: the client would not understand that a channel is to have another connection. */
   connectionOf(channel: PikeChannel): 'shared' | 'own' | undefined
   /** Uplinks taken from the client and not yet settled. */
@@ -43,6 +55,11 @@ const octets = 'application/octet-stream'
 /** A kept payload may hold this much memory beyond its own; else it is copied out of its chunk. */
 const strayMaxBytes = 4096
 const unavailableRetryMs = 2_000
+
+interface Said extends Waiting {
+  readonly frame: EpochFrame | CommandFrame
+  readonly command: KeptCommand | undefined
+}
 
 /** Uplinks handed to the session together. */
 interface Taken {
@@ -66,6 +83,8 @@ export class PikeChannel implements Link {
   readonly number: number
   /** It has this connection to itself. */
   independent = false
+  /** Nothing on its connection may delay it. */
+  readonly urgent: boolean
   readonly #host: ChannelHost
   #session: Session | undefined
   /** Set when the core closed the link before it was welcomed. */
@@ -81,13 +100,21 @@ export class PikeChannel implements Link {
   #full = false
   #gathered: Uplink[] | undefined
   #taken: Taken[] | undefined
+  /** Made when it first has to wait for `urgent`. */
+  #outflow: Outflow<Said> | undefined
 
-  constructor(host: ChannelHost, id: LinkId, trail: Trail, number: number, uplinkEpoch: Epoch) {
+  constructor(
+    host: ChannelHost,
+    id: LinkId,
+    trail: Trail,
+    hello: Pick<HelloFrame, 'channelNumber' | 'channel' | 'uplinkEpoch'>,
+  ) {
     this.#host = host
     this.id = id
     this.trail = trail
-    this.number = number
-    this.#uplinkEpoch = uplinkEpoch
+    this.number = hello.channelNumber
+    this.urgent = hello.channel === urgentChannel
+    this.#uplinkEpoch = hello.uplinkEpoch
   }
 
   get protocol(): string {
@@ -117,6 +144,7 @@ export class PikeChannel implements Link {
     const session = this.#session
     this.#session = undefined
     this.#gathered = undefined
+    this.#outflow = undefined
     return session
   }
 
@@ -131,10 +159,10 @@ export class PikeChannel implements Link {
     if (this.#session === undefined) return 'full'
     if (command.epoch !== this.#saidEpoch) {
       this.#saidEpoch = command.epoch
-      this.#host.send({ type: 'epoch', channelNumber: this.number, epoch: command.epoch })
+      this.#say({ type: 'epoch', channelNumber: this.number, epoch: command.epoch }, undefined)
     }
-    const bytes = this.#host.send({
-      type: 'command',
+    const frame = {
+      type: 'command' as const,
       channelNumber: this.number,
       offset: command.offset,
       // A point in time, not time left: what a buffer holds for long is refused as late (rule 2).
@@ -145,13 +173,10 @@ export class PikeChannel implements Link {
       replyExpected: command.expect === 'reply',
       now: command.delivery === 'now',
       repeated,
-    })
-    const { id, epoch, offset, name, payload } = command
-    const reason = repeated ? 'repeated' : undefined
-    const seen = { command: id, epoch, offset, name, payload, reason }
-    this.trail.frame('out', 'COMMAND', bytes, seen)
+    }
+    this.#say(frame, command)
     // Once said it holds until `drained`, whatever else of this turn still comes and is taken.
-    this.#full ||= this.#host.isFull()
+    this.#full ||= this.#host.isFull() || this.#outflow?.isEmpty === false
     return this.#full ? 'full' : 'open'
   }
 
@@ -201,6 +226,8 @@ export class PikeChannel implements Link {
     if (!this.#fits('', frame.payload) || !this.#grows(frame.sequence, 1)) return
     this.flush()
     const taken = this.#take(1, frame.sequence)
+    this.#outflow?.acknowledged(frame.offset)
+    if (this.#outflow?.isEmpty === false) this.#host.acknowledgeSoon()
     this.#session?.reply(
       {
         epoch: frame.epoch ?? this.#welcomeEpoch,
@@ -217,6 +244,8 @@ export class PikeChannel implements Link {
   }
 
   acknowledge(upTo: number): void {
+    this.#outflow?.acknowledgedUpTo(upTo)
+    if (this.#outflow?.isEmpty === false) this.#host.acknowledgeSoon()
     if (this.#session?.acknowledgeUpTo(upTo) === 'unknown') {
       // Rule 12.
       this.#host.fail('protocol-error', 'an acknowledgement of what was not sent')
@@ -241,10 +270,39 @@ export class PikeChannel implements Link {
     return this.#upTo
   }
 
+  /** Before a write, when all that is urgent has been said. */
+  release(): void {
+    if (this.#outflow === undefined || this.#outflow.isEmpty) return
+    for (const { frame, command } of this.#outflow.take(this.#host.yields(this)))
+      this.#write(frame, command)
+  }
+
   drained(): void {
-    if (!this.#full) return
+    if (!this.#full || this.#outflow?.isEmpty === false) return
     this.#full = false
     this.#session?.drained()
+  }
+
+  /** Beside `urgent` it waits until what else this turn brings is said. */
+  #say(frame: EpochFrame | CommandFrame, command: KeptCommand | undefined): void {
+    const yields = this.#host.yields(this)
+    if (!yields && (this.#outflow === undefined || this.#outflow.isEmpty)) {
+      this.#write(frame, command)
+      return
+    }
+    this.#outflow ??= new Outflow(this.#host.limits.besideUrgentMaxBytes)
+    const offset = command?.offset ?? 0
+    this.#outflow.add({ frame, command, offset, bytes: command?.payload.length ?? 0 })
+    this.#host.acknowledgeSoon()
+  }
+
+  #write(frame: EpochFrame | CommandFrame, command: KeptCommand | undefined): void {
+    const bytes = this.#host.send(frame)
+    if (frame.type === 'epoch' || command === undefined) return
+    const { id, epoch, offset, name, payload } = command
+    const reason = frame.repeated ? 'repeated' : undefined
+    const seen = { command: id, epoch, offset, name, payload, reason }
+    this.trail.frame('out', 'COMMAND', bytes, seen)
   }
 
   #gatherStamped(

@@ -13,6 +13,8 @@ export class Channels {
   #more: (PikeChannel | null | undefined)[] | undefined
   readonly #gate: Gate
   #links = 0
+  /** Channels named `urgent`: several devices may share a connection. */
+  #urgent = 0
   /** What belongs to no channel is recorded here: of the connection, or of the first device on it. */
   trail: Trail
 
@@ -36,6 +38,7 @@ export class Channels {
 
   set(channel: PikeChannel): void {
     this.#gate.counts.channels++
+    if (channel.urgent) this.#urgent++
     if (channel.number === 0) {
       this.#first = channel
       this.trail = channel.trail
@@ -47,7 +50,9 @@ export class Channels {
 
   /** It is over, or was refused: what is under way for it will be passed over. */
   drop(number: number): void {
-    if (this.get(number)) this.#gate.counts.channels--
+    const channel = this.get(number)
+    if (channel) this.#gate.counts.channels--
+    if (channel?.urgent) this.#urgent--
     if (number === 0) {
       this.#first = undefined
       return
@@ -61,6 +66,7 @@ export class Channels {
     this.each((channel) => all.push(channel))
     this.#first = undefined
     this.#more = undefined
+    this.#urgent = 0
     this.#gate.counts.channels -= all.length
     return all
   }
@@ -69,6 +75,11 @@ export class Channels {
     let count = this.#first === undefined ? 0 : 1
     for (const channel of this.#more ?? []) if (channel) count++
     return count
+  }
+
+  /** Is there one that nothing may delay? */
+  get hasUrgent(): boolean {
+    return this.#urgent > 0
   }
 
   /** Are there others beside this one? */

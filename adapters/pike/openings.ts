@@ -102,7 +102,7 @@ export class Openings {
     const { channels } = this.#host
     const trail = channels.trail.as(app, hello.device, hello.channel)
     const id = channels.makeLinkId()
-    const channel = new PikeChannel(this.#host, id, trail, hello.channelNumber, hello.uplinkEpoch)
+    const channel = new PikeChannel(this.#host, id, trail, hello)
     const attached: Attached = await core.attach(channel, helloOf(hello, app, this.#host.peer))
     if (attached.kind === 'refused') {
       this.#refuse(opening, attached)

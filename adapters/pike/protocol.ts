@@ -105,6 +105,7 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
       const upTo = channel.dueAck()
       if (upTo > 0) this.send({ type: 'ack', channelNumber: channel.number, upTo })
     })
+    this.channels.each(release)
   }
 
   drained(): void {
@@ -158,6 +159,10 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
   /** Nothing is read: too many uplinks are unanswered. */
   isHeld(): boolean {
     return this.#held
+  }
+
+  yields(channel: PikeChannel): boolean {
+    return !channel.urgent && this.channels.hasUrgent
   }
 
   connectionOf(channel: PikeChannel): 'shared' | 'own' | undefined {
@@ -353,4 +358,5 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
 
 const touch = (channel: PikeChannel): void => channel.session?.touch()
 const flush = (channel: PikeChannel): void => channel.flush()
+const release = (channel: PikeChannel): void => channel.release()
 const drained = (channel: PikeChannel): void => channel.drained()

@@ -19,6 +19,11 @@ export const limits = {
   windowMaxBytes: 64 * 1024,
   /** Bytes waiting in one link's socket. At the bound its pumps wait, nobody else's. */
   linkMaxBytes: 256 * 1024,
+  /**
+   * Payload bytes of a channel on their way to a device, unacknowledged, where it shares its
+   * connection with `urgent`; one command always may. At the bound its commands wait, `urgent` does not.
+   */
+  besideUrgentMaxBytes: 16 * 1024,
   /** Uplinks of one link received and not yet kept. At the bound its socket is not read. */
   uplinkMaxPending: 64,
   /**

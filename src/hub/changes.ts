@@ -2,7 +2,7 @@ import type { ChannelId, DeviceRecord } from '../contract/index.ts'
 import { channelId, deviceKey } from '../contract/index.ts'
 import type { Arrivals } from './arrivals.ts'
 import type { Attachment } from './attachment.ts'
-import { freed, isIndependent, misplaced } from './independence.ts'
+import { freed, isIndependent, isolated } from './independence.ts'
 
 /** What a change of a device's record ends of what the device is there by. */
 export class Changes {
@@ -21,9 +21,10 @@ export class Changes {
     for (const name of names) {
       const attachment = this.#attached(channelId(app, device, name))
       if (attachment === undefined) continue
-      const reason =
-        misplaced(attachment.link, after, name) ??
-        (isIndependent(before, name) ? freed(attachment.link, after, name) : undefined)
+      const { link } = attachment
+      const reason = isIndependent(before, name)
+        ? freed(link, after, name)
+        : isolated(link, after, name)
       if (reason !== undefined) attachment.close(reason)
     }
   }

@@ -37,6 +37,7 @@ const least: Partial<Record<LimitName, number>> = {
   nameMaxBytes: 16,
   windowMaxBytes: 1_024,
   linkMaxBytes: 4_096,
+  besideUrgentMaxBytes: 0,
   handshakeTimeoutMs: 500,
   handshakeMaxBytes: 512,
   frameMaxBytes: 2_048,

@@ -70,6 +70,7 @@ export class MemoryWire implements Wire {
     if (this.ended !== undefined) return
     this.protocol.beforeWrite()
     this.#write()
+    if (!this.stuck) this.protocol.drained()
   }
 
   #write(): void {
