@@ -5,6 +5,7 @@ import {
   provedMs,
   type ReconnectPolicy,
   reconnectPolicy,
+  refusedRetryMinMs,
   retryAfterMaxMs,
 } from './reconnect.ts'
 
@@ -79,6 +80,7 @@ const nothing: readonly Effect[] = []
 export class Lifecycle {
   readonly #startTimeoutMs: number
   readonly #random: () => number
+  readonly #refusedRetryMs: number | undefined
   #policy: ReconnectPolicy
   #state: State = { kind: 'stopped', reason: { kind: 'not-started' } }
   #connections = 0
@@ -90,10 +92,13 @@ export class Lifecycle {
     readonly startTimeoutMs: number
     readonly random: () => number
     readonly policy?: ReconnectPolicy
+    /** Who is refused for good waits so long, an hour at least. Absent: it stops. */
+    readonly refusedRetryMs?: number
   }) {
     this.#startTimeoutMs = options.startTimeoutMs
     this.#random = options.random
     this.#policy = options.policy ?? reconnectPolicy
+    this.#refusedRetryMs = options.refusedRetryMs
   }
 
   get state(): State {
@@ -185,6 +190,13 @@ export class Lifecycle {
   #lost(cause: Cause, nowMs: number): readonly Effect[] {
     const goodbye = this.#disconnect(cause.kind !== 'local')
     if (cause.kind === 'closed' && nextStep(cause.code) === 'never') {
+      if (this.#refusedRetryMs !== undefined) {
+        // Devices refused together do not come back together.
+        const afterMs =
+          Math.max(refusedRetryMinMs, this.#refusedRetryMs) * (1 + this.#random() / 10)
+        const untilMs = nowMs + afterMs
+        return [...goodbye, this.#enter({ kind: 'waiting', untilMs, why: cause.text })]
+      }
       const reason = { kind: 'refused', code: cause.code, text: cause.text } as const
       return [...goodbye, this.#enter({ kind: 'stopped', reason })]
     }

@@ -27,6 +27,11 @@ export interface PikeClientOptions {
   readonly storage?: DeviceStorage
   /** What WELCOME does not dictate. */
   readonly reconnect?: ReconnectPolicy
+  /**
+   * For a device that nobody visits: refused for good (disabled, removed, another secret) it asks again
+   * after so long, an hour at least, in case somebody changed their mind. Absent: it is `stopped`.
+   */
+  readonly refusedRetryMs?: number
   readonly limits?: Partial<DeviceLimits>
   readonly clock?: Clock
   /** 0 up to, not including, 1. */

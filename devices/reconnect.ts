@@ -21,6 +21,8 @@ export const firstRetryMs = 1_000
 export const provedMs = 30_000
 /** The longest a server may send a device away: a mistake there must not cost a day here. */
 export const retryAfterMaxMs = 3_600_000
+/** Who was refused for good and may ask again does so no more often. */
+export const refusedRetryMinMs = 3_600_000
 /** Longest the server's policy may ask for between two tries, without what it says on closing. */
 export const policyMaxMs = 3_600_000
 

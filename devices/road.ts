@@ -64,6 +64,7 @@ export class Road {
       startTimeoutMs: limits.startTimeoutMs,
       random: options.random ?? Math.random,
       policy: options.reconnect ?? reconnectPolicy,
+      ...(options.refusedRetryMs !== undefined && { refusedRetryMs: options.refusedRetryMs }),
     })
   }
 

@@ -133,6 +133,28 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('lost' as const), cause, old: fc.boolean() }),
 )
 
+test('a device nobody visits asks again an hour after it was refused for good, and no more often', () => {
+  for (const [refusedRetryMs, afterMs] of [
+    [1, 3_600_000],
+    [7_200_000, 7_200_000],
+  ] as const) {
+    const life = new Lifecycle({ startTimeoutMs: 10_000, random: () => 0.5, refusedRetryMs })
+    life.input({ kind: 'start' }, 0)
+    life.input({ kind: 'ready', connection: 1, policy }, 0)
+    for (const [at, code] of [199, 197].entries()) {
+      const fromMs = at * 10_000_000
+      const connection = life.connection
+      life.input({ kind: 'lost', connection, cause: closed(code) }, fromMs)
+      const untilMs = fromMs + afterMs * 1.05
+      assert.deepEqual(life.state, { kind: 'waiting', untilMs, why: 'go' })
+      assert.deepEqual(life.input({ kind: 'tick' }, untilMs - 1), [])
+      assert.deepEqual(kinds(life.input({ kind: 'tick' }, untilMs)), ['connect', 'state'])
+    }
+    life.input({ kind: 'ready', connection: life.connection, policy }, 20_000_000)
+    assert.equal(life.state.kind, 'running', 'somebody enabled it again')
+  }
+})
+
 test('any order of inputs: one connection at most, nothing after a stop, never stuck', () => {
   fc.assert(
     fc.property(
