@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
+import { pikeAsCalled } from './called.ts'
 import { makeDemoLocker } from './demo/locker.ts'
 import { tellStory } from './demo/story.ts'
 import { Failure } from './failure.ts'
@@ -47,5 +48,6 @@ Example:
           `${broken.length} of the promises did not hold:\n  ${broken.join('\n  ')}`,
         )
       print()
-      print('Next: "pike serve" starts a gateway of your own, "pike --help" says the rest.')
+      const pike = pikeAsCalled()
+      print(`Next: "${pike} serve" starts a gateway of your own, "${pike} --help" says the rest.`)
     })

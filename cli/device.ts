@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import type { Device, DeviceFilter } from '../src/backend/index.ts'
 import { type ApiOptions, connect, withApi } from './api-client.ts'
+import { pikeAsCalled } from './called.ts'
 import { deviceImportCommand } from './device-import.ts'
 import { deviceShowCommand } from './device-show.ts'
 import { Failure } from './failure.ts'
@@ -58,7 +59,7 @@ Examples:
         const pike = connect(options)
         if ((await pike.devices.get(device)) !== undefined)
           throw new Failure(
-            `${device} is registered already; see it with "pike device show ${device}"\nif its secret is lost, give it another: pike device rotate-secret ${device}\nto start over: pike device remove ${device}`,
+            `${device} is registered already; see it with "${pikeAsCalled()} device show ${device}"\nif its secret is lost, give it another: ${pikeAsCalled()} device rotate-secret ${device}\nto start over: ${pikeAsCalled()} device remove ${device}`,
           )
         const body = await pike.devices.put(device, {
           ...(options.secret === undefined ? {} : { secret: options.secret }),
@@ -71,7 +72,9 @@ Examples:
           print(`secret: ${body.secret}   (shown this once)`)
           const { app } = await pike.key()
           const named = app === 'default' ? '' : ` --app ${app}`
-          print(`be that device: pike locker ${device}${named} --secret ${body.secret}`)
+          print(
+            `be that device: ${pikeAsCalled()} locker ${device}${named} --secret ${body.secret}`,
+          )
         }
       },
     )

@@ -4,6 +4,7 @@ import type { Listener } from '../src/contract/index.ts'
 import { createLog, type Log } from '../src/node/log.ts'
 import { Node, type Started, stopMaxMs } from '../src/node/node.ts'
 import { StartFailure } from '../src/node/start-failure.ts'
+import { pikeAsCalled } from './called.ts'
 import { settingsOf, withSettings } from './config.ts'
 import { Failure } from './failure.ts'
 import { print, printJson } from './print.ts'
@@ -124,7 +125,7 @@ function welcome({ listeners, dataDir, firstKey }: Started): void {
     print('Try it, from another terminal:')
     print(`  curl -H "Authorization: Bearer ${key}" ${place(api)}/v1/devices`)
     print()
-    print(`What else there is: ${place(api)}/docs, "pike --help". Ctrl-C stops.`)
+    print(`What else there is: ${place(api)}/docs, "${pikeAsCalled()} --help". Ctrl-C stops.`)
   }
   print()
 }
