@@ -20,6 +20,14 @@ const sentences: Readonly<Record<string, (entry: TraceEntry) => string>> = Objec
     ended: ({ name, reason, about }) => `${name} ended: ${reason}${about ? ` (${about})` : ''}`,
     late: ({ reason }) => `came after its end: ${reason}`,
     closed: ({ reason }) => `connection over: ${reason}`,
+    online: ({ about }) => `online${about ? ` over ${about}` : ''}`,
+    suspect: () => 'suspect: silent, and asked for a sign of life',
+    asleep: () => 'asleep, as it said',
+    offline: ({ reason, about }) =>
+      `offline: ${reason ?? 'gone'}${about ? `, last over ${about}` : ''}`,
+    'given-up': ({ reason }) => `sent, and given up: ${reason}`,
+    'position-unknown': ({ offset }) => `stands at ${offset}, where this store has never been`,
+    conflict: () => 'two clients fight for this channel; both wait',
     probe: () => 'asked for a sign of life',
   } satisfies Record<string, (entry: TraceEntry) => string>,
 )
