@@ -83,7 +83,8 @@ export function createServer(lobby: Lobby, tls: ServerOptions | undefined): Fast
   app.addHook('onRoute', ({ method, url }) => methods.add(method, url))
   app.decorateRequest('visitor', null as never)
   app.addHook('onRequest', async (request, reply) => {
-    const refusal = framingFault(request.raw, httpBounds.headersMaxCount) ?? (await enter(request))
+    const refusal =
+      framingFault(request.raw, httpBounds.headersMaxCount) ?? (await enter(request, reply))
     if (refusal === undefined) return
     if (refusal.problem === 'rate-limited') await lobby.pause()
     reply.hijack()
