@@ -11,4 +11,5 @@ export const uplinkOf = (name: string, message: Incoming, once: string | undefin
   // Rule 17. At QoS 2 the packet id tells, where it is still known.
   ...(message.dup && message.stamp === undefined && { maybeRepeat: true }),
   ...(once !== undefined && { once }),
+  ...(message.qos === 0 && { expendable: true }),
 })

@@ -1,4 +1,5 @@
 import type {
+  DeviceId,
   Downlink,
   Epoch,
   KeptCommand,
@@ -81,6 +82,7 @@ export class PikeChannel implements Link {
   readonly id: LinkId
   readonly trail: Trail
   readonly number: number
+  via: DeviceId | undefined
   /** It has this connection to itself. */
   independent = false
   /** Nothing on its connection may delay it. */
@@ -207,6 +209,7 @@ export class PikeChannel implements Link {
         name: frame.name,
         payload: own(frame.payload),
         contentType: frame.binary ? octets : json,
+        expendable: true,
       })
     } else if (this.#grows(sequence, 1)) {
       this.#gatherStamped(frame, sequence, frame.payload)

@@ -35,6 +35,8 @@ export class Pump {
   #linkFull = false
   #running = false
   #held = false
+  /** No more are out at once than the window, and no more than this. */
+  #narrow = Number.POSITIVE_INFINITY
 
   /**
    * @param start where delivery starts.
@@ -59,6 +61,12 @@ export class Pump {
 
   stop(): void {
     this.#running = false
+  }
+
+  /** So many may be out at once, where that is less than the window; what is out stays out. */
+  narrow(max: number): void {
+    this.#narrow = max
+    this.#read()
   }
 
   /** Nothing more is written while it is held; what is out stays out. */
@@ -151,7 +159,7 @@ export class Pump {
 
   /** Up to where a command that is appended now will be taken at once; 0: none will. */
   get takesUpTo(): Offset {
-    return this.idle ? this.#takenUpTo + this.#window.maxCommands - this.#window.size : 0
+    return this.idle ? this.#takenUpTo + this.#most - this.#window.size : 0
   }
 
   /** May this session speak of a command at all (rule 12)? */
@@ -174,7 +182,11 @@ export class Pump {
   }
 
   get #windowFull(): boolean {
-    return this.#bytesFull || this.#window.size >= this.#window.maxCommands
+    return this.#bytesFull || this.#window.size >= this.#most
+  }
+
+  get #most(): number {
+    return Math.min(this.#window.maxCommands, this.#narrow)
   }
 
   #read(): void {
@@ -182,7 +194,7 @@ export class Pump {
   }
 
   #ask(): void {
-    const max = this.#window.maxCommands - this.#window.size
+    const max = Math.max(1, this.#most - this.#window.size)
     this.#reading = true
     this.#effects.push({ kind: 'read', after: this.#takenUpTo, max })
   }

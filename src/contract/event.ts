@@ -20,6 +20,8 @@ export interface Uplink {
    * is not kept where that tells.
    */
   readonly maybeRepeat?: boolean
+  /** Nobody expects it to be acknowledged (Pike without a sequence, MQTT QoS 0): under overload it is dropped. */
+  readonly expendable?: true
   /**
    * The protocol says that what comes again under this name is the same message, until
    * `Intake.forget`: MQTT QoS 2, client id and packet id. At most 64 bytes; kept in the event's

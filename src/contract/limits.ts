@@ -196,6 +196,12 @@ export const limits = {
   recorderMaxBytes: 32 * 1_048_576,
   /** Of each payload so much is kept in it; 0: none. */
   recorderPayloadMaxBytes: 128,
+  /** The event loop is late by so much (p99 of a second). Above: overload, step by step. */
+  overloadLoopMs: 500,
+  /** Of the heap, and of the machine's memory. Above: overload. */
+  overloadMemoryPercent: 85,
+  /** A commit takes so long. Above: overload. */
+  overloadCommitMs: 1_000,
   /** Who was there when the gateway died, and has not come back for so long, is offline; `suspect` till then. */
   presenceMissedMs: 75_000,
   /** A drain, and a stop before it closes what is left. Above: they are hung up on. */

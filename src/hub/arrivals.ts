@@ -18,8 +18,9 @@ import type {
 import { channelId, channelParts, deviceOf } from '../contract/index.ts'
 import type { Attachment } from './attachment.ts'
 import type { Dedupes, SharedDedupe } from './dedupes.ts'
+import { isGranted } from './grants.ts'
 import type { Heartbeats } from './heartbeats.ts'
-import { type Figures, unavailableRetryMs } from './host.ts'
+import { type Figures, type HubCounts, unavailableRetryMs } from './host.ts'
 import { isIndependent, misplaced } from './independence.ts'
 import { hasChannel } from './placement.ts'
 import type { Quotas } from './quotas.ts'
@@ -35,6 +36,9 @@ export interface House {
   readonly running: boolean
   /** When to come back, of a node that is leaving; undefined: it stays. */
   comeBackMs(): number | undefined
+  /** The same, of one that has too much to do. */
+  crowdedMs(): number | undefined
+  readonly counts: HubCounts
   readonly quotas: Quotas
   readonly dedupes: Dedupes
   readonly heartbeats: Heartbeats
@@ -169,6 +173,7 @@ export class Arrivals {
       this.#outrun(channel, asked) ??
       this.#closed() ??
       this.#crowded(channel, hello) ??
+      refusedIf(asked.device && !isGranted(asked.device, link.via) ? 'unauthorized' : undefined) ??
       refusedIf(asked.device && misplaced(link, asked.device, hello.channel)) ??
       (uplinks.isVoid ? unavailable : undefined)
     if (late !== undefined) {
@@ -222,6 +227,14 @@ export class Arrivals {
     return this.#house.engine.state === 'ready' ? undefined : unavailable
   }
 
+  /** One who is here already may take over, and so come back to what it was. */
+  #tooMuch(channel: ChannelId): Attached | undefined {
+    const retryAfterMs = this.#house.crowdedMs()
+    if (retryAfterMs === undefined || this.#house.attached(channel) !== undefined) return undefined
+    this.#house.counts.crowded++
+    return { kind: 'refused', reason: 'overloaded', retryAfterMs }
+  }
+
   /** Its app has as many links as it may; one that takes over takes no more (`AppQuota.sessions`). */
   #crowded(channel: ChannelId, { app }: Hello): Attached | undefined {
     const instead = this.#house.attached(channel) !== undefined
@@ -236,11 +249,12 @@ export class Arrivals {
     asked: Asked,
   ): Promise<Attached | undefined> {
     const { engine, clock } = this.#house
-    const closed = this.#closed()
+    const closed = this.#closed() ?? this.#tooMuch(channel)
     if (closed !== undefined) return closed
     const device = await engine.names.device(hello.app, hello.device)
     asked.device = device
-    if (device === undefined || device.disabled) return { kind: 'refused', reason: 'unauthorized' }
+    if (device === undefined || device.disabled || !isGranted(device, link.via))
+      return { kind: 'refused', reason: 'unauthorized' }
     if (!hasChannel(device, hello.channel)) return { kind: 'refused', reason: 'unknown-channel' }
     const heldMs = this.#takeovers.heldMs(channel, clock.nowMs())
     if (heldMs > 0) return { kind: 'refused', reason: 'conflict', retryAfterMs: heldMs }

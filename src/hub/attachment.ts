@@ -4,6 +4,7 @@ import type {
   AppId,
   Change,
   Claim,
+  DeviceId,
   DeviceKey,
   DeviceReply,
   Link,
@@ -80,6 +81,10 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
 
   get protocol(): string {
     return this.link.protocol
+  }
+
+  get via(): DeviceId | undefined {
+    return this.link.via
   }
 
   get heardAtMs(): number {
@@ -185,6 +190,13 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
   hint(top: Offset, intended: boolean): void {
     if (this.#over) return
     this.#channel.pump.hint(top, intended)
+    this.perform()
+  }
+
+  /** So many commands may be out at once, where that is less than its window. */
+  narrow(max: number): void {
+    if (this.#over) return
+    this.#channel.pump.narrow(max)
     this.perform()
   }
 

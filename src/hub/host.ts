@@ -23,6 +23,8 @@ export interface Host {
   /** Commands were changed: the next deadline may be another. */
   kept(): void
   readonly counts: HubCounts
+  /** Is what nobody expects to be acknowledged dropped at the moment? */
+  sheds(): boolean
 }
 
 /** What an attachment brings along for service figures, and what it shares with others. */
@@ -41,6 +43,10 @@ export interface Figures {
 }
 
 export interface HubCounts {
+  /** For too much of everything: dropped, told 429, not let in. */
+  shed: number
+  limited: number
+  crowded: number
   delivered: number
   repeated: number
   uplinks: number
@@ -61,4 +67,5 @@ export function count(counts: HubCounts, judgement: 'duplicate' | 'stale'): void
 export const noCounts = (): HubCounts => ({
   ...{ delivered: 0, repeated: 0, probes: 0 },
   ...{ uplinks: 0, duplicates: 0, stale: 0, namesLost: 0 },
+  ...{ shed: 0, limited: 0, crowded: 0 },
 })

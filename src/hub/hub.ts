@@ -44,6 +44,7 @@ import { Attachment } from './attachment.ts'
 import { Deadlines } from './deadlines.ts'
 import { Dedupes } from './dedupes.ts'
 import { explain } from './explain.ts'
+import { isGranted } from './grants.ts'
 import { Heartbeats } from './heartbeats.ts'
 import { type Figures, type HubCounts, noCounts, unavailableRetryMs } from './host.ts'
 import { makeParts, type Parts, type Whole } from './parts.ts'
@@ -51,6 +52,12 @@ import { Quotas } from './quotas.ts'
 import { noteKept } from './recorder/notes.ts'
 import { FlightRecorder } from './recorder/recorder.ts'
 import { Sla } from './sla.ts'
+
+/** From which level on; the last is the node's: devices are sent away. */
+const pressure = { refuse: 1, shed: 2, narrow: 3, limit: 4 } as const
+const narrowWindowCommands = 2
+const crowdedMinMs = 5_000
+const limitedMs = 2_000
 
 export interface HubOptions {
   readonly engine: Engine
@@ -87,6 +94,8 @@ export class Hub implements Core, Gateway, Whole {
   readonly #holdUntilMs: number
   #unlisten: (() => void) | undefined
   #leaving: (() => number) | undefined
+  /** How much too much there is, see `src/node/overload.ts`. */
+  #pressure = 0
   #state: 'new' | 'running' | 'stopped' = 'new'
 
   constructor(options: HubOptions) {
@@ -144,6 +153,26 @@ export class Hub implements Core, Gateway, Whole {
     for (const attachment of [...this.#live.values()]) attachment.hold(comeBackMs !== undefined)
   }
 
+  /** How much too much there is at this moment: its steps are in `docs/operations.md`, Overload. */
+  press(level: number): void {
+    const wasNarrow = this.#pressure >= pressure.narrow
+    this.#pressure = level
+    const isNarrow = level >= pressure.narrow
+    if (wasNarrow === isNarrow) return
+    const max = isNarrow ? narrowWindowCommands : Number.POSITIVE_INFINITY
+    for (const attachment of [...this.#live.values()]) attachment.narrow(max)
+  }
+
+  /** Is what nobody expects to be acknowledged dropped? */
+  sheds(): boolean {
+    return this.#pressure >= pressure.shed
+  }
+
+  /** When to come back, of a node that takes no more; undefined: it does. */
+  crowdedMs(): number | undefined {
+    return this.#pressure >= pressure.refuse ? crowdedMinMs * (1 + 2 * Math.random()) : undefined
+  }
+
   /** Those who stay connected, with and without a channel: one device may be several. */
   get present(): number {
     return this.#live.size + this.#parts.sources.staying
@@ -170,6 +199,12 @@ export class Hub implements Core, Gateway, Whole {
   wrongSecret(app: AppId, device: DeviceId, peer: string): void {
     this.#parts.verifiers.wrongSecret(app, device, peer)
     this.#log('device.wrong-secret', { app, device, peer })
+  }
+
+  async grants(app: AppId, gateway: DeviceId, device: DeviceId): Promise<boolean> {
+    const looked = this.engine.names.device(app, device)
+    const record = looked instanceof Promise ? await looked : looked
+    return record !== undefined && !record.disabled && isGranted(record, gateway)
   }
 
   attach(link: Link, hello: Hello): Promise<Attached> {
@@ -229,6 +264,13 @@ export class Hub implements Core, Gateway, Whole {
     this.#parts.overdue.arm() // what was sent and not acknowledged is due a little later than before
   }
 
+  closeVia(app: AppId, gateway: DeviceId, reason: Reason): void {
+    for (const attachment of [...this.#live.values()]) {
+      if (attachment.via !== gateway || channelParts(attachment.channel).app !== app) continue
+      attachment.close(reason)
+    }
+  }
+
   suspicion(attachment: Attachment): void {
     this.#parts.presences.suspicion(attachment, this.clock.nowMs())
   }
@@ -258,7 +300,8 @@ export class Hub implements Core, Gateway, Whole {
     return this.recorder
   }
 
-  submit(request: SubmitRequest): Promise<Submitted> {
+  async submit(request: SubmitRequest): Promise<Submitted> {
+    if (this.#pressure >= pressure.limit) return this.#limited()
     return this.#parts.router.submit(request)
   }
 
@@ -274,7 +317,8 @@ export class Hub implements Core, Gateway, Whole {
     return this.#parts.desk.cancel(app, id)
   }
 
-  broadcast(request: BroadcastRequest): Promise<Broadcasted> {
+  async broadcast(request: BroadcastRequest): Promise<Broadcasted> {
+    if (this.#pressure >= pressure.limit) return this.#limited()
     return this.#parts.broadcaster.begin(request)
   }
 
@@ -333,6 +377,9 @@ export class Hub implements Core, Gateway, Whole {
       uplinks_duplicate_total: this.counts.duplicates,
       uplinks_stale_total: this.counts.stale,
       uplink_names_lost_total: this.counts.namesLost,
+      uplinks_shed_total: this.counts.shed,
+      overload_limited_total: this.counts.limited,
+      overload_refused_total: this.counts.crowded,
       probes_total: this.counts.probes,
       commands_scheduled_placed_total: this.#parts.schedules.placed,
       broadcasts_running: this.#parts.broadcaster.running,
@@ -350,6 +397,11 @@ export class Hub implements Core, Gateway, Whole {
 
   sla(): readonly SlaSeries[] {
     return this.service.all()
+  }
+
+  #limited() {
+    this.counts.limited++
+    return { kind: 'limited', retryAfterMs: limitedMs } as const
   }
 
   #closeAll(reason: Reason, retryAfterMs?: number): void {

@@ -5,6 +5,7 @@ import type {
   ChannelId,
   ChannelName,
   CommandId,
+  DeviceId,
   DeviceKey,
   DeviceRecord,
   Limits,
@@ -33,12 +34,16 @@ export interface IntakeHost extends RepliesHost {
   readonly limits: Limits
   readonly deadlines: Deadlines
   readonly quotas: Quotas
+  sheds(): boolean
   device(source: Source): Promise<DeviceRecord | undefined>
   /** A device gave a sign of life, by something that does not stay. */
   heard(device: DeviceKey, nowMs: number): void
   /** Exactly once, when the intake is over. */
   left(intake: Intake, why: string): void
 }
+
+/** Under overload. */
+const isWanted = ({ expendable }: Uplink): boolean => expendable !== true
 
 type Settle<Outcome> = (outcome: Outcome) => void
 
@@ -77,6 +82,10 @@ export class Intake implements Port, Standing {
     this.#tally = tally
     this.heardAtMs = host.clock.nowMs()
     this.#unanswered = new Unanswered(host, source.app)
+  }
+
+  get via(): DeviceId | undefined {
+    return this.source.via
   }
 
   get app(): AppId {
@@ -172,8 +181,11 @@ export class Intake implements Port, Standing {
       return
     }
     if (!uplinks.some(isNamed)) {
-      this.#host.counts.uplinks += uplinks.length
-      this.#keepEvents(channel, uplinks, undefined, 'kept', settled)
+      const { counts } = this.#host
+      counts.uplinks += uplinks.length
+      const wanted = this.#host.sheds() ? uplinks.filter(isWanted) : uplinks
+      counts.shed += uplinks.length - wanted.length
+      this.#keepEvents(channel, wanted, undefined, 'kept', settled)
       return
     }
     this.#host.dedupes.use(
@@ -219,6 +231,10 @@ export class Intake implements Port, Standing {
     for (const uplink of uplinks) {
       const { once, stamp } = uplink
       counts.uplinks++
+      if (uplink.expendable === true && this.#host.sheds()) {
+        counts.shed++
+        continue
+      }
       let judgement: Judgement = 'fresh'
       if (once !== undefined && dedupe.names.has(once)) judgement = 'duplicate'
       else if (stamp !== undefined) judgement = dedupe.judge(stamp, false)

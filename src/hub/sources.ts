@@ -2,6 +2,7 @@ import type {
   Admitted,
   ChannelId,
   Clock,
+  DeviceId,
   DeviceKey,
   DeviceRecord,
   Engine,
@@ -14,6 +15,7 @@ import { deviceKey, StoreUnavailable } from '../contract/index.ts'
 import type { Attachment } from './attachment.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { Dedupes } from './dedupes.ts'
+import { isGranted } from './grants.ts'
 import { type HubCounts, unavailableRetryMs } from './host.ts'
 import { Intake, type IntakeHost } from './intake.ts'
 import type { Presences } from './presences.ts'
@@ -34,6 +36,8 @@ export interface SourcesHost {
   readonly counts: HubCounts
   readonly running: boolean
   comeBackMs(): number | undefined
+  crowdedMs(): number | undefined
+  sheds(): boolean
   log(event: string, fields: Record<string, unknown>): void
   attached(channel: ChannelId): Attachment | undefined
   kept(): void
@@ -107,6 +111,13 @@ export class Sources implements IntakeHost {
     for (const intake of this.#intakes.get(device) ?? []) intake.close(reason)
   }
 
+  /** Those by which others speak for it. */
+  closeVia(device: DeviceKey, isMeant: (via: DeviceId) => boolean, reason: Reason): void {
+    this.#closings++
+    for (const intake of this.#intakes.get(device) ?? [])
+      if (intake.via !== undefined && isMeant(intake.via)) intake.close(reason)
+  }
+
   closeAll(reason: Reason, retryAfterMs?: number): void {
     for (const ofDevice of [...this.#intakes.values()]) {
       for (const intake of ofDevice) intake.close(reason, retryAfterMs)
@@ -125,6 +136,10 @@ export class Sources implements IntakeHost {
 
   kept(): void {
     this.#host.kept()
+  }
+
+  sheds(): boolean {
+    return this.#host.sheds()
   }
 
   async device({ app, device }: Source): Promise<DeviceRecord | undefined> {
@@ -162,8 +177,14 @@ export class Sources implements IntakeHost {
     if (!this.#host.running) return { kind: 'refused', reason: 'going-away' }
     const retryAfterMs = source.stays ? this.#host.comeBackMs() : undefined
     if (retryAfterMs !== undefined) return { kind: 'refused', reason: 'going-away', retryAfterMs }
+    const crowdedMs = source.stays ? this.#host.crowdedMs() : undefined
+    if (crowdedMs !== undefined) {
+      this.counts.crowded++
+      return { kind: 'refused', reason: 'overloaded', retryAfterMs: crowdedMs }
+    }
     if (this.#host.engine.state !== 'ready') return unavailable
-    if (record === undefined || record.disabled) return { kind: 'refused', reason: 'unauthorized' }
+    if (record === undefined || record.disabled || !isGranted(record, source.via))
+      return { kind: 'refused', reason: 'unauthorized' }
     if (source.stays && !this.quotas.admits(source.app, false, this.clock.nowMs())) {
       return { kind: 'refused', reason: 'overloaded' }
     }

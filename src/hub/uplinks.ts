@@ -70,6 +70,10 @@ export class Uplinks {
     let outcome: TakenHere = 'kept'
     for (const uplink of uplinks) {
       this.#host.counts.uplinks++
+      if (uplink.expendable === true && this.#host.sheds()) {
+        this.#host.counts.shed++
+        continue
+      }
       const judgement = this.#channel.judge(uplink)
       if (judgement !== 'fresh') {
         if (judgement === 'stale') outcome = 'stale'

@@ -18,6 +18,7 @@ import { makeFolder } from './folder.ts'
 import { countsOf, Housekeeping } from './housekeeping.ts'
 import { eventLog, type Log } from './log.ts'
 import { Metrics } from './metrics.ts'
+import { Pressure, ProcessSignals } from './pressure.ts'
 import { StartFailure, startFailure } from './start-failure.ts'
 
 /** What a node is made of. Products are named by whoever calls (`cli/`), never here. */
@@ -165,6 +166,20 @@ export class Node {
     this.#drain = drain
     this.#running.push({ name: 'drain', stop: () => drain.finished() })
     metrics.add({ prefix: 'pike_', figures: () => drain.figures() })
+
+    const signals = new ProcessSignals(limits, () => engine.figures())
+    const pressure = new Pressure({
+      ...{ clock: this.#clock, log, adapters },
+      read: () => signals.read(),
+      press: (level) => hub.press(level),
+    })
+    const relax = async (): Promise<void> => {
+      pressure.stop()
+      signals.stop()
+    }
+    this.#running.push({ name: 'overload', stop: relax })
+    pressure.start()
+    metrics.add({ prefix: 'pike_', figures: () => pressure.figures() })
 
     const webhooks = this.#parts.makeWebhooks({ engine, clock: this.#clock })
     this.#running.push({ name: 'webhooks', stop: () => webhooks.stop(webhooksGraceMs) })
