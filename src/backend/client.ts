@@ -106,7 +106,7 @@ export class PikeBackend {
   broadcast(
     tag: string,
     command: BroadcastPost,
-    options?: Omit<SendOptions, 'waitSeconds'>,
+    options?: Omit<SendOptions, 'waitSeconds' | 'traceparent'>,
   ): Promise<BroadcastAccepted> {
     return this.#commands.broadcast(tag, command, options)
   }

@@ -19,6 +19,8 @@ export interface SendOptions extends CallOptions {
   readonly waitSeconds?: number
   /** What this command is for you, e.g. an order number: within 24 h it is one command, however often you send it. Without: a random one. */
   readonly idempotencyKey?: string
+  /** W3C Trace Context: kept with the command, shown with its outcome. */
+  readonly traceparent?: string
 }
 
 /**
@@ -45,7 +47,7 @@ export class Commands {
   }
 
   async send(to: To, post: CommandPost, options: SendOptions = {}): Promise<Sent> {
-    const { waitSeconds = 0, idempotencyKey = randomUUID(), ...call } = options
+    const { waitSeconds = 0, idempotencyKey = randomUUID(), traceparent, ...call } = options
     const untilMs = performance.now() + waitSeconds * 1000
     const place =
       typeof to === 'object' && 'alias' in to
@@ -59,7 +61,11 @@ export class Commands {
         {
           ...call,
           body: post,
-          headers: { 'idempotency-key': idempotencyKey, ...prefer(waitMs) },
+          headers: {
+            'idempotency-key': idempotencyKey,
+            ...(traceparent !== undefined && { traceparent }),
+            ...prefer(waitMs),
+          },
           waitMs,
         },
       )
@@ -77,7 +83,10 @@ export class Commands {
   async broadcast(
     tag: string,
     post: BroadcastPost,
-    { idempotencyKey = randomUUID(), ...call }: Omit<SendOptions, 'waitSeconds'> = {},
+    {
+      idempotencyKey = randomUUID(),
+      ...call
+    }: Omit<SendOptions, 'waitSeconds' | 'traceparent'> = {},
   ): Promise<BroadcastAccepted> {
     try {
       const { body } = await this.#transport.call<BroadcastAccepted>(
