@@ -95,7 +95,7 @@ function tell({ figures }: Relay, json: true | undefined): void {
 
 /** In a line. */
 export const told = (figures: Figures): string =>
-  `${figures.links} links, ${figures.carried} pieces carried, ${figures.lost} lost, ${figures.resets} resets, ${figures.silenced} fell silent, ${figures.rebinds} new addresses`
+  `${figures.links} ${figures.links === 1 ? 'link' : 'links'}, ${figures.carried} pieces carried, ${figures.lost} lost, ${figures.resets} resets, ${figures.silenced} fell silent, ${figures.rebinds} new addresses`
 
 function placeOf(text: string): Place {
   const [, host = '127.0.0.1', digits = ''] = /^(?:(.+):)?(\d{1,5})$/.exec(text) ?? []
