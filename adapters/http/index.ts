@@ -5,6 +5,7 @@ import { Addresses } from '../../src/listen/addresses.ts'
 import { Sweep } from '../../src/listen/sweep.ts'
 import { secureOptions, tlsHandshakeTimeoutMs } from '../../src/listen/tls.ts'
 import { Doorman } from './auth.ts'
+import { badField } from './problems.ts'
 import { Reception } from './receive.ts'
 import { addRoutes } from './routes.ts'
 import { createServer } from './server.ts'
@@ -46,6 +47,8 @@ class HttpAdapter implements Adapter {
   #house: House | undefined
   #closing = false
   #requestsTotal = 0
+  /** Requests for devices that whoever asked may not speak for. */
+  #ungrantedTotal = 0
 
   constructor(options: HttpOptions) {
     this.#options = options
@@ -130,6 +133,7 @@ class HttpAdapter implements Adapter {
       secrets_remembered: doorman.remembered,
       polls_total: reception.pollsTotal,
       requests_total: this.#requestsTotal,
+      ungranted_total: this.#ungrantedTotal,
       connections_refused_total: addresses.refusedTotal,
     }
   }
@@ -150,6 +154,10 @@ class HttpAdapter implements Adapter {
         addresses,
         pause: () => new Promise((resolve) => pauses.add(resolve)),
         isClosing: () => this.#closing,
+        ungranted: () => {
+          this.#ungrantedTotal++
+          return badField('path', 'device', 'is none that this device may speak for')
+        },
         failed: (error) => this.#options.log?.(error),
       },
       tls,

@@ -2,6 +2,7 @@ import type {
   ChannelName,
   CommandId,
   Core,
+  DeviceId,
   Downlink,
   Epoch,
   Link,
@@ -42,6 +43,7 @@ export abstract class HttpLink implements Link {
   readonly id: LinkId
   readonly peer: string
   readonly channel: ChannelName
+  readonly via: DeviceId | undefined
   readonly trail: Trail
   protected readonly core: Core
   protected readonly visitor: Visitor
@@ -63,6 +65,7 @@ export abstract class HttpLink implements Link {
     this.visitor = visitor
     this.channel = channel
     this.peer = peer
+    this.via = visitor.via
     this.trail = visitor.trail.as(visitor.app, visitor.device, channel)
   }
 

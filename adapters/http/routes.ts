@@ -10,33 +10,44 @@ import type { Visitor } from './visitors.ts'
 
 /** The calls of a device. The page for firmware is `docs/http.md`. */
 export function addRoutes(app: FastifyInstance, reception: Reception, limits: Limits): void {
-  app.get('/device/v1/commands', (request, reply) => {
+  // For itself, and for devices it has been granted.
+  for (const base of ['/device/v1', '/device/v1/devices/:device'])
+    addDeviceRoutes(app, base, reception, limits)
+}
+
+function addDeviceRoutes(
+  app: FastifyInstance,
+  base: string,
+  reception: Reception,
+  limits: Limits,
+): void {
+  app.get(`${base}/commands`, (request, reply) => {
     reply.hijack()
     const query = queryOf(request)
     if (wantsStream(request.raw)) void reception.stream(request.visitor, query, reply.raw)
     else void reception.poll(request.visitor, query, reply.raw)
   })
 
-  app.delete('/device/v1/commands', (request, reply) => {
+  app.delete(`${base}/commands`, (request, reply) => {
     reply.hijack()
     reception.leave(request.visitor, queryOf(request))
     empty(reply.raw)
   })
 
-  app.post('/device/v1/acks', (request, reply) => {
+  app.post(`${base}/acks`, (request, reply) => {
     reply.hijack()
     const refusal = acknowledge(request.visitor, queryOf(request))
     if (refusal === undefined) empty(reply.raw)
     else refuse(reply.raw, refusal)
   })
 
-  app.post<{ Params: { id: string } }>('/device/v1/replies/:id', (request, reply) => {
+  app.post<{ Params: { id: string } }>(`${base}/replies/:id`, (request, reply) => {
     reply.hijack()
     void receiveReply(request.visitor, request.params.id, sentOf(request), limits, reply.raw)
   })
 
   app.post<{ Params: { type: string } }>(
-    '/device/v1/events/:type',
+    `${base}/events/:type`,
     { bodyLimit: limits.payloadMaxBytes },
     (request, reply) => {
       reply.hijack()
@@ -44,7 +55,7 @@ export function addRoutes(app: FastifyInstance, reception: Reception, limits: Li
     },
   )
 
-  app.post('/device/v1/events', { bodyLimit: httpBounds.eventsBodyMaxBytes }, (request, reply) => {
+  app.post(`${base}/events`, { bodyLimit: httpBounds.eventsBodyMaxBytes }, (request, reply) => {
     reply.hijack()
     void receiveEvents(request.visitor, sentOf(request), limits, reply.raw)
   })

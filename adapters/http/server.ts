@@ -5,7 +5,7 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify'
-import type { Core } from '../../src/contract/index.ts'
+import { type Core, isIdentifier } from '../../src/contract/index.ts'
 import type { Addresses } from '../../src/listen/addresses.ts'
 import { Arrivals } from '../../src/listen/arrivals.ts'
 import { Connections } from '../../src/listen/connections.ts'
@@ -32,6 +32,8 @@ export interface Lobby {
   /** Before whoever comes too often is told so. */
   pause(): Promise<void>
   isClosing(): boolean
+  /** It speaks for a device it may not speak for. */
+  ungranted(): Refusal
   failed(error: Error): void
 }
 
@@ -99,7 +101,15 @@ export function createServer(lobby: Lobby, tls: ServerOptions | undefined): Fast
     const proved = doorman.prove(request.headers.authorization, peer)
     const who = proved instanceof Promise ? await proved : proved
     if ('problem' in who) return who
-    request.visitor = visitors.come(who.app, who.device, peer)
+    const { device } = request.params as { device?: string }
+    if (device === undefined || device === who.device) {
+      request.visitor = visitors.come(who.app, who.device, peer)
+    } else {
+      // One it was not granted and one that is not there are refused alike (rule 31).
+      if (!isIdentifier(device) || !(await core.grants(who.app, who.device, device)))
+        return lobby.ungranted()
+      request.visitor = visitors.come(who.app, device, peer, who.device)
+    }
     // By which it can be traced.
     reply.raw.setHeader('pike-connection', request.visitor.trail.token)
     return undefined

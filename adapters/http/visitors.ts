@@ -4,7 +4,6 @@ import type {
   ChannelName,
   Core,
   DeviceId,
-  DeviceKey,
   Intake,
   LinkId,
   Reason,
@@ -21,6 +20,8 @@ import { type Refusal, refusalOf } from './problems.ts'
 export class Visitor {
   readonly app: AppId
   readonly device: DeviceId
+  /** The device that speaks for it, if not itself. */
+  readonly via: DeviceId | undefined
   /** What is attached, by channel. */
   readonly links = new Map<ChannelName, HttpLink>()
   /** Of which channel the last answer was: the next is of another, where that has something. */
@@ -34,10 +35,15 @@ export class Visitor {
   #intake: Intake | undefined
   #admitting: Promise<Intake | Refusal> | undefined
 
-  constructor(visitors: Visitors, app: AppId, device: DeviceId, peer: string) {
+  constructor(
+    visitors: Visitors,
+    { app, device, via }: Pick<Visitor, 'app' | 'device' | 'via'>,
+    peer: string,
+  ) {
     this.#visitors = visitors
     this.app = app
     this.device = device
+    this.via = via
     this.#peer = peer
     const { recorder } = visitors.core
     this.trail = recorder.connect(visitors.makeToken(), 'http', peer).as(app, device)
@@ -84,6 +90,7 @@ export class Visitor {
     const admitted = await this.#visitors.core.admit({
       app: this.app,
       device: this.device,
+      via: this.via,
       protocol: 'http',
       peer: this.#peer,
       trail: this.trail,
@@ -91,7 +98,7 @@ export class Visitor {
       close: (reason, retryAfterMs) => {
         closed = { reason, retryAfterMs }
         this.#intake = undefined
-        this.#visitors.doorman.forget(this)
+        if (this.via === undefined) this.#visitors.doorman.forget(this)
       },
     })
     if (admitted.kind === 'refused') return refusalOf(admitted.reason, admitted.retryAfterMs)
@@ -105,7 +112,7 @@ export class Visitor {
 export class Visitors {
   readonly core: Core
   readonly doorman: Doorman
-  readonly #known = new Map<DeviceKey, Visitor>()
+  readonly #known = new Map<string, Visitor>()
   readonly #idle: Sweep<Visitor>
   /** New for every start, so that a token is never used twice. */
   readonly #prefix = randomBytes(5).toString('hex')
@@ -124,11 +131,11 @@ export class Visitors {
   }
 
   /** It has proved itself, by this request. */
-  come(app: AppId, device: DeviceId, peer: string): Visitor {
-    const key = deviceKey(app, device)
+  come(app: AppId, device: DeviceId, peer: string, via?: DeviceId): Visitor {
+    const key = keyOf({ app, device, via })
     let visitor = this.#known.get(key)
     if (visitor === undefined) {
-      visitor = new Visitor(this, app, device, peer)
+      visitor = new Visitor(this, { app, device, via }, peer)
       this.#known.set(key, visitor)
     }
     visitor.came(peer)
@@ -158,6 +165,10 @@ export class Visitors {
       return
     }
     visitor.leave()
-    this.#known.delete(deviceKey(visitor.app, visitor.device))
+    this.#known.delete(keyOf(visitor))
   }
 }
+
+/** By itself and by each that speaks for it: whoever comes newest receives, as ever. */
+const keyOf = ({ app, device, via }: Pick<Visitor, 'app' | 'device' | 'via'>): string =>
+  via === undefined ? deviceKey(app, device) : `${deviceKey(app, device)}/${via}`

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Core, Credential } from '../../src/contract/index.ts'
+import type { Core, Credential, DeviceId } from '../../src/contract/index.ts'
 import { checkProof, checkSecret, kdfFor, serverProof } from '../../src/secrets/secrets.ts'
 import type { AuthFrame, HelloFrame } from './frames.ts'
 import { capability, nonceBytes } from './frames.ts'
@@ -17,6 +17,8 @@ export interface OpeningHost {
 export interface Proved {
   readonly kind: 'proved'
   readonly proof: Uint8Array
+  /** Another device of its app, which proved itself, speaks for it. */
+  readonly via?: DeviceId | undefined
 }
 
 const rateLimited: Refused = {

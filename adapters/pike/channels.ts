@@ -1,5 +1,5 @@
-import type { DeviceKey, LinkId, Trail } from '../../src/contract/index.ts'
-import { deviceOf } from '../../src/contract/index.ts'
+import type { AppId, DeviceId, DeviceKey, LinkId, Trail } from '../../src/contract/index.ts'
+import { channelParts, deviceOf } from '../../src/contract/index.ts'
 import type { PikeChannel } from './channel.ts'
 import type { Gate } from './gate.ts'
 
@@ -111,11 +111,23 @@ export class Channels {
     return keepaliveMs
   }
 
+  /** Those of an app that proved themselves here. */
+  devices(app: AppId): ReadonlySet<DeviceId> {
+    const all = new Set<DeviceId>()
+    this.each(({ session, via }) => {
+      if (session === undefined || via !== undefined) return
+      const parts = channelParts(session.channel)
+      if (parts.app === app) all.add(parts.device)
+    })
+    return all
+  }
+
   /** Does a device that proved itself have a channel here? */
   hasDevice(key: DeviceKey): boolean {
     let has = false
-    this.each(({ session }) => {
-      if (session !== undefined && deviceOf(session.channel) === key) has = true
+    this.each(({ session, via }) => {
+      if (via !== undefined || session === undefined) return
+      if (deviceOf(session.channel) === key) has = true
     })
     return has
   }

@@ -103,6 +103,7 @@ export class Openings {
     const trail = channels.trail.as(app, hello.device, hello.channel)
     const id = channels.makeLinkId()
     const channel = new PikeChannel(this.#host, id, trail, hello)
+    channel.via = proved.via
     const attached: Attached = await core.attach(channel, helloOf(hello, app, this.#host.peer))
     if (attached.kind === 'refused') {
       this.#refuse(opening, attached)
@@ -127,9 +128,12 @@ export class Openings {
     if (hello.channelNumber === 0 || hello.nonce.length > 0) {
       return opening.authenticate(this.#host.gate.core, app, hello, raw)
     }
-    return this.#host.channels.hasDevice(deviceKey(app, hello.device))
-      ? { kind: 'proved', proof: noProof }
-      : { kind: 'refused', reason: 'unauthorized' }
+    const { channels, gate } = this.#host
+    const { device } = hello
+    if (channels.hasDevice(deviceKey(app, device))) return { kind: 'proved', proof: noProof }
+    for (const via of channels.devices(app))
+      if (await gate.core.grants(app, via, device)) return { kind: 'proved', proof: noProof, via }
+    return { kind: 'refused', reason: 'unauthorized' }
   }
 
   #refuse(opening: Opening, why: Refused): void {

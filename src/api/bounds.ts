@@ -13,6 +13,8 @@ export const apiBounds = {
   attributesMaxBytes: 16 * 1024,
   /** Channels of one device beside `main` and `urgent`. More: `400`. */
   channelsMax: 16,
+  /** Devices that may speak for one device. More: `400`. */
+  gatewaysMax: 16,
   /** A device secret that a back end chooses. Outside: `400`. */
   secretMinChars: 8,
   secretMaxChars: 256,

@@ -139,11 +139,15 @@ function changedBy(
     tags: body.tags ?? before?.tags ?? [],
     attributes: body.attributes ?? before?.attributes ?? {},
     channels: body.channels ?? before?.channels ?? {},
+    ...gatewaysOf(body.gateways ?? before?.gateways),
     credentials: credential === undefined ? credentials : rotated(credentials, credential),
     createdAtMs: before?.createdAtMs ?? nowMs,
     changedAtMs: nowMs,
   }
 }
+
+const gatewaysOf = (gateways: readonly DeviceId[] | undefined): Pick<DeviceRecord, 'gateways'> =>
+  gateways === undefined || gateways.length === 0 ? {} : { gateways }
 
 /** Rule 31: the new one first, the one before beside it; giving the same again changes nothing. */
 export const rotated = (before: readonly Credential[], next: Credential): readonly Credential[] =>

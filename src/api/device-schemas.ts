@@ -27,6 +27,12 @@ const Attributes = Type.Unsafe<Record<string, unknown>>({
   additionalProperties: true,
   description: `What you like to keep with the device: at most ${apiBounds.attributesMaxBytes} bytes of JSON.`,
 })
+const Gateways = Type.Array(Identifier, {
+  maxItems: apiBounds.gatewaysMax,
+  uniqueItems: true,
+  description:
+    'Names of devices of this app that may speak for it over their own connections, e.g. the controller of its cabinet. They need not be registered yet. Who is taken off the list is cut off at once.',
+})
 const Tags = Type.Array(Identifier, { maxItems: apiBounds.tagsMax, uniqueItems: true })
 
 export const DevicePut = Type.Object(
@@ -44,6 +50,7 @@ export const DevicePut = Type.Object(
     tags: Type.Optional(Tags),
     attributes: Type.Optional(Attributes),
     channels: Type.Optional(ChannelMap),
+    gateways: Type.Optional(Gateways),
   },
   { ...closed, title: 'DevicePut', examples: [{ tags: ['berlin'], attributes: { doors: 24 } }] },
 )
@@ -54,6 +61,7 @@ const Presence = Type.Object({
   since: Type.Optional(Time),
   heardAt: Type.Optional(Type.String({ format: 'date-time', description: 'last proof of life' })),
   protocol: Type.Optional(Type.String()),
+  via: Type.Optional(Type.String({ description: 'the device that speaks for it now' })),
   reason: Type.Optional(
     Type.String({
       description:
@@ -82,6 +90,7 @@ export const Device = Type.Object(
     tags: Type.Array(Type.String()),
     attributes: Attributes,
     channels: Type.Record(Type.String(), ChannelSettings),
+    gateways: Type.Optional(Type.Array(Type.String())),
     credentials: Type.Integer({ description: 'secrets that are valid now: 1, or 2 in a rotation' }),
     createdAt: Time,
     changedAt: Time,

@@ -23,6 +23,11 @@ export interface Core {
   verifier(app: AppId, device: DeviceId, kdf: Credential['kdf'], peer: string): Promise<Verifier>
   /** A proof failed: counts towards the limit. */
   wrongSecret(app: AppId, device: DeviceId, peer: string): void
+  /**
+   * May this device, which has proved itself, speak for another one of its app? Its links and sources
+   * then name it as `via`. False also where there is no such device: nobody learns who exists.
+   */
+  grants(app: AppId, gateway: DeviceId, device: DeviceId): Promise<boolean>
   /** Trade a link for a session. The device must have proved itself. */
   attach(link: Link, hello: Hello): Promise<Attached>
   /** Let a device speak that may receive by another way, or not at all. It must have proved itself. */

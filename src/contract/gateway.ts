@@ -180,6 +180,8 @@ export interface Presence {
   /** Last proof of life. */
   readonly heardAtMs: number | undefined
   readonly protocol: string | undefined
+  /** The device that speaks for it now, if one does. */
+  readonly via?: DeviceId | undefined
   readonly reason?: string
   /** Of its last change, as in the event that told it. */
   readonly term?: number

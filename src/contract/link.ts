@@ -18,6 +18,8 @@ export interface Link {
   readonly peer: string
   /** Its connection's record, as its device. Left out: the core makes one of its `id`. */
   readonly trail?: Trail
+  /** The device that speaks for this one, if it is not itself: it has proved itself, and is granted. */
+  readonly via?: DeviceId | undefined
   /**
    * False: nothing tells whether what it writes arrives (MQTT QoS 0). A command is written once and
    * takes no room in the window; it ends `in-doubt` at once, or by its reply (rule 23). Left out: true.

@@ -121,6 +121,8 @@ export interface DeviceRecord {
   readonly attributes: Readonly<Record<string, unknown>>
   /** Beside `main` and `urgent`, which every device has; of these two, what is not as usual. */
   readonly channels: Readonly<Record<ChannelName, ChannelSettings>>
+  /** Devices of its app that may speak for it, by name: they need not be there yet. Absent: none. */
+  readonly gateways?: readonly DeviceId[]
   /** One or, during a rotation, two; the newest first. */
   readonly credentials: readonly Credential[]
   readonly createdAtMs: number

@@ -16,6 +16,8 @@ import type { Trail } from './recorder.ts'
 export interface Source {
   readonly app: AppId
   readonly device: DeviceId
+  /** As {@link Link.via}. */
+  readonly via?: DeviceId | undefined
   /** For logs and metrics. The core never branches on it. */
   readonly protocol: string
   /** Remote address, for logs. */

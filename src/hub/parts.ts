@@ -1,3 +1,4 @@
+import type { AppId, DeviceId, Reason } from '../contract/index.ts'
 import { Arrivals, type House } from './arrivals.ts'
 import { Broadcaster, type Canceling } from './broadcaster.ts'
 import { Changes } from './changes.ts'
@@ -19,6 +20,8 @@ import { Waiters } from './waiters.ts'
 /** What the parts need of the hub they are of. */
 export interface Whole extends Host, House, SourcesHost, Asked, Canceling {
   readonly heartbeats: Heartbeats
+  /** A device may not speak any more, so neither for others. */
+  closeVia(app: AppId, gateway: DeviceId, reason: Reason): void
   /** All attached channels were looked at, in case a hint was lost. */
   patrolled(nowMs: number): void
 }
@@ -68,8 +71,9 @@ export function makeParts(hub: Whole, holdUntilMs: number): Parts {
   const removal = new Removal({
     ...{ clock, names, desk, arrivals, sources, presences, heartbeats },
     isAttached: (channel) => hub.attached(channel) !== undefined,
+    closeVia: (app, gateway, reason) => hub.closeVia(app, gateway, reason),
   })
-  const changes = new Changes(arrivals, (channel) => hub.attached(channel))
+  const changes = new Changes(arrivals, sources, presences, (channel) => hub.attached(channel))
   const patrol = new Patrol(clock, limits.patrolMs, (nowMs) => hub.patrolled(nowMs))
   return {
     ...{ router, waiters, desk, schedules, broadcaster, overdue },

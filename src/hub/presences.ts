@@ -17,6 +17,8 @@ export interface Standing {
   readonly device: DeviceKey
   readonly protocol: string
   readonly heardAtMs: number
+  /** Who speaks for the device by it, if not itself. */
+  readonly via: DeviceId | undefined
   /** It went quiet and is being asked for a sign of life. */
   readonly suspect: boolean
   /** End it from our side. */
@@ -148,6 +150,7 @@ export class Presences {
       sinceMs,
       heardAtMs: heardAtMs(known),
       protocol,
+      via: known.standing.find(({ via }) => via !== undefined)?.via,
       reason,
       backAtMs: state === 'asleep' ? backAtMs : undefined,
       term,

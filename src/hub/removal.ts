@@ -16,6 +16,7 @@ interface Parts {
   readonly presences: Presences
   readonly heartbeats: Heartbeats
   isAttached(channel: ChannelId): boolean
+  closeVia(app: AppId, gateway: DeviceId, reason: Reason): void
 }
 
 /** The end of a device: of all by which it is there, of its commands, of its name (rule 7). */
@@ -33,6 +34,7 @@ export class Removal {
     arrivals.forget(key, reason)
     sources.closeDevice(key, reason)
     for (const one of presences.standing(key)) one.close(reason)
+    this.#parts.closeVia(app, device, 'unauthorized')
     presences.unwanted(key, reason, clock.nowMs())
   }
 

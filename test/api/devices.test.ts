@@ -225,3 +225,26 @@ test('devices are listed by how they are now, and a state nobody can have is ref
   assert.equal(wrong.status, 400)
   assert.equal(wrong.body.errors[0].path, '/presence')
 })
+
+test('who may speak for a device and how a channel is connected: kept, shown, and told to the gateway', async () => {
+  await world.device('box-1')
+  const wanted = { gateways: ['CAB-1'], channels: { media: { connection: 'independent' } } }
+  const { status, body } = await world.device('box-1', wanted)
+  assert.equal(status, 200)
+  assert.deepEqual([body.gateways, body.channels], [wanted.gateways, wanted.channels])
+  const { body: again } = await world.device('box-1', { tags: ['berlin'] })
+  assert.deepEqual(again.gateways, ['CAB-1'], 'what is left out stays')
+  const { body: none } = await world.device('box-1', { gateways: [] })
+  assert.equal(none.gateways, undefined)
+  for (const wrong of [
+    { gateways: ['a/b'] },
+    { gateways: ['CAB-1', 'CAB-1'] },
+    { gateways: Array.from({ length: 17 }, (_, i) => `CAB-${i}`) },
+    { channels: { media: { connection: 'alone' } } },
+  ]) {
+    const refused = await world.device('box-1', wrong)
+    assert.equal(refused.status, 400)
+    const path = 'gateways' in wrong ? '/gateways' : '/channels/media/connection'
+    assert.ok(JSON.stringify(refused.body.errors).includes(path), JSON.stringify(refused.body))
+  }
+})

@@ -211,6 +211,13 @@ export class FakeCore implements Core {
     this.wrong.push(`${app}/${device}`)
   }
 
+  /** `gateway>device` */
+  readonly granted = new Set<string>()
+
+  async grants(_app: string, gateway: string, device: string): Promise<boolean> {
+    return this.granted.has(`${gateway}>${device}`)
+  }
+
   async attach(link: Link, hello: Hello): Promise<Attached> {
     if (this.refusal !== undefined) return this.refusal
     const session = new FakeSession(link, hello)
