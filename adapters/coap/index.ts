@@ -157,6 +157,7 @@ class Running implements House, MessageUser {
       uploads_bytes: this.#uploads.bytes,
       failed_total: this.#failedTotal,
       logins_failed_total: this.#login.failedTotal,
+      ungranted_total: this.#login.ungrantedTotal,
       datagrams_in_total: counts.datagramsInTotal,
       datagrams_out_total: counts.datagramsOutTotal,
       bytes_in_total: counts.bytesInTotal,
@@ -203,7 +204,7 @@ class Running implements House, MessageUser {
   }
 
   async isWelcome({ identity, address }: CoapSession): Promise<boolean> {
-    const { app, device, kdf, credential } = identity
+    const { app, device: of, via: device = of, kdf, credential } = identity
     const { admits, credentials } = await this.core.verifier(app, device, kdf, address)
     return admits && credentials.some((one) => credentialMark(one) === credential)
   }

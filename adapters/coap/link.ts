@@ -1,6 +1,7 @@
 import type {
   ChannelName,
   CommandId,
+  DeviceId,
   Downlink,
   KeptCommand,
   Link,
@@ -28,6 +29,7 @@ export interface Way {
 /** What a link asks of its device. */
 export interface LinkHost {
   readonly address: string
+  readonly via: DeviceId | undefined
   trailOf(channel: ChannelName): Trail
   /** Ask for a sign of life. */
   ping(): void
@@ -109,6 +111,10 @@ export class CoapLink implements Link {
 
   get peer(): string {
     return this.#host.address
+  }
+
+  get via(): DeviceId | undefined {
+    return this.#host.via
   }
 
   /** The device has been told; commands may follow. */

@@ -42,6 +42,7 @@ export class Login {
   readonly #echo = new Echo()
   #underWay = 0
   failedTotal = 0
+  ungrantedTotal = 0
 
   constructor(house: House, sessions: Sessions, bounds: LoginBounds) {
     this.#house = house
@@ -71,19 +72,23 @@ export class Login {
     if (!isIdentifier(app) || !isIdentifier(device)) {
       return wrong(code.badRequest, '?device= names no device')
     }
+    const other = query.get('for')
+    if (other !== undefined && !isIdentifier(other)) {
+      return wrong(code.badRequest, '?for= names no device')
+    }
     const keepaliveMs = secondsOf(query, 'keepalive')
     if (keepaliveMs === 'malformed') return wrong(code.badRequest, '?keepalive= is in seconds')
     const server = query.get('server')
     if (server !== undefined && server !== 'coap') {
       return wrong(code.badRequest, '?server= is coap, or left out')
     }
-    return { app, device, keepaliveMs, server: server !== undefined }
+    return { app, device, other, keepaliveMs, server: server !== undefined }
   }
 
   async #prove(
     exchange: Exchange,
     query: Query,
-    { app, device, keepaliveMs, server }: Asked,
+    { app, device, other, keepaliveMs, server }: Asked,
   ): Promise<Response | CoapSession> {
     const { core } = this.#house
     const { peer, message } = exchange
@@ -115,7 +120,14 @@ export class Login {
       return refusal('unauthorized')
     }
     const credential = credentialMark(fits)
-    const identity = { app, device, kdf, credential, keepaliveMs }
+    const speaksFor = other === undefined || other === device ? undefined : other
+    // One it was not granted and one that is not there are refused alike (rule 31).
+    if (speaksFor !== undefined && !(await core.grants(app, device, speaksFor))) {
+      this.ungrantedTotal++
+      return wrong(code.forbidden, '?for= names none that this device may speak for')
+    }
+    const who = speaksFor === undefined ? { device } : { device: speaksFor, via: device }
+    const identity = { app, ...who, kdf, credential, keepaliveMs }
     try {
       return await this.#sessions.make(identity, peer, isFresh, server)
     } catch {
@@ -166,6 +178,8 @@ const nothing = Buffer.alloc(0)
 interface Asked {
   readonly app: string
   readonly device: string
+  /** For whom it speaks; undefined: itself. */
+  readonly other: string | undefined
   readonly keepaliveMs: number | undefined
   readonly server: boolean
 }

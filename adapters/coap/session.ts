@@ -27,6 +27,8 @@ import { traceAnswer } from './trace.ts'
 export interface Identity {
   readonly app: AppId
   readonly device: DeviceId
+  /** The device that proved itself, where that is another one, which speaks for it. */
+  readonly via?: DeviceId | undefined
   readonly kdf: Credential['kdf']
   /** Of the credential it was made with: when that is gone, so is the session. */
   readonly credential: string
@@ -107,6 +109,10 @@ export class CoapSession implements LinkHost {
 
   get device(): DeviceId {
     return this.identity.device
+  }
+
+  get via(): DeviceId | undefined {
+    return this.identity.via
   }
 
   get peer(): Peer {

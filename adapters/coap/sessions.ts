@@ -12,6 +12,7 @@ import { CoapSession, type Identity } from './session.ts'
 export interface SessionRecord {
   readonly app: string
   readonly device: string
+  readonly via?: string
   readonly kdf: Credential['kdf']
   readonly credential: string
   readonly keepaliveMs?: number
@@ -164,8 +165,8 @@ export class Sessions {
   #restoreOne(path: string, value: string): void {
     const record = parseRecord(value)
     if (record === undefined) return
-    const { app, device, kdf, credential, keepaliveMs, address, port } = record
-    const identity = { app, device, kdf, credential, keepaliveMs }
+    const { app, device, via, kdf, credential, keepaliveMs, address, port } = record
+    const identity = { app, device, via, kdf, credential, keepaliveMs }
     // It was proven before, and what it gets is notifications of its own commands.
     const session = new CoapSession(this.#house, '', identity, peerAt(address, port), true)
     for (const { resource, token, szx, explicit = false, dormant } of record.observed) {
@@ -235,11 +236,12 @@ export const channelsOf = (resource: string): readonly string[] =>
   resource === '' ? ['urgent', 'main'] : [resource]
 
 function recordOf(session: CoapSession): SessionRecord {
-  const { app, device, kdf, credential, keepaliveMs } = session.identity
+  const { app, device, via, kdf, credential, keepaliveMs } = session.identity
   const { address, port } = session.peer
   return {
     app,
     device,
+    ...(via !== undefined && { via }),
     kdf,
     credential,
     ...(keepaliveMs !== undefined && { keepaliveMs }),

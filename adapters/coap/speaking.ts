@@ -8,7 +8,7 @@ export interface Refused {
 }
 
 /** Whose intake it is. */
-export interface Speaker extends Pick<Source, 'app' | 'device'> {
+export interface Speaker extends Pick<Source, 'app' | 'device' | 'via'> {
   readonly address: string
   /** The core does not want it any more. */
   silenced(reason: Reason): void
@@ -39,6 +39,10 @@ export class Speaking implements Source {
 
   get device(): string {
     return this.#speaker.device
+  }
+
+  get via(): string | undefined {
+    return this.#speaker.via
   }
 
   get peer(): string {

@@ -3,6 +3,7 @@ import type { TestContext } from 'node:test'
 import type {
   CommandStatus,
   Core,
+  DeviceRecord,
   EndedCommand,
   Engine,
   KeptEvent,
@@ -153,9 +154,13 @@ export class AdapterRig {
     return this.#door.device({ app, device, secret: secretOf(device) })
   }
 
-  async register(device = 'locker', app = 'default'): Promise<void> {
+  async register(
+    device = 'locker',
+    app = 'default',
+    more: Partial<DeviceRecord> = {},
+  ): Promise<DeviceRecord> {
     const nowMs = this.clock.nowMs()
-    await this.#engine.names.putDevice({
+    const record: DeviceRecord = {
       app,
       device,
       disabled: false,
@@ -165,7 +170,10 @@ export class AdapterRig {
       credentials: [await makeCredential(secretOf(device), app, device)],
       createdAtMs: nowMs,
       changedAtMs: nowMs,
-    })
+      ...more,
+    }
+    await this.#engine.names.putDevice(record)
+    return record
   }
 
   /** Accept one command; its id. */
