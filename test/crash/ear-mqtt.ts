@@ -81,7 +81,9 @@ export class MqttEar implements Ear {
     const found = idAmong(packet.topic.split('/'))
     if (found === undefined) return
     if (packet.messageId !== undefined) this.#out.set(packet.messageId, found.id)
-    const said = packet.properties?.userProperties?.['pike-position']
+    // 3.1.1 has it in the detailed topics, right behind the id.
+    const inTopic = found.rest.find((word) => /^\d+\.\d+$/.test(word))
+    const said = packet.properties?.userProperties?.['pike-position'] ?? inTopic
     const [epoch, offset] = String(said ?? '').split('.')
     this.#notes.command(
       found.id,
