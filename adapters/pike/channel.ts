@@ -13,7 +13,7 @@ import type {
   Trail,
   Uplink,
 } from '../../src/contract/index.ts'
-import { urgentChannel } from '../../src/contract/index.ts'
+import { byPlace, urgentChannel } from '../../src/contract/index.ts'
 import type {
   BatchFrame,
   CommandFrame,
@@ -304,7 +304,8 @@ export class PikeChannel implements Link {
     if (frame.type === 'epoch' || command === undefined) return
     const { id, epoch, offset, name, payload } = command
     const reason = frame.repeated ? 'repeated' : undefined
-    const seen = { command: id, epoch, offset, name, payload, reason }
+    const known = command.notBeforeMs === undefined ? byPlace : id
+    const seen = { command: known, epoch, offset, name, payload, reason }
     this.trail.frame('out', 'COMMAND', bytes, seen)
   }
 

@@ -38,6 +38,7 @@ export interface Trail {
  */
 export interface Seen {
   readonly channel?: ChannelName | undefined
+  /** {@link byPlace}: the one that lies at `epoch` and `offset` of the channel. */
   readonly command?: CommandId | undefined
   readonly epoch?: Epoch | undefined
   readonly offset?: Offset | undefined
@@ -49,6 +50,9 @@ export interface Seen {
   /** Who or what else: the key that asked, the peer that took over, a packet id. */
   readonly about?: string | undefined
 }
+
+/** In place of the id of a command that its place tells: so no text is kept for it. */
+export const byPlace = ''
 
 /** One entry, as it is read. */
 export interface TraceEntry {

@@ -1,5 +1,5 @@
 import type { KeptCommand, KeptEvent } from '../../contract/index.ts'
-import { channelParts } from '../../contract/index.ts'
+import { byPlace, channelParts } from '../../contract/index.ts'
 import type { FlightRecorder } from './recorder.ts'
 
 /** Of what became durable, what changes how a device or its commands stand. */
@@ -9,8 +9,9 @@ export function noteKept(recorder: FlightRecorder, events: readonly KeptEvent[])
     const { app, device, channel } = event
     switch (event.kind) {
       case 'command.ended': {
-        const { id, name, epoch, offset, status, reason } = event.ended
-        const seen = { channel, command: id, epoch, offset, name, reason: status, about: reason }
+        const { id, notBeforeMs, name, epoch, offset, status, reason } = event.ended
+        const command = notBeforeMs === undefined ? byPlace : id
+        const seen = { channel, command, epoch, offset, name, reason: status, about: reason }
         recorder.device(app, device, 'ended', seen)
         break
       }
@@ -47,7 +48,8 @@ export function noteAccepted(
 ): void {
   if (!recorder.on) return
   const { app, device, channel } = channelParts(command.channel)
-  const { id, epoch, offset, name, payload, delivery, askedBy } = command
+  const { epoch, offset, name, payload, delivery, askedBy } = command
+  const id = command.notBeforeMs === undefined ? byPlace : command.id
   const seen = { channel, command: id, epoch, offset, name, payload, reason: delivery }
   recorder.device(app, device, type, { ...seen, about: askedBy })
   if (command.traceparent === undefined) return

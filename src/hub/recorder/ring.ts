@@ -1,4 +1,5 @@
 import type { Seen, TraceEntry } from '../../contract/index.ts'
+import { byPlace, channelId, commandId } from '../../contract/index.ts'
 import type { Connection, Track } from './known.ts'
 
 /** Slots that are made at once, when the first of them is written. */
@@ -6,6 +7,9 @@ const chunkSlots = 1024
 
 /** Of one slot without its payload, about, the names it keeps alive included. */
 const slotBytes = 256
+
+/** Names that are held once. */
+const namesMax = 1024
 
 const ways = ['in', 'out', 'state'] as const
 export type Way = 0 | 1 | 2
@@ -66,6 +70,7 @@ export class Ring {
   /** Entries ever written; the last one's place. */
   #written = 0
   #slot = 0
+  readonly #names = new Map<string, string>()
 
   /** @param maxBytes about; below one slot nothing is kept. */
   constructor(maxBytes: number, payloadMaxBytes: number, forgetting: Forgetting) {
@@ -109,12 +114,12 @@ export class Ring {
     chunk.track[i] = track
     chunk.connection[i] = connection
     chunk.before[i] = track === undefined ? 0 : track.last
-    chunk.channel[i] = seen?.channel ?? channel
+    chunk.channel[i] = seen?.channel === undefined ? channel : this.#shared(seen.channel)
     chunk.command[i] = seen?.command
     chunk.epoch[i] = seen?.epoch ?? 0
     chunk.offset[i] = seen?.offset ?? 0
     chunk.sequence[i] = seen?.sequence ?? 0
-    chunk.name[i] = seen?.name
+    chunk.name[i] = seen?.name === undefined ? undefined : this.#shared(seen.name)
     chunk.reason[i] = seen?.reason
     chunk.about[i] = seen?.about
     const payload = seen?.payload
@@ -169,7 +174,7 @@ export class Ring {
       type: chunk.type[i]!,
       ...(connection && { connection: connection.token, protocol: connection.protocol }),
       ...text('channel', chunk.channel[i]),
-      ...text('command', chunk.command[i]),
+      ...text('command', commandAt(chunk, i)),
       ...number('epoch', chunk.epoch[i]!),
       ...number('offset', chunk.offset[i]!),
       ...number('sequence', chunk.sequence[i]!),
@@ -184,6 +189,15 @@ export class Ring {
         },
       }),
     }
+  }
+
+  /** Names repeat; every request brings a text of its own, which need not live as long as the ring. */
+  #shared(name: string): string {
+    const known = this.#names.get(name)
+    if (known !== undefined) return known
+    if (this.#names.size >= namesMax) this.#names.clear()
+    this.#names.set(name, name)
+    return name
   }
 
   /** Never a view: a payload may lie in a large buffer of its connection. */
@@ -204,6 +218,14 @@ export class Ring {
     const slot = (place - 1) % this.#slots
     return [this.#chunks[Math.floor(slot / chunkSlots)]!, slot % chunkSlots]
   }
+}
+
+function commandAt({ command, track, channel, epoch, offset }: Chunk, i: number) {
+  const id = command[i]
+  const of = track[i]
+  const name = channel[i]
+  if (id !== byPlace || of === undefined || name === undefined) return id || undefined
+  return commandId(channelId(of.app, of.device, name), epoch[i]!, offset[i]!)
 }
 
 const text = <N extends string>(name: N, value: string | undefined) =>
