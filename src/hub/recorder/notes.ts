@@ -50,8 +50,9 @@ export function noteAccepted(
   const { app, device, channel } = channelParts(command.channel)
   const { epoch, offset, name, payload, delivery, askedBy } = command
   const id = command.notBeforeMs === undefined ? byPlace : command.id
-  const seen = { channel, command: id, epoch, offset, name, payload, reason: delivery }
-  recorder.device(app, device, type, { ...seen, about: askedBy })
+  const about = askedBy
+  const seen = { channel, command: id, epoch, offset, name, payload, reason: delivery, about }
+  recorder.device(app, device, type, seen)
   if (command.traceparent === undefined) return
   const { traceparent } = command
   recorder.device(app, device, 'traced', {
