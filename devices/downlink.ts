@@ -36,7 +36,11 @@ export interface Answer {
 /** A command while it is at the application. */
 interface Turn {
   answer: Answer | undefined
+  /** What it promised has not come about. */
+  acting: boolean
+  /** It is being stored, or is. */
   over: boolean
+  stored: boolean
 }
 
 /**
@@ -48,6 +52,9 @@ interface Turn {
  *         │ no
  *         ▼
  *     application acts ──▶ position and reply stored, in one ──▶ owe the acknowledgement
+ *
+ * What it answers while it acts is stored at once: it may wait for its answer to be kept. The next
+ * command waits until it has returned all the same.
  *
  * A crash between acting and storing repeats that one command, with the same id: whoever cannot
  * bear that keeps the ids it has acted on.
@@ -79,7 +86,9 @@ export class Downlink {
       const command = new ReceivedCommand(host.device, channel.name, received, expiresAtMs)
       if (host.nowMs() >= expiresAtMs) {
         const reply = { status: 'rejected', reason: 'late' } as const
-        this.#finish(channel, received, { over: true, answer: { command, reply, settle() {} } })
+        const turn = newTurn()
+        turn.answer = { command, reply, settle() {} }
+        this.#store(channel, received, turn)
         host.late(command)
       } else this.#hand(channel, received, command)
     }
@@ -93,12 +102,13 @@ export class Downlink {
 
   #hand(channel: DeviceChannel, received: Received, command: Command) {
     const host = this.#host
-    const turn: Turn = { answer: undefined, over: false }
+    const turn = newTurn()
     const respond: Respond = (reply) =>
       new Promise((settle) => {
         if (turn.answer !== undefined) return settle({ kind: 'failed', reason: 'invalid' })
         turn.answer = { command, reply, settle }
         if (turn.over) host.answered(channel, turn.answer)
+        else if (turn.acting) this.#store(channel, received, turn)
       })
     this.#answers.set(command, respond)
     const fault = (error: unknown) => {
@@ -120,15 +130,19 @@ export class Downlink {
         fault(error)
       }
     }
-    if (acting === undefined) return this.#finish(channel, received, turn)
+    if (acting === undefined) return this.#store(channel, received, turn)
+    turn.acting = true
+    if (turn.answer !== undefined) this.#store(channel, received, turn)
     void Promise.allSettled(acting).then((results) => {
       for (const result of results) if (result.status === 'rejected') fault(result.reason)
-      this.#finish(channel, received, turn)
+      turn.acting = false
+      if (!turn.over) this.#store(channel, received, turn)
+      else if (turn.stored) channel.busy = false
       this.pump(channel)
     })
   }
 
-  #finish(channel: DeviceChannel, received: Received, turn: Turn): void {
+  #store(channel: DeviceChannel, received: Received, turn: Turn): void {
     const host = this.#host
     const { epoch, frame } = received
     turn.over = true
@@ -138,13 +152,16 @@ export class Downlink {
     host.acted(channel, position, turn.answer, () => {
       if (channel.outbox.isRefusing(epoch, frame.offset)) channel.inbox.refuse(received)
       else channel.inbox.owe(received, host.nowMs())
-      channel.busy = false
+      turn.stored = true
+      if (!turn.acting) channel.busy = false
       host.owing(channel)
       if (returned) this.pump(channel)
     })
     returned = true
   }
 }
+
+const newTurn = (): Turn => ({ answer: undefined, acting: false, over: false, stored: false })
 
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'

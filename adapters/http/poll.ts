@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { ChannelName, Clock, Timer } from '../../src/contract/index.ts'
 import { reasons } from '../../src/contract/index.ts'
+import { hangUpOn } from '../../src/listen/sockets.ts'
 import { itemJson } from './item.ts'
 import { type Closed, receiverOf } from './link.ts'
 import { refusalOf, refuse } from './problems.ts'
@@ -63,7 +64,7 @@ export class Poll implements Waiting {
     if (!this.#end()) return
     const { response, seats } = this.#options
     for (const seat of seats) seat.abandoned()
-    if (reasons[reason].reset) response.socket?.resetAndDestroy()
+    if (reasons[reason].reset) hangUpOn(response)
     else refuse(response, refusalOf(reason, retryAfterMs))
   }
 

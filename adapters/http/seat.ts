@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { CommandId, Downlink, Offset, Position } from '../../src/contract/index.ts'
+import { hangUpOn } from '../../src/listen/sockets.ts'
 import { httpBounds } from './bounds.ts'
 import { type Closed, HttpLink, type LinkParts } from './link.ts'
 
@@ -176,7 +177,7 @@ export class Seat extends HttpLink {
     const answer = this.#answer
     this.#answer = undefined
     // What lies in its buffers must not arrive later (rule 20).
-    answer?.socket?.resetAndDestroy()
+    if (answer !== undefined) hangUpOn(answer)
     const nowMs = this.core.clock.nowMs()
     const backAtMs = (this.#backAtMs ?? 0) > nowMs ? this.#backAtMs : undefined
     this.detach(backAtMs !== undefined, backAtMs)

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Clock, Downlink, Position, Timer } from '../../src/contract/index.ts'
 import { reasons } from '../../src/contract/index.ts'
+import { hangUpOn } from '../../src/listen/sockets.ts'
 import { httpBounds } from './bounds.ts'
 import { itemJson } from './item.ts'
 import { type Acknowledged, type Closed, HttpLink, type LinkParts, receiverOf } from './link.ts'
@@ -148,7 +149,7 @@ export class CommandStream {
     const { reason, retryAfterMs } = closed
     const { problem, retryAfterMs: againMs } = refusalOf(reason, retryAfterMs)
     const retry = againMs === undefined ? '' : `retry: ${Math.ceil(againMs)}\n`
-    if (reasons[reason].reset) this.#response.socket?.resetAndDestroy()
+    if (reasons[reason].reset) hangUpOn(this.#response)
     else this.#response.end(`${retry}event: closed\ndata: ${problemJson(problem)}\n\n`)
     this.#finish(!reasons[reason].reset)
   }
@@ -166,7 +167,7 @@ export class CommandStream {
       ? [httpBounds.answerStalledMs, 'http stalled stream']
       : [httpBounds.commentMs, 'http stream comment']
     this.#timer = this.#clock.at(this.#clock.nowMs() + afterMs, what, () => {
-      if (this.#full) this.#response.socket?.resetAndDestroy()
+      if (this.#full) hangUpOn(this.#response)
       else {
         this.#response.write(': here\n\n')
         this.#arm()

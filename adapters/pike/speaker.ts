@@ -4,8 +4,8 @@ import { FrameEncoder } from './codec.ts'
 import type { Frame } from './frames.ts'
 import type { Gate } from './gate.ts'
 import { closeFrame } from './reasons.ts'
-import type { Wire } from './wire.ts'
 import { traceFrame } from './trace.ts'
+import type { Wire } from './wire.ts'
 
 /** Names we teach a client, however many it could remember. */
 const taughtMax = 256

@@ -1,4 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { hangUp } from '../../src/listen/sockets.ts'
 import { seeded } from '../fleet/mix.ts'
 import type { Conditions } from './conditions.ts'
 import { StreamLink, type Way } from './link.ts'
@@ -30,7 +31,7 @@ class StreamRelay implements Relay {
       { noDelay: true, pauseOnConnect: true, allowHalfOpen: true },
       (device) => {
         if (this.#links.size >= linksMax) {
-          device.resetAndDestroy()
+          hangUp(device)
           return
         }
         const { to, seed } = options
@@ -175,7 +176,7 @@ class Lane {
 
   end(): void {
     clearTimeout(this.#timer)
-    this.from.resetAndDestroy()
+    hangUp(this.from)
   }
 
   /** @param bytes undefined: it will send no more. */

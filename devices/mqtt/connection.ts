@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { IClientOptions, MqttClient, Packet } from 'mqtt'
 import type { IConnackPacket, IPublishPacket } from 'mqtt-packet'
@@ -154,11 +155,12 @@ export class MqttConnection {
   /** The other end is dead: what lies in the buffers must not arrive later (rule 20). */
   reset(): void {
     this.#over = true
-    const socket = this.#socket as Duplex & { connecting?: boolean; resetAndDestroy?(): void }
-    const plain = socket.resetAndDestroy !== undefined && !('encrypted' in socket)
-    // After our own FIN there is no reset, and Node would keep the handle for ever.
-    if (plain && socket.connecting === false && !socket.writableEnded) socket.resetAndDestroy?.()
-    else socket.destroy()
+    const socket = this.#socket as Duplex & { readonly connecting?: boolean }
+    // What Node sets for itself; after our own FIN there is no reset, and under TLS none from up here.
+    const plain = socket instanceof Socket && !('encrypted' in socket)
+    if (plain && !socket.connecting && !socket.writableEnded)
+      Object.assign(socket, { resetAndClosing: true })
+    socket.destroy()
   }
 
   #options(): IClientOptions {

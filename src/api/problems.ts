@@ -92,7 +92,8 @@ export const problems = {
   'unknown-connection': {
     status: 404,
     title: 'No device of this app is or was on such a connection',
-    advice: 'Mend the token. One that has ended is forgotten when nothing of it is recorded any more.',
+    advice:
+      'Mend the token. One that has ended is forgotten when nothing of it is recorded any more.',
   },
   'method-not-allowed': {
     status: 405,

@@ -1,4 +1,5 @@
 import type { Server, Socket } from 'node:net'
+import { hangUp } from './sockets.ts'
 
 /**
  * How many connections each address has, so that one of them cannot take the places of all others.
@@ -40,7 +41,7 @@ export class Addresses {
       if (this.admits(socket)) for (const serve of served) Reflect.apply(serve, server, [socket])
       else {
         socket.on('error', () => {})
-        socket.resetAndDestroy()
+        hangUp(socket)
       }
     })
   }

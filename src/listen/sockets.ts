@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 /** Who is told what happens to a socket. */
@@ -33,11 +33,20 @@ export function attendHandshake(socket: Duplex): void {
 
 /**
  * RST, now: what lies in its buffers is dropped (rule 20). Node's `resetAndDestroy` would wait until
- * all of that is sent; the flag is what it sets for itself.
+ * all of that is sent, throws where there is TLS, and may keep the handle for ever; the flag is what
+ * it sets for itself. Under TLS it is the plain socket beneath that can be reset.
  */
 export function hangUp(socket: Socket): void {
-  Object.assign(socket, { resetAndClosing: true })
+  const { _parent } = socket as { readonly _parent?: unknown }
+  const carrier = _parent instanceof Socket ? _parent : socket
+  // After our own FIN there is no reset, nor a need: we meant what we sent.
+  if (!carrier.writableEnded) Object.assign(carrier, { resetAndClosing: true })
   socket.destroy()
+}
+
+/** On whoever an answer of HTTP goes to. */
+export function hangUpOn({ socket }: { readonly socket: Socket | null }): void {
+  if (socket !== null) hangUp(socket)
 }
 
 function onData(this: Attended, chunk: Buffer): void {

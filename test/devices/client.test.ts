@@ -105,6 +105,29 @@ test('a command is handed on, answered, and acknowledged by its reply alone', as
   await client.stop()
 })
 
+test('an application may wait for its answer to be kept; the next command waits for it to return', async () => {
+  const { client, server, received } = await started()
+  const kept: string[] = []
+  let go: () => void = () => {}
+  client.on('receive', async (_command, respond) => {
+    const sent = await respond({ status: 'done' })
+    kept.push(sent.kind)
+    await new Promise<void>((resolve) => {
+      go = resolve
+    })
+  })
+  server.submit('main')
+  server.submit('main')
+  await until(() => kept.length === 1, 'the first answer is kept')
+  assert.deepEqual(kept, ['kept'])
+  await quiet()
+  assert.equal(received.length, 1, 'the next came before it returned')
+  go()
+  await until(() => kept.length === 2, 'the second answer is kept')
+  go()
+  await client.stop()
+})
+
 test('acknowledgements wait 200 ms for company, or until eight are owed', async () => {
   const { client, server, clock, received } = await started()
   for (let n = 0; n < 3; n++) server.submit('main', { replyExpected: false })
@@ -625,8 +648,12 @@ test('an application still at work when its storage failed changes nothing of wh
   const { client, server, clock } = rig({ storage })
   const finish: (() => void)[] = []
   client.on('receive', (_command, respond) => {
-    void respond({ status: 'done' })
-    return new Promise<void>((go) => finish.push(go))
+    return new Promise<void>((go) => {
+      finish.push(() => {
+        void respond({ status: 'done' })
+        go()
+      })
+    })
   })
   client.start()
   await inState(client, 'running')

@@ -10,6 +10,7 @@ import {
   type StorageChange,
   type StoredDevice,
 } from '../../devices/storage.ts'
+import { hangUp } from '../../src/listen/sockets.ts'
 import { mqttSubject } from '../adapters/mqtt/subject.ts'
 import { mqtt5Subject } from '../adapters/mqtt/v5/subject.ts'
 import { AdapterRig, secretOf } from '../support/adapter-subject.ts'
@@ -138,11 +139,7 @@ class Device {
   }
 
   drop(): void {
-    for (const socket of this.#sockets.splice(0)) {
-      // After our own FIN there is no reset, and Node would keep the handle for ever.
-      if (socket.writableEnded) socket.destroy()
-      else socket.resetAndDestroy()
-    }
+    for (const socket of this.#sockets.splice(0)) hangUp(socket)
   }
 
   crash(kept: number): void {
