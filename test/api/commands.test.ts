@@ -74,6 +74,7 @@ test('every field reaches the gateway in its own unit', async () => {
     collapse: 'k',
     notBeforeMs: undefined,
     callback: undefined,
+    traceparent: undefined,
     idempotency: undefined,
     patient: false,
     askedBy: 'all',
