@@ -152,6 +152,8 @@ test('one address has so many connections and no more, the rest are left for oth
   await Promise.race(closed.filter((_, at) => sockets[at] !== first))
   assert.equal(sockets.filter(({ destroyed }) => destroyed).length, 2)
   assert.equal(one.app.figures().connections_refused_total, 2)
+  // Else its close waits for them.
+  for (const socket of sockets) socket.destroy()
 })
 
 test('a server that stops refuses new calls, and is not ready', async () => {
