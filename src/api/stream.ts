@@ -1,9 +1,10 @@
 import type { ServerResponse } from 'node:http'
-import type { AppId, Clock, EventId, EventQuery, Events, Timer } from '../contract/index.ts'
+import type { AppId, Clock, EventId, EventQuery, Events } from '../contract/index.ts'
 import { apiBounds } from './bounds.ts'
 import { eventJson } from './event-view.ts'
 import type { Feed } from './feed.ts'
 import { problemJson } from './problems.ts'
+import { SseWriter } from './sse-writer.ts'
 import type { Keep } from './tag-filter.ts'
 
 export interface StreamOptions {
@@ -28,44 +29,37 @@ export interface StreamOptions {
  *                             cursor ^
  *
  * While the socket is full nothing is read, so a slow reader costs one chunk of memory, and loses
- * nothing: the log keeps its place. A block with an `id` and no `data` moves the reader's
- * `Last-Event-ID` without an event, so that a resume skips what its filter would not show anyway.
+ * nothing: the log keeps its place. Its heartbeats carry that place, so that a resume skips what its
+ * filter would not show anyway.
  */
 export class EventStream {
-  readonly #response: ServerResponse
   readonly #options: StreamOptions
+  readonly #writer: SseWriter
+  readonly #unlisten: () => void
   #cursor: EventId
   #reading = false
   #again = false
-  #full = false
-  #ended = false
-  #timer: Timer
-  readonly #unlisten: () => void
 
   constructor(response: ServerResponse, options: StreamOptions) {
-    this.#response = response
     this.#options = options
     this.#cursor = options.after
-    response.on('close', () => this.#end())
-    // What fails is the reader's connection; 'close' follows.
-    response.on('error', () => {})
-    response.on('drain', () => {
-      if (this.#ended) return
-      this.#full = false
-      this.#timer.cancel()
-      this.#timer = this.#heartbeatLater()
-      void this.#pump()
+    const { clock, allowed } = options
+    this.#writer = new SseWriter(response, {
+      ...{ clock, allowed },
+      cursor: () => this.#cursor,
+      room: () => void this.#pump(),
+      ended: () => {
+        this.#unlisten()
+        options.ended()
+      },
     })
-    this.#timer = this.#heartbeatLater()
     this.#unlisten = options.feed.listen(options.app, () => void this.#pump())
-    this.#write(`retry: 1000\nid: ${options.after}\n\n`)
     void this.#pump()
   }
 
   /** The server stops: the reader may come back and resume. */
   close(): void {
-    if (!this.#ended) this.#response.end()
-    this.#end()
+    this.#writer.close()
   }
 
   async #pump(): Promise<void> {
@@ -76,13 +70,13 @@ export class EventStream {
     this.#reading = true
     try {
       let more = true
-      while (more && !this.#full && !this.#ended) {
+      while (more && this.#writer.isOpen) {
         this.#again = false
         more = (await this.#readOnce()) || this.#again
       }
     } catch {
       // The log cannot be read at the moment; the reader comes back and resumes.
-      if (!this.#ended) this.#response.destroy()
+      this.#writer.destroy()
     } finally {
       this.#reading = false
     }
@@ -96,54 +90,26 @@ export class EventStream {
       after: this.#cursor,
       limit: apiBounds.streamReadEvents,
     })
-    if (this.#ended) return false
+    if (this.#writer.isOver) return false
     if (page.kind === 'gone') {
       const text = problemJson('cursor-gone', { oldest: page.oldest })
-      this.#response.end(`event: gone\ndata: ${text}\n\n`)
-      this.#end()
+      this.#writer.close(`event: gone\ndata: ${text}\n\n`)
       return false
     }
     const items = keep === undefined ? page.items : await keep(page.items)
-    if (this.#ended) return false
+    if (this.#writer.isOver) return false
     let chunk = ''
     for (const event of items) {
       chunk += `id: ${event.id}\nevent: ${event.kind}\ndata: ${eventJson(event)}\n\n`
       if (chunk.length < apiBounds.streamChunkBytes) continue
       this.#cursor = event.id
-      this.#write(chunk)
+      this.#writer.write(chunk)
       chunk = ''
       // What is left of the page is read again once there is room.
-      if (this.#full) return false
+      if (!this.#writer.isOpen) return false
     }
-    if (chunk !== '') this.#write(chunk)
+    if (chunk !== '') this.#writer.write(chunk)
     this.#cursor = page.next
     return !page.caughtUp
-  }
-
-  #write(text: string): void {
-    if (this.#response.write(text)) return
-    this.#full = true
-    this.#timer.cancel()
-    const { clock } = this.#options
-    this.#timer = clock.at(clock.nowMs() + apiBounds.streamStalledMs, 'stalled stream', () =>
-      this.#response.destroy(),
-    )
-  }
-
-  #heartbeatLater(): Timer {
-    const { clock, allowed } = this.#options
-    return clock.at(clock.nowMs() + apiBounds.streamHeartbeatMs, 'stream heartbeat', () => {
-      if (!allowed()) return this.close()
-      this.#timer = this.#heartbeatLater()
-      this.#write(`: heartbeat\nid: ${this.#cursor}\n\n`)
-    })
-  }
-
-  #end(): void {
-    if (this.#ended) return
-    this.#ended = true
-    this.#timer.cancel()
-    this.#unlisten()
-    this.#options.ended()
   }
 }

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
-import type { AppId, Clock, DeviceId, LinkId, Timer, Traces } from '../contract/index.ts'
+import type { AppId, Clock, DeviceId, LinkId, Traces } from '../contract/index.ts'
 import { apiBounds } from './bounds.ts'
+import { SseWriter } from './sse-writer.ts'
 import { entryView } from './trace-view.ts'
 
 export interface TraceStreamOptions {
@@ -22,45 +23,37 @@ export interface TraceStreamOptions {
  * ring waits for nobody, so a reader that is slow for long misses what was written over.
  */
 export class TraceStream {
-  readonly #response: ServerResponse
   readonly #options: TraceStreamOptions
-  #cursor: number
-  #full = false
-  #ended = false
-  #due = false
-  #timer: Timer
+  readonly #writer: SseWriter
   readonly #unfollow: () => void
+  #cursor: number
+  #due = false
 
   constructor(response: ServerResponse, options: TraceStreamOptions) {
-    this.#response = response
     this.#options = options
     this.#cursor = options.after
-    response.on('close', () => this.#end())
-    // What fails is the reader's connection; 'close' follows.
-    response.on('error', () => {})
-    response.on('drain', () => {
-      if (this.#ended) return
-      this.#full = false
-      this.#timer.cancel()
-      this.#timer = this.#heartbeatLater()
-      this.#pump()
+    const { traces, app, device, clock, allowed } = options
+    this.#writer = new SseWriter(response, {
+      ...{ clock, allowed },
+      cursor: () => this.#cursor,
+      room: () => this.#pump(),
+      ended: () => {
+        this.#unfollow()
+        options.ended()
+      },
     })
-    this.#timer = this.#heartbeatLater()
-    const { traces, app, device } = options
     this.#unfollow = traces.follow(app, device, () => this.#pumpSoon())
-    this.#write(`retry: 1000\nid: ${this.#cursor}\n\n`)
     this.#pump()
   }
 
   /** The server stops: the reader may come back. */
   close(): void {
-    if (!this.#ended) this.#response.end()
-    this.#end()
+    this.#writer.close()
   }
 
   /** What a turn brings is written together. */
   #pumpSoon(): void {
-    if (this.#due || this.#full || this.#ended) return
+    if (this.#due || !this.#writer.isOpen) return
     this.#due = true
     setImmediate(() => {
       this.#due = false
@@ -70,7 +63,7 @@ export class TraceStream {
 
   #pump(): void {
     const { traces, app, device, connection, payloads } = this.#options
-    for (let more = true; more && !this.#full && !this.#ended; ) {
+    for (let more = true; more && this.#writer.isOpen; ) {
       const trace = traces.trace(app, device, {
         after: this.#cursor,
         limit: apiBounds.streamReadEvents,
@@ -82,34 +75,7 @@ export class TraceStream {
       }
       this.#cursor = trace.next
       more = !trace.caughtUp
-      if (chunk !== '') this.#write(chunk)
+      if (chunk !== '') this.#writer.write(chunk)
     }
-  }
-
-  #write(text: string): void {
-    if (this.#response.write(text)) return
-    this.#full = true
-    this.#timer.cancel()
-    const { clock } = this.#options
-    this.#timer = clock.at(clock.nowMs() + apiBounds.streamStalledMs, 'stalled trace', () =>
-      this.#response.destroy(),
-    )
-  }
-
-  #heartbeatLater(): Timer {
-    const { clock, allowed } = this.#options
-    return clock.at(clock.nowMs() + apiBounds.streamHeartbeatMs, 'trace heartbeat', () => {
-      if (!allowed()) return this.close()
-      this.#timer = this.#heartbeatLater()
-      this.#write(`: heartbeat\nid: ${this.#cursor}\n\n`)
-    })
-  }
-
-  #end(): void {
-    if (this.#ended) return
-    this.#ended = true
-    this.#timer.cancel()
-    this.#unfollow()
-    this.#options.ended()
   }
 }
