@@ -44,5 +44,15 @@ export class DeviceChannel {
   }
 }
 
+/** When the oldest unacknowledged uplink of these was written; undefined for none. */
+export function oldestAtMs(channels: Iterable<DeviceChannel>): number | undefined {
+  let oldestMs: number | undefined
+  for (const { outbox } of channels) {
+    const atMs = outbox.oldestAtMs
+    if (atMs !== undefined && (oldestMs === undefined || atMs < oldestMs)) oldestMs = atMs
+  }
+  return oldestMs
+}
+
 /** 1 to 2^32-1. */
 export const makeEpoch = (): number => randomBytes(4).readUInt32BE() || 1

@@ -10,7 +10,7 @@ import {
   welcomeTag,
 } from '../adapters/pike/frames.ts'
 import { type DeviceKeys, kdfFor } from '../src/secrets/secrets.ts'
-import type { DeviceChannel } from './channel.ts'
+import { type DeviceChannel, oldestAtMs } from './channel.ts'
 import { Connection } from './connection.ts'
 import type { Downlink } from './downlink.ts'
 import type { Heartbeat } from './heartbeat.ts'
@@ -166,7 +166,7 @@ export class Session implements ClientSession {
   /** When `tick` must come if nothing else happens. */
   get dueMs(): number {
     if (!this.#ready) return Number.POSITIVE_INFINITY
-    let dueMs = this.#parts.heartbeat.dueMs(this.#oldestMs)
+    let dueMs = this.#parts.heartbeat.dueMs(oldestAtMs(this.#channels))
     for (const { inbox } of this.#channels) dueMs = Math.min(dueMs, inbox.ackDueMs)
     return dueMs
   }
@@ -181,7 +181,7 @@ export class Session implements ClientSession {
   checkLife(nowMs: number) {
     if (!this.#ready || this.#ended) return
     const { heartbeat } = this.#parts
-    const verdict = heartbeat.check(nowMs, this.#oldestMs)
+    const verdict = heartbeat.check(nowMs, oldestAtMs(this.#channels))
     if (verdict === 'dead') return this.#lost({ kind: 'local', text: 'the server fell silent' })
     if (verdict === 'fine') return
     this.#acknowledge(nowMs, true)
@@ -266,15 +266,6 @@ export class Session implements ClientSession {
       wrote = true
     }
     return wrote
-  }
-
-  get #oldestMs(): number | undefined {
-    let oldestMs: number | undefined
-    for (const { outbox } of this.#channels) {
-      const atMs = outbox.oldestAtMs
-      if (atMs !== undefined && (oldestMs === undefined || atMs < oldestMs)) oldestMs = atMs
-    }
-    return oldestMs
   }
 
   #hello(channel: DeviceChannel): HelloFrame {

@@ -4,7 +4,8 @@ import type { PikeBackend } from '../../src/backend/index.ts'
 import { makeSecret } from '../../src/secrets/secrets.ts'
 import { Progress } from '../progress.ts'
 import { type ProtocolName, protocols } from '../protocols.ts'
-import { dealOut, type Mix, percentile, seeded } from './mix.ts'
+import { seeded } from '../seeded.ts'
+import { dealOut, type Mix, percentile } from './mix.ts'
 
 export interface FleetOptions {
   readonly pike: PikeBackend

@@ -1,5 +1,5 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
-import { seeded } from '../fleet/mix.ts'
+import { seeded } from '../seeded.ts'
 import type { Conditions } from './conditions.ts'
 import { DatagramLink } from './link.ts'
 import { type Figures, linksMax, noFigures, type Relay, type RelayOptions } from './relay.ts'

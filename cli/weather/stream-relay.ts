@@ -1,6 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { hangUp } from '../../src/listen/sockets.ts'
-import { seeded } from '../fleet/mix.ts'
+import { seeded } from '../seeded.ts'
 import type { Conditions } from './conditions.ts'
 import { StreamLink, type Way } from './link.ts'
 import { type Figures, linksMax, noFigures, type Relay, type RelayOptions } from './relay.ts'

@@ -1,4 +1,4 @@
-import type { DeviceChannel } from '../channel.ts'
+import { type DeviceChannel, oldestAtMs } from '../channel.ts'
 import type { Cause } from '../lifecycle.ts'
 import type { Slot } from '../outbox.ts'
 import { reconnectPolicy } from '../reconnect.ts'
@@ -66,7 +66,10 @@ class HttpSession implements ClientSession {
 
   get dueMs(): number {
     if (!this.#ready) return Number.POSITIVE_INFINITY
-    let dueMs = Math.min(this.#parts.heartbeat.dueMs(this.#oldestMs), this.#streamDeadAtMs)
+    let dueMs = Math.min(
+      this.#parts.heartbeat.dueMs(oldestAtMs(this.#parts.keeper.channels)),
+      this.#streamDeadAtMs,
+    )
     for (const { channel } of this.#lanes) dueMs = Math.min(dueMs, channel.inbox.ackDueMs)
     return dueMs
   }
@@ -83,7 +86,7 @@ class HttpSession implements ClientSession {
     if (nowMs >= this.#streamDeadAtMs)
       return this.#lost({ kind: 'local', text: 'the stream fell silent' })
     const { heartbeat } = this.#parts
-    const verdict = heartbeat.check(nowMs, this.#oldestMs)
+    const verdict = heartbeat.check(nowMs, oldestAtMs(this.#parts.keeper.channels))
     if (verdict === 'dead') return this.#lost({ kind: 'local', text: 'the server fell silent' })
     if (verdict === 'fine') return
     heartbeat.pinged(nowMs)
@@ -315,15 +318,6 @@ class HttpSession implements ClientSession {
     this.#events.acknowledged()
     downlink.pump(channel)
     return true
-  }
-
-  get #oldestMs(): number | undefined {
-    let oldestMs: number | undefined
-    for (const { channel } of this.#lanes) {
-      const atMs = channel.outbox.oldestAtMs
-      if (atMs !== undefined && (oldestMs === undefined || atMs < oldestMs)) oldestMs = atMs
-    }
-    return oldestMs
   }
 
   #wrong(text: string): void {

@@ -1,5 +1,5 @@
 import type { IConnackPacket, IPublishPacket } from 'mqtt-packet'
-import type { DeviceChannel } from '../channel.ts'
+import { type DeviceChannel, oldestAtMs } from '../channel.ts'
 import type { Cause } from '../lifecycle.ts'
 import { reconnectPolicy } from '../reconnect.ts'
 import type { ClientSession, OpenSession, SessionEvents, SessionParts } from '../session.ts'
@@ -86,7 +86,9 @@ class MqttSession implements ClientSession {
   }
 
   get dueMs(): number {
-    return this.#ready ? this.#parts.heartbeat.dueMs(this.#oldestMs) : Number.POSITIVE_INFINITY
+    return this.#ready
+      ? this.#parts.heartbeat.dueMs(oldestAtMs(this.#parts.keeper.channels))
+      : Number.POSITIVE_INFINITY
   }
 
   tick(nowMs: number): void {
@@ -96,7 +98,7 @@ class MqttSession implements ClientSession {
   checkLife(nowMs: number) {
     if (!this.#ready || this.#ended) return
     const { heartbeat } = this.#parts
-    const verdict = heartbeat.check(nowMs, this.#oldestMs)
+    const verdict = heartbeat.check(nowMs, oldestAtMs(this.#parts.keeper.channels))
     if (verdict === 'dead') return this.#lost({ kind: 'local', text: 'the server fell silent' })
     if (verdict === 'fine') return
     this.#connection.ping()
@@ -302,15 +304,6 @@ class MqttSession implements ClientSession {
 
   get #inFlight(): number {
     return this.#lanes.reduce((sum, lane) => sum + lane.inFlight, 0)
-  }
-
-  get #oldestMs(): number | undefined {
-    let oldestMs: number | undefined
-    for (const { channel } of this.#lanes) {
-      const atMs = channel.outbox.oldestAtMs
-      if (atMs !== undefined && (oldestMs === undefined || atMs < oldestMs)) oldestMs = atMs
-    }
-    return oldestMs
   }
 
   #wrong(text: string): void {

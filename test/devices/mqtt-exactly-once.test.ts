@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { connect, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { seeded } from '../../cli/fleet/mix.ts'
+import { seeded } from '../../cli/seeded.ts'
 import { mqtt5Session, mqttSession, PikeClient } from '../../devices/index.ts'
 import {
   applyChange,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { generate, type Packet } from 'mqtt-packet'
-import { seeded } from '../../cli/fleet/mix.ts'
+import { seeded } from '../../cli/seeded.ts'
 import {
   type Command,
   type DeviceStorage,

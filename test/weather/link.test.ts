@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { seeded } from '../../cli/fleet/mix.ts'
+import { seeded } from '../../cli/seeded.ts'
 import { type Conditions, fair, readConditions } from '../../cli/weather/conditions.ts'
 import { DatagramLink, StreamLink, type Way } from '../../cli/weather/link.ts'
 
