@@ -1,9 +1,10 @@
 import { parseArgs } from 'node:util'
 import { type ListenerName, listenerNames } from '../fuzz/gateway.ts'
+import { runCommand, Wrong } from '../support/command-line.ts'
 import { chosen, type RunOptions, type RunResult, run } from './run.ts'
 
 /** 0: nothing found; 1: something found; 2: asked for wrongly. */
-const exitCodes = { clean: 0, found: 1, usage: 2 } as const
+const exitCodes = { clean: 0, found: 1 } as const
 
 const usage = `Does to a real gateway what attackers do, beside honest devices of every protocol.
 
@@ -14,8 +15,6 @@ const usage = `Does to a real gateway what attackers do, beside honest devices o
   --late-ms N                the honest may wait so long (250), or four times what they wait in calm
   --calm-ms N                how long that calm is measured (5000)
   --list                     the attacks, and no more`
-
-class Wrong extends Error {}
 
 function readOptions(): RunOptions & { readonly list: boolean } {
   const { values } = parseArgs({
@@ -76,17 +75,4 @@ async function main(): Promise<number> {
   return count === 0 ? exitCodes.clean : exitCodes.found
 }
 
-// Ended from outside, we still end what we started.
-process.on('SIGINT', () => process.exit(130))
-process.on('SIGTERM', () => process.exit(143))
-
-try {
-  const code = await main()
-  process.stdout.write('', () => process.exit(code))
-} catch (error) {
-  if (!(error instanceof Wrong) && !(error as { code?: string }).code?.startsWith('ERR_PARSE')) {
-    throw error
-  }
-  console.error(`${(error as Error).message}\n\n${usage}`)
-  process.exitCode = exitCodes.usage
-}
+await runCommand(main, usage)

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { readConditions } from '../../cli/weather/conditions.ts'
+import { runCommand, Wrong } from '../support/command-line.ts'
 import type { FaultKind } from './journal.ts'
 import { allParts, readParts } from './parts.ts'
 import { speechNames, speechOf } from './protocols.ts'
@@ -10,7 +11,7 @@ import { findingLines, table } from './table.ts'
 import { Volume } from './volume.ts'
 
 /** 0: nothing found; 1: something found; 2: asked for wrongly; 3: cannot be done on this machine. */
-const exitCodes = { clean: 0, found: 1, usage: 2, cannot: 3 } as const
+const exitCodes = { clean: 0, found: 1, cannot: 3 } as const
 
 const usage = `Starts the real gateway, loads it, hurts it, and judges what the outside saw.
 
@@ -46,8 +47,6 @@ const usage = `Starts the real gateway, loads it, hurts it, and judges what the 
 Disk and power need root and loop devices; without them: exit code 3.`
 
 const kinds: readonly FaultKind[] = ['kill', 'stop', 'pause', 'disk', 'power']
-
-class Wrong extends Error {}
 
 function readOptions(): {
   run: RunOptions
@@ -191,17 +190,4 @@ async function main(): Promise<number> {
   return findings.length === 0 ? exitCodes.clean : exitCodes.found
 }
 
-// Ended from outside, we still end what we started and unmount what we mounted.
-process.on('SIGINT', () => process.exit(130))
-process.on('SIGTERM', () => process.exit(143))
-
-try {
-  const code = await main()
-  process.stdout.write('', () => process.exit(code))
-} catch (error) {
-  if (!(error instanceof Wrong) && !(error as { code?: string }).code?.startsWith('ERR_PARSE')) {
-    throw error
-  }
-  console.error(`${(error as Error).message}\n\n${usage}`)
-  process.exitCode = exitCodes.usage
-}
+await runCommand(main, usage)

@@ -1,10 +1,11 @@
 import { parseArgs } from 'node:util'
+import { runCommand, Wrong } from '../support/command-line.ts'
 import { type DecoderRow, runDecoders } from './decoders.ts'
 import { megabytes, type Row, type RunOptions, run } from './run.ts'
 import { type Protocol, protocols } from './targets.ts'
 
 /** 0: nothing found; 1: something found; 2: asked for wrongly. */
-const exitCodes = { clean: 0, found: 1, usage: 2 } as const
+const exitCodes = { clean: 0, found: 1 } as const
 
 const usage = `Sends a real gateway what no honest client would, beside honest clients of every protocol.
 
@@ -18,8 +19,6 @@ const usage = `Sends a real gateway what no honest client would, beside honest c
   --lanes N                  conversations at once (64)
   --together                 all protocols at once, in one gateway
   --decoders                 the readers alone, in this process, faster by far`
-
-class Wrong extends Error {}
 
 function readOptions(): RunOptions & { readonly decoders: boolean } {
   const { values } = parseArgs({
@@ -137,17 +136,4 @@ function decoded(options: RunOptions): { findings: readonly string[]; text: stri
   return { findings, text: decoderTable(rows) }
 }
 
-// Ended from outside, we still end what we started.
-process.on('SIGINT', () => process.exit(130))
-process.on('SIGTERM', () => process.exit(143))
-
-try {
-  const code = await main()
-  process.stdout.write('', () => process.exit(code))
-} catch (error) {
-  if (!(error instanceof Wrong) && !(error as { code?: string }).code?.startsWith('ERR_PARSE')) {
-    throw error
-  }
-  console.error(`${(error as Error).message}\n\n${usage}`)
-  process.exitCode = exitCodes.usage
-}
+await runCommand(main, usage)
