@@ -1,4 +1,4 @@
-import type { Head } from '../../src/contract/index.ts'
+import type { ChannelId, Head } from '../../src/contract/index.ts'
 import type { Rig } from '../support/engine-subject.ts'
 import { channels, compare, learnPlaces } from './mailbox-model-compare.ts'
 import { Positions } from './mailbox-model-positions.ts'
@@ -18,8 +18,8 @@ interface Backup {
 /**
  * The lives of one store under one model.
  *
- * Calls take effect in their order, so a crash leaves what some first part of the outstanding
- * calls makes; at least that part which was answered.
+ * Calls take effect in their order (see `inTurn`), so a crash leaves what some first part of the
+ * outstanding calls makes; at least that part which was answered.
  */
 export class Lives {
   readonly rig: Rig
@@ -29,6 +29,8 @@ export class Lives {
   #settled: Model
   #steps: Step[] = []
   #outstanding: Promise<void>[] = []
+  /** Whose open commands a call may still wait for. */
+  #reading: ChannelId | undefined
   #life = 0
   #backup: Backup | undefined
 
@@ -60,6 +62,15 @@ export class Lives {
     for (const channel of channels) this.positions.check(channel, await this.open(channel))
   }
 
+  /**
+   * Before a call to this channel. One that wants open commands that are not in memory waits until
+   * they are read; the same channel's later calls wait behind it, those of another need not.
+   */
+  async inTurn(channel: ChannelId, wantsOpen: boolean): Promise<void> {
+    if (this.#reading !== undefined && this.#reading !== channel) await this.settle()
+    if (wantsOpen && !this.#model.attached.has(channel)) this.#reading = channel
+  }
+
   async step(next: Model, answer: Promise<void>, wait: boolean): Promise<void> {
     const step: Step = { model: next, answered: false }
     this.#steps.push(step)
@@ -76,6 +87,7 @@ export class Lives {
     await Promise.all(this.#outstanding)
     this.#outstanding = []
     this.#steps = []
+    this.#reading = undefined
     this.#settled = this.#model
   }
 
@@ -140,6 +152,7 @@ export class Lives {
     this.#life += 1
     this.#outstanding = []
     this.#steps = []
+    this.#reading = undefined
   }
 
   /** Another life begins; it must be the continuation of one of these. */

@@ -74,6 +74,7 @@ export class MailboxRun {
     // Who has to go is told by offsets where a link may be about to take some.
     const replaces = action.overflow === 'drop-oldest' || action.collapse !== undefined
     if (replaces && this.#lives.model.attached.has(channel)) await this.#lives.settle()
+    await this.#lives.inTurn(channel, replaces)
     const next = this.#lives.model.clone()
     const expected = next.append(structuredClone(given))
     const asked = this.#lives.rig.engine.mailbox.append(
@@ -197,13 +198,19 @@ export class MailboxRun {
     )
   }
 
-  #settlement(channel: string, next: Model, settlement: Settlement, wait: boolean): Promise<void> {
+  async #settlement(
+    channel: string,
+    next: Model,
+    settlement: Settlement,
+    wait: boolean,
+  ): Promise<void> {
+    await this.#lives.inTurn(channel, settlement.changes.length > 0)
     const answer = new Promise<void>((resolve, reject) => {
       this.#lives.rig.engine.mailbox.settle(channel, settlement, (outcome) =>
         outcome === 'kept' ? resolve() : reject(new Error(`settled as ${outcome}`)),
       )
     })
-    return this.#lives.step(next, answer, wait)
+    await this.#lives.step(next, answer, wait)
   }
 
   // --- what a hub does with a link ---
