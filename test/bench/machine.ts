@@ -73,7 +73,13 @@ export const collectableArgs = [
   'data:text/javascript,process.on("SIGUSR2",()=>globalThis.gc())',
 ] as const
 
-/** Now, not some time after it has fallen silent. @param pid of one started with {@link collectableArgs}. */
+/** The same by the environment, for one that is started by a command of its own. */
+export const collectableEnv = {
+  NODE_OPTIONS:
+    "--import=data:text/javascript,import{setFlagsFromString}from'node:v8';import{runInNewContext}from'node:vm';setFlagsFromString('--expose-gc');let%20gc=runInNewContext('gc');process.on('SIGUSR2',()=>gc())",
+} as const
+
+/** Now, not some time after it has fallen silent. @param pid of one started with {@link collectableArgs} or {@link collectableEnv}. */
 export async function collectGarbage(pid: number): Promise<void> {
   for (let i = 0; i < 3; i++) {
     process.kill(pid, 'SIGUSR2')

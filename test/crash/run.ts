@@ -42,6 +42,10 @@ export interface RunOptions {
   readonly patienceMs?: number
   readonly weather?: Conditions
   readonly limits?: Readonly<Record<string, number>>
+  /** See {@link WorldOptions}. */
+  readonly env?: Readonly<Record<string, string>>
+  /** What is done in each round instead of letting time pass. */
+  readonly beside?: (world: World, round: number) => Promise<void>
   readonly keep?: boolean
   readonly progress: (text: string) => void
 }
@@ -84,6 +88,7 @@ export async function runFaults(options: RunOptions): Promise<RunResult> {
     patienceMs: options.patienceMs,
     weather: options.weather,
     limits: options.limits,
+    env: options.env,
   })
   const random = world.random.fork()
   let verdict: Verdict = judge(world.journal, { final: false, toleranceMs })
@@ -97,7 +102,8 @@ export async function runFaults(options: RunOptions): Promise<RunResult> {
     await world.begin()
     while (round < rounds) {
       round++
-      await sleep(random.int(options.roundMs[0], options.roundMs[1]))
+      const undisturbedMs = random.int(options.roundMs[0], options.roundMs[1])
+      await (options.beside?.(world, round) ?? sleep(undisturbedMs))
       if (order.length === 0) order.push(...shuffled(faults, random))
       const kind = order.pop()!
       const fault = await inject(world, kind, random, { round, pauseMs: options.pauseMs })

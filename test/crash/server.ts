@@ -68,9 +68,11 @@ export class Server {
     apiKey: string,
     sabotage: readonly Sabotage[],
     limits: Readonly<Record<string, number>>,
+    more: Readonly<Record<string, string>> = {},
   ): Server {
     const env = {
       ...freePorts,
+      ...more,
       PIKE_DATA_DIR: dataDir,
       PIKE_API_KEY: apiKey,
       PIKE_DEVICE_HOST: '127.0.0.1',

@@ -51,6 +51,8 @@ export interface WorldOptions {
   readonly patienceMs?: number | undefined
   /** Bounds of the gateway other than its own. */
   readonly limits?: Readonly<Record<string, number>> | undefined
+  /** For its process, beside what every run sets. */
+  readonly env?: Readonly<Record<string, string>> | undefined
 }
 
 const usualLifeMs = [150, 4_000] as const
@@ -169,11 +171,9 @@ export class World {
 
   /** Start the process; it is where everybody finds it once ready. */
   async startServer(): Promise<void> {
-    const { sabotage = [], limits } = this.#options
-    const server = Server.spawn(this.#dataDir, this.#apiKey, sabotage, {
-      ...usualLimits,
-      ...limits,
-    })
+    const { sabotage = [], limits, env } = this.#options
+    const bounds = { ...usualLimits, ...limits }
+    const server = Server.spawn(this.#dataDir, this.#apiKey, sabotage, bounds, env)
     this.#server = server
     void server.exited.then(({ code, signal }) => {
       if (server === this.#expectedEnd || this.#stopped) return
