@@ -7,6 +7,8 @@
  */
 export interface Clock {
   nowMs(): number
+  /** What `nowMs` told whoever asked last; for records of what follows from that. Left out: ask. */
+  readonly lastMs?: number
   /** Run once, at or after `atMs`. `name` is for listing what is waiting. */
   at(atMs: number, name: string, run: () => void): Timer
 }

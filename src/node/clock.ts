@@ -13,6 +13,7 @@ export const expiryHoldMs = 60_000
  * computer's clock while we run expires nothing. Whole milliseconds. Source: rule 34.
  */
 export class SystemClock implements Clock {
+  lastMs = 0
   #baseMs: number
   #aheadMs = 0
   readonly #monotonicMs: () => number
@@ -24,7 +25,8 @@ export class SystemClock implements Clock {
   }
 
   nowMs(): number {
-    return Math.floor(this.#baseMs + this.#monotonicMs())
+    this.lastMs = Math.floor(this.#baseMs + this.#monotonicMs())
+    return this.lastMs
   }
 
   /**

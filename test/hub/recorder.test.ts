@@ -90,6 +90,24 @@ test('the ring is bounded: old entries go, and with them who is not there any mo
   assert.equal(recorder.trace('default', 'L-2', { limit: 10 }).items.length, 1)
 })
 
+test('devices and connections that come and go are forgotten with what they said, though nobody asks', () => {
+  const recorder = make({ recorderMaxBytes: 300_000 })
+  for (let i = 0; i < 20_000; i++) {
+    const connection = recorder.connect(`t-${i}`, 'pike', '10.0.0.1')
+    connection.as('default', `L-${i}`, 'main').note('attached')
+    recorder.device('default', `L-${i}`, 'accepted', { channel: 'main' })
+    connection.end('lost')
+  }
+  const { devices, connections } = recorder.register
+  assert.ok(devices < 3_000, `${devices} devices are known`)
+  assert.ok(connections < 1_200, `${connections} connections are known`)
+  const { items } = recorder.trace('default', 'L-19999', { limit: 10 })
+  assert.deepEqual(
+    items.map(({ type }) => type),
+    ['attached', 'accepted', 'closed'],
+  )
+})
+
 test('a trail goes on after all its device had was written over', () => {
   const recorder = make({ recorderMaxBytes: 100_000 })
   const quiet = recorder.connect('quiet', 'pike', '10.0.0.1').as('default', 'L-1')

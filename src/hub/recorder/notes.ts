@@ -5,14 +5,17 @@ import type { FlightRecorder } from './recorder.ts'
 /** Of what became durable, what changes how a device or its commands stand. */
 export function noteKept(recorder: FlightRecorder, events: readonly KeptEvent[]): void {
   if (!recorder.on) return
+  // Also for what is written for these events, as acknowledgements are: it need not ask again.
+  const nowMs = recorder.nowMs()
   for (const event of events) {
     const { app, device, channel } = event
     switch (event.kind) {
       case 'command.ended': {
-        const { id, notBeforeMs, name, epoch, offset, status, reason } = event.ended
-        const command = notBeforeMs === undefined ? byPlace : id
-        const seen = { channel, command, epoch, offset, name, reason: status, about: reason }
-        recorder.device(app, device, 'ended', seen)
+        const { ended } = event
+        const { epoch, offset, name, status, reason } = ended
+        const id = ended.notBeforeMs === undefined ? byPlace : ended.id
+        const place = ended.channel
+        recorder.command(place, nowMs, 'ended', id, epoch, offset, name, undefined, status, reason)
         break
       }
       case 'command.late':
@@ -47,19 +50,13 @@ export function noteAccepted(
     Partial<Pick<KeptCommand, 'epoch' | 'offset' | 'payload'>>,
 ): void {
   if (!recorder.on) return
-  const { app, device, channel } = channelParts(command.channel)
-  const { epoch, offset, name, payload, delivery, askedBy } = command
+  const { epoch = 0, offset = 0, name, payload, delivery, askedBy, traceparent } = command
+  const nowMs = recorder.nowMs()
   const id = command.notBeforeMs === undefined ? byPlace : command.id
-  const about = askedBy
-  const seen = { channel, command: id, epoch, offset, name, payload, reason: delivery, about }
-  recorder.device(app, device, type, seen)
-  if (command.traceparent === undefined) return
-  const { traceparent } = command
-  recorder.device(app, device, 'traced', {
-    channel,
-    command: id,
-    epoch,
-    offset,
-    about: traceparent,
-  })
+  const place = command.channel
+  recorder.command(place, nowMs, type, id, epoch, offset, name, payload, delivery, askedBy)
+  if (traceparent === undefined) return
+  const { app, device, channel } = channelParts(place)
+  const seen = { channel, command: id, epoch, offset, about: traceparent }
+  recorder.device(app, device, 'traced', seen)
 }

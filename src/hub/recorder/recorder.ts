@@ -1,68 +1,68 @@
 import type {
   AppId,
-  ChannelName,
+  ChannelId,
   Clock,
   ConnectionRecord,
   DeviceId,
   Limits,
   LinkId,
-  Reason,
   Recorder,
   Seen,
   Trace,
-  TraceEntry,
   TraceQuery,
   Traces,
   Trail,
 } from '../../contract/index.ts'
-import { Connection, Track } from './known.ts'
-import { Ring, type Way } from './ring.ts'
+import { Followers } from './followers.ts'
+import { Connection, type DeviceOrigin, Origin, type Track } from './known.ts'
+import { Reading } from './reading.ts'
+import { Register } from './register.ts'
+import { Ring, state, type Way } from './ring.ts'
+import { ConnectionTrail, Nothing, type Writer } from './trails.ts'
 
 /** Of the whole, what is for those who have not proved themselves. */
 const strangersShare = 1 / 16
 /** Entries of one connection before anybody has proved to be there: more tell nothing. */
 const strangerEntriesMax = 16
-
-/** Devices of one connection that are remembered. */
-const devicesMax = 64
-
-const wayIn = 0
-const wayOut = 1
-const state = 2
+/** Each so many entries, twice as many devices are looked at: so those that are over go as fast as others come. */
+const sweepEntries = 256
 
 /**
  * The flight recorder: writes what happened into a ring, decodes it when somebody asks.
  *
  *     connect ▶ trail ──────────── frame, note ─────────▶ ring of strangers
- *                 ╰─ as(device) ─▶ frame, note ─────────▶ ring ◀── device, channel: note
+ *                 ╰─ as(device) ─▶ frame, note ─────────▶ ring ◀── device, channel: what the hub notes
+ *
+ * To adapters it is the `Recorder`, to back ends the `Traces`. An entry is paid for by everybody's
+ * throughput, so nothing is looked up, counted or made for it that was not there before.
  */
-export class FlightRecorder implements Recorder, Traces {
+export class FlightRecorder implements Recorder, Traces, Writer {
+  readonly on: boolean
+  readonly register: Register
   readonly #clock: Clock
   readonly #ring: Ring
   readonly #strangers: Ring
-  readonly on: boolean
-  readonly #apps = new Map<AppId, Map<DeviceId, Track>>()
-  readonly #connections = new Map<LinkId, Connection>()
+  readonly #reading: Reading
+  readonly #followers = new Followers()
   #lastId = 0
-  /** Devices with something new, whose followers are told at the end of the turn. */
-  readonly #fresh = new Set<Track>()
-  #telling = false
 
   constructor(clock: Clock, limits: Pick<Limits, 'recorderMaxBytes' | 'recorderPayloadMaxBytes'>) {
     this.#clock = clock
     const { recorderMaxBytes, recorderPayloadMaxBytes } = limits
     const forStrangers = recorderMaxBytes * strangersShare
-    this.#ring = new Ring(recorderMaxBytes - forStrangers, recorderPayloadMaxBytes, this)
-    this.#strangers = new Ring(forStrangers, recorderPayloadMaxBytes, this)
+    this.#ring = new Ring(recorderMaxBytes - forStrangers, recorderPayloadMaxBytes)
+    this.#strangers = new Ring(forStrangers, recorderPayloadMaxBytes)
     this.on = this.#ring.slots > 0 && this.#strangers.slots > 0
+    this.register = new Register(this.#ring, this.#strangers)
+    this.#reading = new Reading(this.#ring, this.#strangers, this.register)
   }
 
   // Recorder: what adapters may ask.
 
   connect(token: LinkId, protocol: string, peer: string): Trail {
     if (!this.on) return new Nothing(token)
-    const connection = new Connection(token, protocol, peer, this.#clock.nowMs())
-    this.#connections.set(token, connection)
+    const connection = new Connection(token, protocol, peer, this.nowMs())
+    this.register.add(connection)
     return new ConnectionTrail(this, connection)
   }
 
@@ -70,296 +70,184 @@ export class FlightRecorder implements Recorder, Traces {
 
   /** A change of state that belongs to no connection. */
   device(app: AppId, device: DeviceId, type: string, seen: Seen | undefined): void {
-    if (this.on) this.write(this.trackOf(app, device), undefined, undefined, state, type, 0, seen)
+    if (!this.on) return
+    const origin = this.register.device(app, device, seen?.channel)
+    this.write(origin, this.nowMs(), state, type, 0, seen)
+  }
+
+  /** The same of a command, for which it is called twice: nothing is made to be read and dropped. */
+  command(
+    channel: ChannelId,
+    atMs: number,
+    type: string,
+    id: string,
+    epoch: number,
+    offset: number,
+    name: string,
+    payload: Uint8Array | undefined,
+    reason: string | undefined,
+    about: string | undefined,
+  ): void {
+    const origin = this.register.channel(channel)
+    const entry = ++this.#lastId
+    this.#wrote(
+      origin.track,
+      this.#ring.write(
+        entry,
+        atMs,
+        origin,
+        state,
+        type,
+        0,
+        undefined,
+        id,
+        epoch,
+        offset,
+        0,
+        name,
+        payload,
+        reason,
+        about,
+      ),
+    )
   }
 
   // What trails ask.
 
-  trackOf(app: AppId, device: DeviceId): Track {
-    let ofApp = this.#apps.get(app)
-    if (ofApp === undefined) {
-      ofApp = new Map()
-      this.#apps.set(app, ofApp)
-    }
-    let track = ofApp.get(device)
-    if (track === undefined) {
-      track = new Track(app, device)
-      ofApp.set(device, track)
-    }
-    return track
+  nowMs(): number {
+    return this.#clock.nowMs()
+  }
+
+  /** As it was told to whoever asked last: for what follows from that at once. */
+  lastMs(): number {
+    return this.#clock.lastMs ?? this.#clock.nowMs()
   }
 
   write(
-    track: Track,
-    connection: Connection | undefined,
-    channel: ChannelName | undefined,
+    origin: DeviceOrigin,
+    atMs: number,
     way: Way,
     type: string,
     bytes: number,
     seen: Seen | undefined,
   ): void {
-    const nowMs = this.#clock.nowMs()
-    if (connection !== undefined) connection.entries++
-    track.entries++
-    const id = ++this.#lastId
-    track.last = this.#ring.write(id, nowMs, way, type, bytes, track, connection, channel, seen)
-    if (track.followers !== undefined) this.#tell(track)
+    const track = origin.track
+    this.#wrote(track, this.#write(this.#ring, origin, atMs, way, type, bytes, seen))
   }
 
   writeStranger(
-    connection: Connection,
+    origin: Origin,
     way: Way,
     type: string,
     bytes: number,
     seen: Seen | undefined,
   ): void {
-    if (connection.strangers >= strangerEntriesMax) return
+    const { connection } = origin
+    if (connection === undefined || connection.strangers >= strangerEntriesMax) return
     connection.strangers++
-    connection.entries++
-    const id = ++this.#lastId
-    const nowMs = this.#clock.nowMs()
-    this.#strangers.write(id, nowMs, way, type, bytes, undefined, connection, undefined, seen)
+    this.#write(this.#strangers, origin, this.nowMs(), way, type, bytes, seen)
   }
 
   end(connection: Connection, reason: string): void {
     if (connection.reason !== undefined) return
-    connection.endedAtMs = this.#clock.nowMs()
+    const nowMs = this.nowMs()
+    connection.endedAtMs = nowMs
     connection.reason = reason
     const seen = { reason }
-    for (const track of connection.tracks)
-      this.write(this.listed(track), connection, undefined, state, 'closed', 0, seen)
-    if (connection.tracks.length === 0) this.writeStranger(connection, state, 'closed', 0, seen)
-    this.#release(connection)
-  }
-
-  /** It may have been forgotten meanwhile, and made anew. */
-  listed(track: Track): Track {
-    if (track.listed) return track
-    return this.trackOf(track.app, track.device)
-  }
-
-  // What the rings tell.
-
-  faded(track: Track | undefined, connection: Connection | undefined): void {
-    if (track !== undefined && --track.entries === 0) this.#releaseTrack(track)
-    if (connection === undefined) return
-    connection.entries--
-    this.#release(connection)
-  }
-
-  #releaseTrack(track: Track): void {
-    if (track.entries > 0 || track.followers !== undefined || !track.listed) return
-    const ofApp = this.#apps.get(track.app)
-    if (ofApp?.get(track.device) !== track) return
-    track.listed = false
-    ofApp.delete(track.device)
-    if (ofApp.size === 0) this.#apps.delete(track.app)
-  }
-
-  #release(connection: Connection): void {
-    if (connection.reason === undefined || connection.entries > 0) return
-    if (this.#connections.get(connection.token) === connection)
-      this.#connections.delete(connection.token)
+    for (const track of connection.tracks) {
+      const origin = new Origin(this.register.listed(track), connection, undefined)
+      this.write(origin, nowMs, state, 'closed', 0, seen)
+    }
+    if (connection.tracks.length === 0)
+      this.writeStranger(new Origin(undefined, connection, undefined), state, 'closed', 0, seen)
+    this.register.ended(connection)
   }
 
   // Traces: what back ends may ask.
 
   trace(app: AppId, device: DeviceId, query: TraceQuery): Trace {
-    const ring = this.#ring
-    const { limit, connection, sinceMs = 0 } = query
-    // Numbers of another start lie ahead of ours: whoever has one is shown all.
-    const after = query.after === undefined || query.after > this.#lastId ? 0 : query.after
-    const goesOn = query.after !== undefined || query.sinceMs !== undefined
-    const places: number[] = []
-    let place = this.#apps.get(app)?.get(device)?.last ?? 0
-    for (; ring.has(place); place = ring.before(place)) {
-      if (ring.idAt(place) <= after || ring.atMs(place) < sinceMs) break
-      if (connection !== undefined && ring.connectionAt(place)?.token !== connection) continue
-      places.push(place)
-      if (!goesOn && places.length === limit) break
-    }
-    const chosen = goesOn ? places.slice(-limit) : places.slice(0, limit)
-    const items = chosen.reverse().map((one) => ring.read(one))
-    const caughtUp = !goesOn || places.length <= limit
-    const { oldest } = ring
-    return {
-      items,
-      next: caughtUp ? this.#lastId : items.at(-1)!.id,
-      caughtUp,
-      ringFromMs: oldest === 0 ? undefined : ring.atMs(oldest),
-    }
+    return this.#reading.trace(app, device, query, this.#lastId)
   }
 
   follow(app: AppId, device: DeviceId, heard: () => void): () => void {
     if (!this.on) return () => {}
-    const track = this.trackOf(app, device)
+    const track = this.register.track(app, device)
     track.followers ??= new Set()
     track.followers.add(heard)
     return () => {
       track.followers?.delete(heard)
-      if (track.followers?.size !== 0) return
-      track.followers = undefined
-      this.#releaseTrack(track)
+      if (track.followers?.size === 0) this.register.letGo(track)
     }
   }
 
   connection(app: AppId, token: LinkId, limit: number): ConnectionRecord | undefined {
-    // Of several links over one connection each has its token with a number behind it.
-    const one = this.#connections.get(token) ?? this.#connections.get(token.split('.')[0]!)
-    const tracks = one?.tracks.filter((track) => track.app === app) ?? []
-    if (one === undefined || tracks.length === 0) return undefined
-    const entries: TraceEntry[] = []
-    // What came before anybody had proved to be there is shown to whoever was there alone.
-    if (tracks.length === one.tracks.length) entries.push(...this.#strangersOf(one))
-    for (const { device } of tracks)
-      entries.push(...this.trace(app, device, { connection: one.token, limit }).items)
-    entries.sort((a, b) => a.id - b.id)
-    return {
-      token: one.token,
-      protocol: one.protocol,
-      peer: one.peer,
-      sinceMs: one.sinceMs,
-      ...(one.reason !== undefined && { endedAtMs: one.endedAtMs, reason: one.reason }),
-      devices: tracks.map(({ device }) => device),
-      entries: entries.slice(-limit),
-    }
+    return this.#reading.connection(app, token, limit, this.#lastId)
   }
 
   figures(): Readonly<Record<string, number>> {
     const { oldest } = this.#ring
     return {
-      recorder_entries_total: this.#ring.written + this.#strangers.written,
-      recorder_connections: this.#connections.size,
-      recorder_reach_seconds:
-        oldest === 0 ? 0 : (this.#clock.nowMs() - this.#ring.atMs(oldest)) / 1000,
+      recorder_entries_total: this.#ring.newest + this.#strangers.newest,
+      recorder_connections: this.register.connections,
+      recorder_reach_seconds: oldest === 0 ? 0 : (this.nowMs() - this.#ring.atMs(oldest)) / 1000,
     }
   }
 
-  #strangersOf(connection: Connection): readonly TraceEntry[] {
-    const found: TraceEntry[] = []
-    if (connection.strangers === 0) return found
-    const ring = this.#strangers
-    for (let place = ring.oldest; place > 0 && place <= ring.newest; place++)
-      if (ring.connectionAt(place) === connection) found.push(ring.read(place))
-    return found
+  #write(
+    ring: Ring,
+    origin: Origin,
+    atMs: number,
+    way: Way,
+    type: string,
+    bytes: number,
+    seen: Seen | undefined,
+  ): number {
+    const id = ++this.#lastId
+    if (seen === undefined) {
+      const none = undefined
+      return ring.write(
+        id,
+        atMs,
+        origin,
+        way,
+        type,
+        bytes,
+        none,
+        none,
+        0,
+        0,
+        0,
+        none,
+        none,
+        none,
+        none,
+      )
+    }
+    const { channel, command, epoch = 0, offset = 0, sequence = 0, name } = seen
+    const { payload, reason, about } = seen
+    const other = channel === origin.channel ? undefined : channel
+    return ring.write(
+      id,
+      atMs,
+      origin,
+      way,
+      type,
+      bytes,
+      other,
+      command,
+      epoch,
+      offset,
+      sequence,
+      name,
+      payload,
+      reason,
+      about,
+    )
   }
 
-  #tell(track: Track): void {
-    this.#fresh.add(track)
-    if (this.#telling) return
-    this.#telling = true
-    queueMicrotask(this.#told)
+  #wrote(track: Track, place: number): void {
+    track.last = place
+    if (track.followers !== undefined) this.#followers.tell(track)
+    if (place % sweepEntries === 0) this.register.sweep(2 * sweepEntries)
   }
-
-  readonly #told = (): void => {
-    this.#telling = false
-    const fresh = [...this.#fresh]
-    this.#fresh.clear()
-    for (const track of fresh) for (const heard of [...(track.followers ?? [])]) heard()
-  }
-}
-
-/** A connection on which nobody has proved to be anybody, or that is of many. */
-class ConnectionTrail implements Trail {
-  readonly #recorder: FlightRecorder
-  readonly #connection: Connection
-
-  constructor(recorder: FlightRecorder, connection: Connection) {
-    this.#recorder = recorder
-    this.#connection = connection
-  }
-
-  get token(): LinkId {
-    return this.#connection.token
-  }
-
-  as(app: AppId, device: DeviceId, channel?: ChannelName): Trail {
-    return deviceTrail(this.#recorder, this.#connection, app, device, channel)
-  }
-
-  frame(way: 'in' | 'out', type: string, bytes: number, seen?: Seen): void {
-    const where = way === 'in' ? wayIn : wayOut
-    this.#recorder.writeStranger(this.#connection, where, type, bytes, seen)
-  }
-
-  note(type: string, seen?: Seen): void {
-    this.#recorder.writeStranger(this.#connection, state, type, 0, seen)
-  }
-
-  end(reason: Reason | 'lost'): void {
-    this.#recorder.end(this.#connection, reason)
-  }
-}
-
-class DeviceTrail implements Trail {
-  readonly #recorder: FlightRecorder
-  readonly #connection: Connection
-  #track: Track
-  readonly #channel: ChannelName | undefined
-
-  constructor(
-    recorder: FlightRecorder,
-    connection: Connection,
-    track: Track,
-    channel: ChannelName | undefined,
-  ) {
-    this.#recorder = recorder
-    this.#connection = connection
-    this.#track = track
-    this.#channel = channel
-  }
-
-  get token(): LinkId {
-    return this.#connection.token
-  }
-
-  as(app: AppId, device: DeviceId, channel?: ChannelName): Trail {
-    return deviceTrail(this.#recorder, this.#connection, app, device, channel)
-  }
-
-  frame(way: 'in' | 'out', type: string, bytes: number, seen?: Seen): void {
-    if (!this.#track.listed) this.#track = this.#recorder.listed(this.#track)
-    const where = way === 'in' ? wayIn : wayOut
-    this.#recorder.write(this.#track, this.#connection, this.#channel, where, type, bytes, seen)
-  }
-
-  note(type: string, seen?: Seen): void {
-    if (!this.#track.listed) this.#track = this.#recorder.listed(this.#track)
-    this.#recorder.write(this.#track, this.#connection, this.#channel, state, type, 0, seen)
-  }
-
-  end(reason: Reason | 'lost'): void {
-    this.#recorder.end(this.#connection, reason)
-  }
-}
-
-function deviceTrail(
-  recorder: FlightRecorder,
-  connection: Connection,
-  app: AppId,
-  device: DeviceId,
-  channel: ChannelName | undefined,
-): Trail {
-  const track = recorder.trackOf(app, device)
-  const known = connection.tracks.some((one) => one.app === app && one.device === device)
-  // Who came and went on it long ago makes room.
-  if (!known) connection.tracks = connection.tracks.slice(1 - devicesMax).concat(track)
-  return new DeviceTrail(recorder, connection, track, channel)
-}
-
-/** What adapters are given while nothing is recorded. */
-class Nothing implements Trail {
-  readonly token: LinkId
-
-  constructor(token: LinkId) {
-    this.token = token
-  }
-
-  as(): Trail {
-    return this
-  }
-
-  frame(): void {}
-  note(): void {}
-  end(): void {}
 }

@@ -1,59 +1,57 @@
-import type { Seen, TraceEntry } from '../../contract/index.ts'
+import type { TraceEntry } from '../../contract/index.ts'
 import { byPlace, channelId, commandId } from '../../contract/index.ts'
-import type { Connection, Track } from './known.ts'
+import type { Connection, Origin } from './known.ts'
 
 /** Slots that are made at once, when the first of them is written. */
 const chunkSlots = 1024
 
-/** Of one slot without its payload, about, the names it keeps alive included. */
+/** Of one slot without its payload, what the names it keeps alive take included. */
 const slotBytes = 256
 
 /** Names that are held once. */
 const namesMax = 1024
 
-const ways = ['in', 'out', 'state'] as const
 export type Way = 0 | 1 | 2
+export const wayIn = 0
+export const wayOut = 1
+export const state = 2
+const ways = ['in', 'out', 'state'] as const
 
-/** Numbers lie in arrays of numbers; of texts and of whom they are about only references are kept. */
+/*
+ * An entry lies side by side, since each line of the processor's cache that is touched costs:
+ *
+ *     numbers   at | id | before | offset | sequence | epoch, bytes | size, way | -      8 × 8 bytes
+ *     texts     origin | type | channel | command | name | reason | about
+ *
+ * `before`: the place of the entry before it of the same device, counted from 1; 0: none.
+ * `size`: bytes of the payload, plus 1; 0: none.
+ */
+const stride = 8
+const atField = 0
+const idField = 1
+const beforeField = 2
+const offsetField = 3
+const sequenceField = 4
+/** Among halves, of which there are twice as many. */
+const epochHalf = 10
+const bytesHalf = 11
+const sizeHalf = 12
+const wayHalf = 13
+
+const texts = 7
+
 class Chunk {
-  readonly id: Float64Array
-  readonly at: Float64Array
-  /** Place of the entry before it of the same device, counted from 1; 0: none. */
-  readonly before: Float64Array
-  readonly offset: Float64Array
-  readonly sequence: Float64Array
-  readonly epoch: Uint32Array
-  readonly bytes: Uint32Array
-  /** Bytes of the payload, plus 1; 0: none. */
-  readonly size: Uint32Array
-  readonly way: Uint8Array
-  readonly head: Uint8Array
-  readonly type: string[] = []
-  readonly channel: (string | undefined)[] = []
-  readonly command: (string | undefined)[] = []
-  readonly name: (string | undefined)[] = []
-  readonly reason: (string | undefined)[] = []
-  readonly about: (string | undefined)[] = []
-  readonly track: (Track | undefined)[] = []
-  readonly connection: (Connection | undefined)[] = []
+  readonly numbers: Float64Array
+  readonly halves: Uint32Array
+  readonly texts: unknown[]
+  readonly heads: Uint8Array
 
   constructor(slots: number, payloadMaxBytes: number) {
-    this.id = new Float64Array(slots)
-    this.at = new Float64Array(slots)
-    this.before = new Float64Array(slots)
-    this.offset = new Float64Array(slots)
-    this.sequence = new Float64Array(slots)
-    this.epoch = new Uint32Array(slots)
-    this.bytes = new Uint32Array(slots)
-    this.size = new Uint32Array(slots)
-    this.way = new Uint8Array(slots)
-    this.head = new Uint8Array(slots * payloadMaxBytes)
+    this.numbers = new Float64Array(slots * stride)
+    this.halves = new Uint32Array(this.numbers.buffer)
+    this.texts = new Array(slots * texts).fill(undefined)
+    this.heads = new Uint8Array(slots * payloadMaxBytes)
   }
-}
-
-/** Told when the ring writes over an entry: what it was about may have no other left. */
-export interface Forgetting {
-  faded(track: Track | undefined, connection: Connection | undefined): void
 }
 
 /**
@@ -61,131 +59,147 @@ export interface Forgetting {
  *
  *     slots | 8 d1 | 9 d2 | 4 d1 | 5 d2 | 6 d1 | 7 d1 |      d1.last = 8 ─▶ 7 ─▶ 6 ─▶ (4 may be gone)
  *                          ^ next to be written over
+ *
+ * Nobody is told of what is written over: whoever has a place asks whether it is still there.
  */
 export class Ring {
-  readonly #slots: number
+  readonly slots: number
   readonly #payloadMaxBytes: number
-  readonly #forgetting: Forgetting
   readonly #chunks: Chunk[] = []
+  /** The one that is written, and where. */
+  #chunk: Chunk | undefined
+  #slot = 0
+  #index = 0
   /** Entries ever written; the last one's place. */
   #written = 0
-  #slot = 0
   readonly #names = new Map<string, string>()
+  #lastName = ''
 
   /** @param maxBytes about; below one slot nothing is kept. */
-  constructor(maxBytes: number, payloadMaxBytes: number, forgetting: Forgetting) {
-    this.#slots = Math.floor(maxBytes / (slotBytes + payloadMaxBytes))
+  constructor(maxBytes: number, payloadMaxBytes: number) {
+    this.slots = Math.floor(maxBytes / (slotBytes + payloadMaxBytes))
     this.#payloadMaxBytes = payloadMaxBytes
-    this.#forgetting = forgetting
   }
 
-  get slots(): number {
-    return this.#slots
-  }
-
-  get written(): number {
+  /** The place of the last one; so many were written. */
+  get newest(): number {
     return this.#written
   }
 
-  /** @returns its place. */
+  get oldest(): number {
+    return this.#written === 0 ? 0 : Math.max(1, this.#written - this.slots + 1)
+  }
+
+  /** Each argument by itself: an object for each entry would cost more than its writing. @returns its place. */
   write(
     id: number,
     atMs: number,
+    origin: Origin,
     way: Way,
     type: string,
     bytes: number,
-    track: Track | undefined,
-    connection: Connection | undefined,
     channel: string | undefined,
-    seen: Seen | undefined,
+    command: string | undefined,
+    epoch: number,
+    offset: number,
+    sequence: number,
+    name: string | undefined,
+    payload: Uint8Array | undefined,
+    reason: string | undefined,
+    about: string | undefined,
   ): number {
-    const slot = this.#slot
-    const chunk = this.#chunks[Math.floor(slot / chunkSlots)] ?? this.#grow()
-    const i = slot % chunkSlots
-    const overwrites = this.#written >= this.#slots
-    const oldTrack = overwrites ? chunk.track[i] : undefined
-    const oldConnection = overwrites ? chunk.connection[i] : undefined
-    this.#slot = slot + 1 === this.#slots ? 0 : slot + 1
-    chunk.id[i] = id
-    chunk.at[i] = atMs
-    chunk.way[i] = way
-    chunk.type[i] = type
-    chunk.bytes[i] = bytes
-    chunk.track[i] = track
-    chunk.connection[i] = connection
-    chunk.before[i] = track === undefined ? 0 : track.last
-    chunk.channel[i] = seen?.channel === undefined ? channel : this.#shared(seen.channel)
-    chunk.command[i] = seen?.command
-    chunk.epoch[i] = seen?.epoch ?? 0
-    chunk.offset[i] = seen?.offset ?? 0
-    chunk.sequence[i] = seen?.sequence ?? 0
-    chunk.name[i] = seen?.name === undefined ? undefined : this.#shared(seen.name)
-    chunk.reason[i] = seen?.reason
-    chunk.about[i] = seen?.about
-    const payload = seen?.payload
-    chunk.size[i] = payload === undefined ? 0 : payload.length + 1
-    if (payload !== undefined) this.#copy(payload, chunk.head, i)
-    if (overwrites) this.#forgetting.faded(oldTrack, oldConnection)
+    if (this.#index === chunkSlots || this.#slot === this.slots || this.#chunk === undefined)
+      this.#turn()
+    const chunk = this.#chunk!
+    const i = this.#index
+    this.#index = i + 1
+    this.#slot++
+    const { numbers, halves, texts: refs } = chunk
+    const n = i * stride
+    numbers[n + atField] = atMs
+    numbers[n + idField] = id
+    const { track } = origin
+    numbers[n + beforeField] = track === undefined ? 0 : track.last
+    numbers[n + offsetField] = offset
+    numbers[n + sequenceField] = sequence
+    const h = n << 1
+    halves[h + epochHalf] = epoch
+    halves[h + bytesHalf] = bytes
+    halves[h + sizeHalf] = payload === undefined ? 0 : payload.length + 1
+    halves[h + wayHalf] = way
+    const t = i * texts
+    refs[t] = origin
+    refs[t + 1] = type
+    refs[t + 2] = channel === undefined ? undefined : this.#shared(channel)
+    refs[t + 3] = command
+    refs[t + 4] = name === undefined ? undefined : this.#shared(name)
+    refs[t + 5] = reason
+    refs[t + 6] = about
+    if (payload !== undefined) this.#copy(payload, chunk.heads, i * this.#payloadMaxBytes)
     return ++this.#written
   }
 
   /** Is this place not written over yet? */
   has(place: number): boolean {
-    return place > 0 && place > this.#written - this.#slots
+    return place > 0 && place > this.#written - this.slots
   }
 
   before(place: number): number {
-    const [chunk, i] = this.#at(place)
-    return chunk.before[i]!
+    return this.#number(place, beforeField)
   }
 
   idAt(place: number): number {
-    const [chunk, i] = this.#at(place)
-    return chunk.id[i]!
+    return this.#number(place, idField)
   }
 
   atMs(place: number): number {
-    const [chunk, i] = this.#at(place)
-    return chunk.at[i]!
+    return this.#number(place, atField)
   }
 
   connectionAt(place: number): Connection | undefined {
     const [chunk, i] = this.#at(place)
-    return chunk.connection[i]
-  }
-
-  get oldest(): number {
-    return this.#written === 0 ? 0 : Math.max(1, this.#written - this.#slots + 1)
-  }
-
-  get newest(): number {
-    return this.#written
+    return (chunk.texts[i * texts] as Origin).connection
   }
 
   read(place: number): TraceEntry {
     const [chunk, i] = this.#at(place)
-    const connection = chunk.connection[i]
-    const size = chunk.size[i]!
+    const numbers = chunk.numbers.subarray(i * stride)
+    const halves = chunk.halves.subarray(i * stride * 2)
+    const [origin, type, channel_, command, name, reason, about] = chunk.texts.slice(
+      i * texts,
+      (i + 1) * texts,
+    ) as [Origin, string, ...(string | undefined)[]]
+    const { connection, track } = origin
+    const channel = channel_ ?? origin.channel
+    const lies = command === byPlace && track !== undefined && channel !== undefined
+    const id = lies
+      ? commandId(
+          channelId(track.app, track.device, channel),
+          halves[epochHalf]!,
+          numbers[offsetField]!,
+        )
+      : command || undefined
+    const payloadBytes = halves[sizeHalf]! - 1
     const from = i * this.#payloadMaxBytes
     return {
-      id: chunk.id[i]!,
-      atMs: chunk.at[i]!,
-      way: ways[chunk.way[i]!]!,
-      type: chunk.type[i]!,
+      id: numbers[idField]!,
+      atMs: numbers[atField]!,
+      way: ways[halves[wayHalf]!]!,
+      type,
       ...(connection && { connection: connection.token, protocol: connection.protocol }),
-      ...text('channel', chunk.channel[i]),
-      ...text('command', commandAt(chunk, i)),
-      ...number('epoch', chunk.epoch[i]!),
-      ...number('offset', chunk.offset[i]!),
-      ...number('sequence', chunk.sequence[i]!),
-      ...text('name', chunk.name[i]),
-      ...number('bytes', chunk.bytes[i]!),
-      ...text('reason', chunk.reason[i]),
-      ...text('about', chunk.about[i]),
-      ...(size > 0 && {
+      ...text('channel', channel),
+      ...text('command', id),
+      ...number('epoch', halves[epochHalf]!),
+      ...number('offset', numbers[offsetField]!),
+      ...number('sequence', numbers[sequenceField]!),
+      ...text('name', name),
+      ...number('bytes', halves[bytesHalf]!),
+      ...text('reason', reason),
+      ...text('about', about),
+      ...(payloadBytes >= 0 && {
         payload: {
-          bytes: size - 1,
-          head: chunk.head.slice(from, from + Math.min(size - 1, this.#payloadMaxBytes)),
+          bytes: payloadBytes,
+          head: chunk.heads.slice(from, from + Math.min(payloadBytes, this.#payloadMaxBytes)),
         },
       }),
     }
@@ -193,40 +207,52 @@ export class Ring {
 
   /** Names repeat; every request brings a text of its own, which need not live as long as the ring. */
   #shared(name: string): string {
+    if (name === this.#lastName) return this.#lastName
     const known = this.#names.get(name)
-    if (known !== undefined) return known
-    if (this.#names.size >= namesMax) this.#names.clear()
-    this.#names.set(name, name)
-    return name
+    if (known === undefined) {
+      if (this.#names.size >= namesMax) this.#names.clear()
+      this.#names.set(name, name)
+    }
+    this.#lastName = known ?? name
+    return this.#lastName
   }
 
   /** Never a view: a payload may lie in a large buffer of its connection. */
-  #copy(payload: Uint8Array, head: Uint8Array, i: number): void {
-    const from = i * this.#payloadMaxBytes
-    const length = Math.min(payload.length, this.#payloadMaxBytes)
-    for (let j = 0; j < length; j++) head[from + j] = payload[j]!
+  #copy(payload: Uint8Array, heads: Uint8Array, from: number): void {
+    const { length } = payload
+    const max = this.#payloadMaxBytes
+    if (length > max) heads.set(payload.subarray(0, max), from)
+    else if (length > loopMaxBytes) heads.set(payload, from)
+    else for (let j = 0; j < length; j++) heads[from + j] = payload[j]!
   }
 
-  #grow(): Chunk {
-    const left = this.#slots - this.#chunks.length * chunkSlots
-    const chunk = new Chunk(Math.min(chunkSlots, left), this.#payloadMaxBytes)
-    this.#chunks.push(chunk)
-    return chunk
+  /** The next slot lies in another chunk, perhaps in the first again. */
+  #turn(): void {
+    if (this.#slot === this.slots) this.#slot = 0
+    const number = Math.floor(this.#slot / chunkSlots)
+    let chunk = this.#chunks[number]
+    if (chunk === undefined) {
+      const left = this.slots - this.#slot
+      chunk = new Chunk(Math.min(chunkSlots, left), this.#payloadMaxBytes)
+      this.#chunks.push(chunk)
+    }
+    this.#chunk = chunk
+    this.#index = 0
+  }
+
+  #number(place: number, which: number): number {
+    const [chunk, i] = this.#at(place)
+    return chunk.numbers[i * stride + which]!
   }
 
   #at(place: number): readonly [Chunk, number] {
-    const slot = (place - 1) % this.#slots
+    const slot = (place - 1) % this.slots
     return [this.#chunks[Math.floor(slot / chunkSlots)]!, slot % chunkSlots]
   }
 }
 
-function commandAt({ command, track, channel, epoch, offset }: Chunk, i: number) {
-  const id = command[i]
-  const of = track[i]
-  const name = channel[i]
-  if (id !== byPlace || of === undefined || name === undefined) return id || undefined
-  return commandId(channelId(of.app, of.device, name), epoch[i]!, offset[i]!)
-}
+/** Up to here a loop is quicker than a call. */
+const loopMaxBytes = 24
 
 const text = <N extends string>(name: N, value: string | undefined) =>
   value === undefined ? undefined : ({ [name]: value } as { [name in N]: string })
