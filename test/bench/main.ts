@@ -11,6 +11,7 @@ import { mqttPart } from './mqtt.ts'
 import { noisyPart } from './noisy.ts'
 import { type Options, readOptions, usage, WrongOptions } from './options.ts'
 import { profilePart } from './profile.ts'
+import { recorderPart } from './recorder.ts'
 import { startPart } from './start.ts'
 import { storePart } from './store-part.ts'
 
@@ -33,6 +34,7 @@ async function main(options: Options): Promise<void> {
   if (has('idle')) await idlePart(options)
   if (has('start')) await startPart(options)
   if (has('noisy')) await noisyPart(options)
+  if (has('recorder')) await recorderPart(options)
   if (has('codec')) {
     console.log()
     await codecBench()

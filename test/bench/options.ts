@@ -12,6 +12,7 @@ export const partNames = [
   'idle',
   'start',
   'noisy',
+  'recorder',
   'codec',
   'store',
 ] as const

@@ -54,13 +54,18 @@ export const startFor = (
   folder: string,
   kind: DeviceKind,
   nodeArgs: readonly string[] = [],
-): Promise<BenchGateway> => startGateway(folder, nodeArgs, { [protocols[kind].setting]: '0' })
+  env: Readonly<Record<string, string>> = {},
+): Promise<BenchGateway> =>
+  startGateway(folder, nodeArgs, { [protocols[kind].setting]: '0', ...env })
 
 export interface SideSettings extends Partial<Pick<DeviceSettings, 'qos' | 'receives'>> {
   /** Left out: as many as the options say. */
   readonly devices?: number
   /** In a table; left out: the protocol's. */
   readonly name?: string
+  /** Settings of the gateway, and arguments for its Node. */
+  readonly env?: Readonly<Record<string, string>>
+  readonly nodeArgs?: readonly string[]
 }
 
 /** The gateway with all devices registered and connected by this protocol. */
@@ -70,11 +75,11 @@ export async function gatewaySide(
   settings: SideSettings = {},
 ): Promise<GatewaySide> {
   const folder = makeFolder(options)
-  const gateway = await startFor(folder, kind)
+  const { title, listener } = protocols[kind]
+  const { devices: count = options.devices, name = title, env, nodeArgs, ...ofDevices } = settings
+  const gateway = await startFor(folder, kind, nodeArgs, env)
   const load = newLoad()
   const { ports, key, pid } = gateway
-  const { title, listener } = protocols[kind]
-  const { devices: count = options.devices, name = title, ...ofDevices } = settings
   await load.ask('registerMany', { port: ports.api, key, count })
   await load.ask('connectDevices', { port: ports[listener], count, kind, ...ofDevices })
   return {
