@@ -23,6 +23,7 @@ export const Broadcast = Type.Object(
     name: Type.String(),
     channel: Type.String(),
     askedBy: Type.String({ description: 'the name of the API key that asked' }),
+    traceparent: Type.Optional(Type.String({ description: 'of the call, for each device' })),
     createdAt: Time,
     rate: Type.Optional(Type.Number({ description: 'devices a second, at most' })),
     stopAfterFailures: Type.Optional(Type.Integer()),

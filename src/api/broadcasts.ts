@@ -24,6 +24,7 @@ import { refuse, refuseWith } from './problems.ts'
 import { Identifier } from './schemas.ts'
 import { commandProblems, idempotencyOf, refusedCallback } from './send.ts'
 import { refusalOfBroadcast } from './submit-answers.ts'
+import { traceparentOf } from './traceparent.ts'
 import { foundStatus, statusOf, time } from './views.ts'
 
 /** One command for every device of a tag, and one report of what became of them (rule 27). */
@@ -64,7 +65,10 @@ export function broadcastRoutes(app: App, context: ApiContext, callbacks: Callba
         return refuseWith(reply, repeatable) as never
       const refused = await refusedCallback(callbacks, key.app, read)
       if (refused !== undefined) return refuseWith(reply, refused) as never
-      const made = await gateway.broadcast(broadcastRequest(key, tag, read, body, repeatable))
+      const trace = traceparentOf(request.headers.traceparent)
+      const made = await gateway.broadcast(
+        broadcastRequest(key, tag, read, body, repeatable, trace),
+      )
       if (made.kind !== 'accepted') return refuseWith(reply, refusalOfBroadcast(made)) as never
       const { id, devices } = made.broadcast
       reply.code(202).header('location', `/v1/broadcasts/${id}`)
@@ -197,6 +201,7 @@ const broadcastView = (broadcast: BroadcastKept) => ({
   name: broadcast.command.name,
   channel: broadcast.command.channel,
   askedBy: broadcast.askedBy,
+  traceparent: broadcast.command.traceparent,
   createdAt: time(broadcast.createdAtMs),
   rate: broadcast.ratePerSecond,
   stopAfterFailures: broadcast.stopAfterFailures,

@@ -91,10 +91,11 @@ export const broadcastRequest = (
   { notBeforeMs: _never, ...command }: CommandRead,
   { rate, stopAfterFailures }: Pick<BroadcastPost, 'rate' | 'stopAfterFailures'>,
   idempotency: BroadcastRequest['idempotency'],
+  traceparent: string | undefined,
 ): BroadcastRequest => ({
   app: key.app,
   tag,
-  command,
+  command: traceparent === undefined ? command : { ...command, traceparent },
   ...(rate !== undefined && { ratePerSecond: rate }),
   ...(stopAfterFailures !== undefined && { stopAfterFailures }),
   // Rule 9.

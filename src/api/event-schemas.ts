@@ -39,6 +39,9 @@ const about = {
   channel: Type.Optional(Type.String()),
   at: Time,
 }
+const traceparent = Type.Optional(
+  Type.String({ description: 'as the call that sent the command had it: W3C Trace Context' }),
+)
 const Stamp = Type.Object({ epoch: Type.Integer(), sequence: Type.Integer() })
 
 export const Event = Type.Union(
@@ -54,6 +57,7 @@ export const Event = Type.Union(
     Type.Object({
       ...about,
       type: Type.Literal('reply'),
+      traceparent,
       command: Type.String(),
       status: ReplyStatus,
       reason: Type.Optional(Type.String()),
@@ -74,14 +78,15 @@ export const Event = Type.Union(
         Type.String({ format: 'date-time', description: 'last proof of life; left out: `at`' }),
       ),
       protocol: Type.Optional(Type.String()),
+      via: Type.Optional(
+        Type.String({ description: 'the device that speaks for it, or did; left out: itself' }),
+      ),
       reason: Type.Optional(Type.String()),
     }),
     Type.Object({
       ...about,
       type: Type.Literal('command.ended'),
-      traceparent: Type.Optional(
-        Type.String({ description: 'as the call that asked had it: W3C Trace Context' }),
-      ),
+      traceparent,
       command: Type.String(),
       name: Type.String(),
       status: Type.Enum([...endStatuses]),
@@ -96,6 +101,7 @@ export const Event = Type.Union(
     Type.Object({
       ...about,
       type: Type.Literal('command.late'),
+      traceparent,
       command: Type.String(),
       proof: Type.Enum(['acknowledged', 'reply']),
       status: Type.Optional(ReplyStatus),

@@ -15,20 +15,19 @@ function members(event: KeptEvent): string {
       return `,"name":${JSON.stringify(name)}${stampMember(stamp)}${maybeRepeat === true ? ',"maybeRepeat":true' : ''}${payloadMember(payload, contentType)}`
     }
     case 'reply':
-      return `,"command":${JSON.stringify(event.command)},${replyMembers(event.reply)}${stampMember(event.stamp)}`
+      return `${traceMember(event)},"command":${JSON.stringify(event.command)},${replyMembers(event.reply)}${stampMember(event.stamp)}`
     case 'presence':
       return plain({
         state: event.state,
         term: event.term,
         heardAt: event.heardAtMs === undefined ? undefined : time(event.heardAtMs),
         protocol: event.protocol,
+        via: event.via,
         reason: event.reason,
       })
     case 'command.ended': {
       const { ended } = event
-      return plain({
-        // First, so that webhooks find it without reading all.
-        traceparent: ended.traceparent,
+      return `${traceMember(ended)}${plain({
         command: ended.id,
         name: ended.name,
         status: ended.status,
@@ -39,10 +38,10 @@ function members(event: KeptEvent): string {
         expiresAt: time(ended.expiresAtMs),
         askedBy: ended.askedBy,
         timeline: ended.timeline.map(stepView),
-      })
+      })}`
     }
     case 'command.late': {
-      const text = plain({ command: event.command, proof: event.proof })
+      const text = traceMember(event) + plain({ command: event.command, proof: event.proof })
       return event.reply === undefined ? text : `${text},${replyMembers(event.reply)}`
     }
     case 'session.conflict':
@@ -54,6 +53,10 @@ function members(event: KeptEvent): string {
 
 /** Members to follow others: never empty here. */
 const plain = (object: object): string => `,${JSON.stringify(object).slice(1, -1)}`
+
+/** First of them, so that webhooks find it without reading all. */
+const traceMember = ({ traceparent }: { readonly traceparent?: string }): string =>
+  traceparent === undefined ? '' : `,"traceparent":"${traceparent}"`
 
 const stampMember = (stamp: { epoch: number; sequence: number } | undefined): string =>
   stamp === undefined ? '' : `,"stamp":{"epoch":${stamp.epoch},"sequence":${stamp.sequence}}`

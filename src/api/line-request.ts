@@ -41,7 +41,8 @@ export function readLine(
   if (tag !== undefined) {
     if (body.notBefore !== undefined)
       return fieldRefusal('body', '/notBefore', 'does not go with a tag')
-    return { broadcast: { ...broadcastRequest(key, tag, read, body, idempotency), patient: true } }
+    const asked = broadcastRequest(key, tag, read, body, idempotency, traceparent)
+    return { broadcast: { ...asked, patient: true } }
   }
   if (body.rate !== undefined) return fieldRefusal('body', '/rate', 'goes with a tag')
   if (body.stopAfterFailures !== undefined)

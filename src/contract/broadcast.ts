@@ -62,6 +62,8 @@ export interface BroadcastCommand {
   readonly replyTimeoutMs?: number
   readonly collapse?: string
   readonly callback?: string
+  /** As of a single command: of the call that asked, for every member. */
+  readonly traceparent?: string
 }
 
 export interface NewBroadcast {

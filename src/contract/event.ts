@@ -48,6 +48,8 @@ export type NewEvent = About &
         readonly command: CommandId
         readonly reply: Reply
         readonly stamp?: Stamp
+        /** Of the command. */
+        readonly traceparent?: string
       }
     | {
         readonly kind: 'presence'
@@ -57,6 +59,8 @@ export type NewEvent = About &
         /** Last proof of life; left out: now. */
         readonly heardAtMs?: number
         readonly protocol?: string
+        /** Who speaks for it there, or did; left out: itself. */
+        readonly via?: DeviceId
         readonly reason?: string
       }
     | { readonly kind: 'command.ended'; readonly ended: EndedCommand }
@@ -66,6 +70,8 @@ export type NewEvent = About &
         readonly command: CommandId
         readonly proof: 'acknowledged' | 'reply'
         readonly reply?: Reply
+        /** Of the command, where a reply came. */
+        readonly traceparent?: string
       }
     | {
         /** Two clients fight for one channel. `rules.md` 18. */

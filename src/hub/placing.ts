@@ -264,7 +264,8 @@ export class Placing {
 
   #command({ id, askedBy, command }: Broadcast): Command {
     const nowMs = this.#clock.nowMs()
-    const { name, payload, contentType, delivery, expect, collapse, callback } = command
+    const { name, payload, contentType, delivery, expect, collapse, callback, traceparent } =
+      command
     const defaultTtlMs = delivery === 'now' ? this.#limits.nowTtlMs : this.#limits.queueTtlMs
     return {
       name,
@@ -279,6 +280,7 @@ export class Placing {
       collapse,
       callback,
       broadcast: id,
+      traceparent,
     }
   }
 }

@@ -13,8 +13,9 @@ export const isPlaced = (found: Found | undefined): found is Found =>
 export function replySettlement(reply: StampedReply, found: Found, atMs: number): Settlement {
   const { status, reason, payload, contentType, stamp } = reply
   const answer = { status, reason, payload, contentType }
-  const { id, offset } = found.command
-  const about = { ...channelParts(found.command.channel), atMs, command: id }
+  const { id, offset, traceparent } = found.command
+  const trace = traceparent === undefined ? undefined : { traceparent }
+  const about = { ...channelParts(found.command.channel), atMs, command: id, ...trace }
   const late: NewEvent = { kind: 'command.late', ...about, proof: 'reply', reply: answer }
   if (found.kind === 'ended') {
     const change = { status, reason, atMs }

@@ -28,7 +28,7 @@ export function requestOf(
 
 /** Only at its place: what a device says elsewhere is its own. */
 const traced =
-  /^\{"id":"[^"]*","type":"command\.ended","app":"[^"]*","device":"[^"]*"(?:,"channel":"[^"]*")?,"at":"[^"]*","traceparent":"([0-9a-f-]{55})"/
+  /^\{"id":"[^"]*","type":"(?:command\.ended|command\.late|reply)","app":"[^"]*","device":"[^"]*"(?:,"channel":"[^"]*")?,"at":"[^"]*","traceparent":"([0-9a-f-]{55})"/
 
 /** The one trace that all of them are part of. */
 function traceOf(events: readonly { readonly json: string }[]): string | undefined {

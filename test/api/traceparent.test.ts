@@ -58,6 +58,21 @@ test('each line of many has the traceparent of the call', async () => {
   assert.equal((await world.call('GET', `/v1/commands/${id}`)).body.traceparent, sent)
 })
 
+test('a broadcast keeps the traceparent of its call for its commands, by itself or as a line', async () => {
+  await world.call('PUT', '/v1/tags/berlin/devices/SZ-0042')
+  const headers = { traceparent: sent }
+  const body = { name: 'open' }
+  const made = await world.call('POST', '/v1/tags/berlin/commands', { body, headers })
+  assert.equal(made.status, 202)
+  const raw = `${JSON.stringify({ to: { tag: 'berlin' }, name: 'open' })}\n`
+  const lines = { traceparent: sent, 'content-type': 'application/x-ndjson' }
+  await world.call('POST', '/v1/commands', { raw, headers: lines })
+  assert.deepEqual(
+    world.gateway.broadcasts.map(({ command }) => command.traceparent),
+    [sent, sent],
+  )
+})
+
 test('a webhook request has the header where all its events are of one trace', async () => {
   const now = await world.send(
     { name: 'open', delivery: 'now' },
@@ -69,6 +84,8 @@ test('a webhook request has the header where all its events are of one trace', a
   const secrets = [{ id: 'k1', secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', createdAtMs: 0 }]
   const record = { app: 'default', name: 'orders', secrets } as never
   const one = { id: '1-1', json }
+  const reply = `{"id":"1-3","type":"reply","app":"default","device":"SZ-0042","channel":"main","at":"2026-01-01T00:00:00Z","traceparent":"${sent}","command":"c","status":"done"}`
+  assert.equal(requestOf(record, [one, { id: '1-3', json: reply }], 0).headers.traceparent, sent)
   // A device may say what it likes in a payload.
   const liar = { id: '1-2', json: `{"id":"1-2","type":"event","payload":${json}}` }
   assert.equal(requestOf(record, [one, one], 0).headers.traceparent, sent)
