@@ -85,9 +85,14 @@ export interface Refusal {
 export const problemJson = (name: ProblemName, said?: Said): string =>
   JSON.stringify(problemView(name, all.get(name)!, said))
 
+const channelAtFault: Said = {
+  errors: [{ in: 'query', path: 'channel', message: 'this device has no such channel' }],
+}
+
 /** In the contract's words; with when to come again. */
 export const refusalOf = (reason: Reason, retryAfterMs?: number): Refusal => ({
   problem: nameOf(reason),
+  ...(reason === 'unknown-channel' && { said: channelAtFault }),
   retryAfterMs: retryAfterMs ?? retryOfReason(reason, httpBounds.retryAfterS * 1000),
 })
 

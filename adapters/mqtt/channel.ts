@@ -1,5 +1,7 @@
 import type {
+  AppId,
   ChannelName,
+  DeviceId,
   Downlink,
   KeptCommand,
   Link,
@@ -9,15 +11,22 @@ import type {
   Trail,
 } from '../../src/contract/index.ts'
 import type { Template } from './template.ts'
+import type { Wanted } from './topics.ts'
 
 /** What a channel asks of its client. */
 export interface ChannelHost {
+  readonly app: AppId
+  readonly device: DeviceId
+  /** Who speaks for it, if not itself. */
+  readonly via: DeviceId | undefined
   readonly protocol: string
   readonly peer: string
   trailOf(name: ChannelName): Trail
   carries(channel: MqttChannel, command: KeptCommand): boolean
   deliver(channel: MqttChannel, downlink: Downlink): 'open' | 'full'
-  /** The core ends the link; in MQTT that is the end of the connection. */
+  /** It is on its way, and nothing in its topic tells it from others. */
+  remember(command: KeptCommand): void
+  /** The core ends the link: of a device's own that is the end of the connection. */
   close(reason: Reason, retryAfterMs?: number): void
 }
 
@@ -29,6 +38,7 @@ export class MqttChannel implements Link {
   readonly name: ChannelName
   readonly qos: 0 | 1
   readonly template: Template
+  readonly prefix: string
   /** How many filters ask for it. */
   filters = 1
   full = false
@@ -38,13 +48,32 @@ export class MqttChannel implements Link {
   readonly trail: Trail
   readonly #host: ChannelHost
 
-  constructor(host: ChannelHost, id: LinkId, name: ChannelName, qos: 0 | 1, template: Template) {
+  constructor(
+    host: ChannelHost,
+    id: LinkId,
+    name: ChannelName,
+    qos: 0 | 1,
+    { template, prefix }: Wanted,
+  ) {
     this.#host = host
     this.id = id
     this.trail = host.trailOf(name)
     this.name = name
     this.qos = qos
     this.template = template
+    this.prefix = prefix
+  }
+
+  get app(): AppId {
+    return this.#host.app
+  }
+
+  get device(): DeviceId {
+    return this.#host.device
+  }
+
+  get via(): DeviceId | undefined {
+    return this.#host.via
   }
 
   get protocol(): string {
@@ -65,6 +94,10 @@ export class MqttChannel implements Link {
     const { session } = this
     this.session = undefined
     return session
+  }
+
+  remember(command: KeptCommand): void {
+    this.#host.remember(command)
   }
 
   // What the core does.

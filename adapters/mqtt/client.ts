@@ -1,96 +1,59 @@
-import type { CommandId, Intake, Reason, Source, Stamp, Trail } from '../../src/contract/index.ts'
+import type { DeviceId, LinkId, Reason, Source, Trail } from '../../src/contract/index.ts'
+import { Downlinks } from './downlinks.ts'
 import type { House } from './house.ts'
-import { OnceNames } from './once.ts'
-import { contentTypeOf, nothing, octets, own } from './payload.ts'
-import { Receiver } from './receiver.ts'
+import { Receiver, type ReceiverHost, type Subscribed } from './receiver.ts'
+import type { Incoming, Published, Who } from './said.ts'
 import { Silence } from './silence.ts'
-import type { Meaning } from './topics.ts'
-import { uplinkOf } from './uplink.ts'
+import { notePublish } from './trace.ts'
+import { Voice, type VoiceHost } from './voice.ts'
+import { Wards } from './wards.ts'
 import type { Wire } from './wire.ts'
-
-/** Who a client is, once it has proved itself. */
-export interface Who {
-  readonly app: string
-  readonly device: string
-  readonly clientId: string
-  /** Nothing is left of what this client id did before. */
-  readonly isClean: boolean
-  /** It may come back to what it leaves (MQTT 5). Left out: not, if it `isClean`. */
-  readonly lasts?: boolean
-  /** As it asked for; 0: it says nothing of itself while it is silent. */
-  readonly keepaliveMs: number
-  /** Said for it when it goes without a goodbye. */
-  readonly will?: Incoming | undefined
-}
-
-/** A publish of a device. */
-export interface Incoming {
-  readonly topic: string
-  readonly payload: Uint8Array
-  readonly qos: 0 | 1 | 2
-  /** 0 at QoS 0. */
-  readonly messageId: number
-  readonly dup: boolean
-  /** Left out: by what the payload looks like. */
-  readonly contentType?: string | undefined
-  readonly stamp?: Stamp | undefined
-  /** Of an event, where its topic cannot say it. */
-  readonly name?: string | undefined
-  /** Of a reply, where its topic does not say it: which command, and how it went. */
-  readonly command?: CommandId | undefined
-  readonly status?: string | undefined
-  readonly reason?: string | undefined
-}
-
-/**
- * How a publish went. 'kept': acknowledge it. 'stale', 'unknown' (a reply to a command nobody has):
- * not kept, and it would not be if it came again. The rest is a refusal.
- */
-export type Published =
-  | 'kept'
-  | 'stale'
-  | 'unknown'
-  | 'foreign-topic'
-  | 'bad-name'
-  | 'too-large'
-  | 'unknown-channel'
-  | 'unavailable'
 
 /**
  * One connected client, whatever its version: who it is, what it says, what it is subscribed to.
  *
- *     publish ─────▶ topics ─▶ intake.receive | intake.reply ─▶ settled ─▶ PUBACK
- *     subscribe, PUBACK ──▶ receiver
+ *     publish ─────▶ topics ─┬▶ its own: voice ─▶ settled ─▶ PUBACK
+ *                            ╰▶ of another device: wards
+ *     subscribe ───▶ topics ─┬▶ its own: receiver
+ *                            ╰▶ wards
  *     the end ─────▶ will ─▶ intake.leave, session.detach
  * Holds no socket; what it writes goes through its {@link Wire}.
  */
-export class MqttClient implements Source {
+export class MqttClient implements Source, VoiceHost, ReceiverHost {
   readonly house: House
   readonly who: Who
   readonly key: string
   readonly stays = true
   readonly trail: Trail
   readonly #wire: Wire
-  /** What it is subscribed to, and what comes down to it. */
+  readonly #token: string
+  readonly downlinks: Downlinks
+  /** What it is subscribed to for itself, and what comes down to it. */
   readonly receiver: Receiver
-  #intake: Intake | undefined
-  #once: OnceNames | undefined
+  #voice: Voice | undefined
+  /** Devices that it speaks for. */
+  #wards: Wards | undefined
   readonly silence: Silence
-  #held = false
+  #links = 0
+  /** Who wants it to be read no more. */
+  #holds = 0
   #over = false
   /** The client before, which gives way. */
   #older: MqttClient | undefined
   #olderUntilMs = Number.POSITIVE_INFINITY
   #isGivingWay = false
 
+  /** @param token names the connection; its links are named after it. */
   constructor(house: House, wire: Wire, who: Who, token: string) {
     this.house = house
     this.who = who
     // Joined it is one piece; put together it would be held in five.
     this.key = [who.app, who.device, who.clientId].join('/')
     this.#wire = wire
+    this.#token = token
     this.trail = wire.proved(who.app, who.device)
-    this.receiver = new Receiver(this, wire, token)
+    this.downlinks = new Downlinks(wire, house.core.clock)
+    this.receiver = new Receiver(this, wire)
     this.silence = new Silence(who.keepaliveMs, house.core.clock.nowMs())
   }
 
@@ -114,13 +77,17 @@ export class MqttClient implements Source {
     return this.#over
   }
 
+  get publisher(): Who {
+    return this.who
+  }
+
   /**
    * Let it in; an older client of the same id is out by then [MQTT-3.1.4-2].
    * @returns why not.
    */
   async enter(): Promise<{ readonly reason: Reason; readonly retryAfterMs?: number } | undefined> {
     const { who } = this
-    if (who.will !== undefined && this.#meaning(who.will) === undefined) {
+    if (who.will !== undefined && this.house.topics.meaning(this, who.will.topic) === undefined) {
       this.house.counts.foreignTotal++
       return { reason: 'protocol-error' }
     }
@@ -130,7 +97,7 @@ export class MqttClient implements Source {
       admitted.intake.leave(false)
       return { reason: 'normal' }
     }
-    this.#intake = admitted.intake
+    this.#voice = new Voice(this, admitted.intake)
     const older = this.house.clients.get(this.key)
     if (older !== undefined) {
       this.house.counts.takeoversTotal++
@@ -147,42 +114,76 @@ export class MqttClient implements Source {
   /** Anything arrived. */
   touch(): void {
     this.silence.heard(this.house.core.clock.nowMs())
-    this.#intake?.touch()
+    this.#voice?.intake.touch()
     this.receiver.touch()
   }
 
   /** `settled` is called once, perhaps at once. */
   publish(message: Incoming, settled: (outcome: Published) => void): void {
-    const intake = this.#intake
-    if (intake === undefined || this.#over) {
+    const voice = this.#voice
+    if (voice === undefined || this.#over) {
       settled('unavailable')
       return
     }
-    const { topic, messageId, payload, command, stamp, dup } = message
-    const sequence = stamp?.sequence ?? (messageId || undefined)
-    const seen = { name: topic, sequence, command, payload, reason: dup ? 'dup' : undefined }
-    this.trail.frame('in', 'PUBLISH', 0, seen)
-    const meaning = this.#meaning(message)
-    if (meaning === undefined) {
-      this.house.counts.foreignTotal++
-      this.trail.note('refused', { reason: 'foreign-topic', name: message.topic })
-      settled('foreign-topic')
+    const { topics } = this.house
+    const meaning = topics.meaning(this, message.topic)
+    if (meaning !== undefined) {
+      notePublish(this.trail, message)
+      voice.say(meaning, message, settled)
       return
     }
-    const { limits } = this.house.core
-    if (message.payload.length > limits.payloadMaxBytes) {
-      settled('too-large')
-      return
+    const other = topics.meaningForAnother(this, message.topic)
+    if (other === undefined) {
+      notePublish(this.trail, message)
+      this.foreign(this.trail, message, settled)
+    } else {
+      this.#wards ??= new Wards(this, this.#wire)
+      this.#wards.publish(other, message, settled)
     }
-    if (meaning.kind === 'reply') this.#reply(intake, meaning, message, settled)
-    else this.#event(intake, meaning, message, settled)
-    this.#pace(intake)
+  }
+
+  /** No topic of a device that it may speak for. */
+  foreign(trail: Trail, { topic }: Incoming, settled: (outcome: Published) => void): void {
+    this.house.counts.foreignTotal++
+    trail.note('refused', { reason: 'foreign-topic', name: topic })
+    settled('foreign-topic')
+  }
+
+  /** @param qos the most it wants; at most 1 is granted. */
+  async subscribe(filter: string, qos: 0 | 1 | 2): Promise<Subscribed> {
+    const { topics, counts } = this.house
+    const wanted = topics.wanted(this, filter)
+    if (wanted !== undefined) return this.receiver.subscribe(filter, qos, wanted)
+    this.#wards ??= new Wards(this, this.#wire)
+    const subscribed = await this.#wards.subscribe(filter, qos)
+    if (subscribed !== undefined) return subscribed
+    counts.foreignTotal++
+    return { kind: 'refused', reason: 'unauthorized' }
+  }
+
+  /** @returns false: it was not subscribed to that. */
+  async unsubscribe(filter: string): Promise<boolean> {
+    return (
+      (await this.receiver.unsubscribe(filter)) || (await this.#wards?.unsubscribe(filter)) === true
+    )
+  }
+
+  /** PUBACK of a command. @returns false: no such packet id is out. */
+  acknowledge(messageId: number): boolean {
+    return this.downlinks.acknowledge(messageId)
+  }
+
+  /** There is room again after the wire was full. */
+  drained(): void {
+    this.receiver.drained()
+    this.#wards?.drained()
   }
 
   /** PUBREL: `settled` once its packet id may be used anew. */
   release(messageId: number, settled: (outcome: 'kept' | 'unavailable') => void): void {
-    if (this.#intake === undefined) settled('unavailable')
-    else this.#onceNames().release(this.#intake, messageId, settled)
+    const voice = this.#wards?.voiceOf(messageId) ?? this.#voice
+    if (voice === undefined) settled('unavailable')
+    else voice.release(messageId, settled)
   }
 
   /**
@@ -190,12 +191,13 @@ export class MqttClient implements Source {
    * @returns false: no such packet id is out.
    */
   reject(messageId: number, reason: string): boolean {
-    const id = this.receiver.downlinks.reject(messageId)
-    if (id === undefined) return false
-    const reply = { status: 'rejected', reason, payload: nothing, contentType: octets } as const
-    this.#intake?.reply(id, reply, (outcome) => {
-      if (outcome === 'unavailable') this.close('unavailable')
-    })
+    const out = this.downlinks.reject(messageId)
+    if (out === undefined) return false
+    const settled = (kept: boolean): void => {
+      if (!kept) this.close('unavailable')
+    }
+    if (out.channel.via === undefined) this.#voice?.reject(out.id, reason, settled)
+    else this.#wards?.reject(out.channel.device, out.id, reason, settled)
     return true
   }
 
@@ -203,20 +205,18 @@ export class MqttClient implements Source {
   end(graceful: boolean): void {
     if (this.#over || this.#isGivingWay) return
     this.#over = true
-    this.inherit()
+    this.#outlived()
     this.house.leave(this)
     this.receiver.end(graceful)
-    const intake = this.#intake
-    const { will } = this.who
-    if (intake === undefined) return
-    const leave = (): void => {
-      if (graceful || will === undefined) intake.leave(graceful)
-      else this.#sayWill(intake, will)
-    }
+    this.#wards?.end(graceful)
+    this.downlinks.end()
+    this.#voice?.leave(graceful, this.comesBack, graceful ? undefined : this.#lastWill)
+  }
+
+  /** To its packet ids. */
+  get comesBack(): boolean {
     const { isClean, lasts = false } = this.who
-    // Else clients that are never heard of again would use up the names there may be.
-    if (this.#once === undefined || !isClean || lasts) leave()
-    else this.#once.end(intake, leave)
+    return !isClean || lasts
   }
 
   /**
@@ -227,7 +227,7 @@ export class MqttClient implements Source {
     if (this.#over) return
     this.silence.ended('taken-over')
     this.house.leave(this)
-    this.#isGivingWay = this.receiver.isSubscribed
+    this.#isGivingWay = this.receiver.isSubscribed || this.receivesForOthers
     this.#wire.close('taken-over')
     if (!this.#isGivingWay) this.end(false)
   }
@@ -242,6 +242,11 @@ export class MqttClient implements Source {
 
   close(reason: Reason, retryAfterMs?: number): void {
     if (this.#over) return
+    // What it receives for others goes on until its successor asks for that too.
+    if (this.#isGivingWay && reason === 'taken-over' && this.receivesForOthers) {
+      this.receiver.end(false)
+      return
+    }
     this.#wire.close(reason, retryAfterMs)
     this.gaveWay()
   }
@@ -250,110 +255,67 @@ export class MqttClient implements Source {
    * Is its time over? While it is not read the silence is ours.
    */
   watched(nowMs: number): void {
-    if (this.#held) this.silence.fromMs = nowMs
-    if (nowMs > this.#olderUntilMs) this.inherit()
+    if (this.#holds > 0) this.silence.fromMs = nowMs
+    this.#wards?.watched(this.silence.fromMs)
+    if (nowMs > this.#olderUntilMs) this.#outlived()
     if (!this.silence.isOver(nowMs, this.house.core.limits.keepaliveMaxMs)) return
     this.silence.ended('keepalive-expired')
     this.close('keepalive-expired')
   }
 
-  #meaning({ topic }: Incoming): Meaning | undefined {
-    return this.house.topics.meaning(this, topic)
+  hold(held: boolean): void {
+    this.#holds += held ? 1 : -1
+    if (!this.#over) this.#wire.hold(this.#holds > 0)
   }
 
-  #event(
-    intake: Intake,
-    meaning: Meaning & { readonly kind: 'event' },
-    message: Incoming,
-    settled: (outcome: Published) => void,
-  ): void {
-    const { channel, stamp } = meaning
-    const name = message.name || meaning.name
-    const stamped = stamp === undefined ? message : { ...message, stamp }
-    const { nameMaxBytes } = this.house.core.limits
-    if (name.length * 3 > nameMaxBytes && Buffer.byteLength(name) > nameMaxBytes) {
-      settled('bad-name')
-      return
-    }
-    const once = message.qos === 2 ? this.#onceNames().name(intake, channel, message) : undefined
-    intake.receive(channel, [uplinkOf(name, stamped, once)], settled)
+  // What its receivers need.
+
+  makeLinkId(): LinkId {
+    return this.#links++ === 0 ? this.#token : `${this.#token}.${this.#links}`
   }
 
-  #reply(
-    intake: Intake,
-    meaning: Meaning & { readonly kind: 'reply' },
-    message: Incoming,
-    settled: (outcome: Published) => void,
-  ): void {
-    const id = meaning.id ?? message.command ?? this.receiver.downlinks.oldestUnanswered()
-    if (id === undefined) {
-      settled('unknown')
-      return
-    }
-    const { contentType, payload, stamp = meaning.stamp } = message
-    const reason = meaning.reason ?? message.reason
-    const { nameMaxBytes } = this.house.core.limits
-    if (reason !== undefined && Buffer.byteLength(reason) > nameMaxBytes) {
-      settled('bad-name')
-      return
-    }
-    this.receiver.downlinks.answered(id)
-    intake.reply(
-      id,
-      {
-        status: statusOf(message.status) ?? meaning.status,
-        ...(reason !== undefined && { reason }),
-        payload: own(payload),
-        contentType: contentType ?? contentTypeOf(payload),
-        ...(stamp !== undefined && { stamp }),
-      },
-      (outcome) => {
-        if (outcome === 'kept') this.receiver.downlinks.ended(id)
-        settled(outcome)
-      },
-    )
-  }
-
-  /** Read no more while too much of it is on its way into the store. */
-  #pace(intake: Intake): void {
-    if (this.#held || this.#over) return
-    const wants = intake.wants(() => {
-      this.#held = false
-      this.touch()
-      if (!this.#over) this.#wire.hold(false)
-    })
-    if (wants) return
-    this.#held = true
-    this.#wire.hold(true)
-  }
-
-  #onceNames(): OnceNames {
-    this.#once ??= new OnceNames(this.who)
-    return this.#once
+  hasRoom(): boolean {
+    return true
   }
 
   /** Whoever was here before has no channels any more. */
   inherit(): void {
+    const older = this.#older
+    // What it received for others goes on until that is asked for too.
+    if (older?.receivesForOthers === true) {
+      older.receiver.end(false)
+      return
+    }
+    this.#outlived()
+  }
+
+  /** The same, of one device it speaks for. */
+  inheritWard(device: DeviceId): void {
+    this.#older?.leaveWard(device)
+  }
+
+  get receivesForOthers(): boolean {
+    return this.#wards?.areSubscribed === true
+  }
+
+  leaveWard(device: DeviceId): void {
+    this.#wards?.leave(device)
+  }
+
+  #outlived(): void {
     const older = this.#older
     this.#older = undefined
     this.#olderUntilMs = Number.POSITIVE_INFINITY
     older?.gaveWay()
   }
 
-  /** Kept before it counts as gone, so that it is told in this order. */
-  #sayWill(intake: Intake, will: Incoming): void {
-    const meaning = this.#meaning(will)
-    if (meaning?.kind !== 'event') {
-      intake.leave(false)
-      return
-    }
-    const uplink = uplinkOf(meaning.name, will, undefined)
-    intake.receive(meaning.channel, [uplink], () => intake.leave(false))
+  /** What is said for it when it is gone. */
+  get #lastWill() {
+    const { will } = this.who
+    const meaning = will && this.house.topics.meaning(this, will.topic)
+    return meaning?.kind === 'event' ? { ...meaning, message: will! } : undefined
   }
 }
 
 /** For its successor to subscribe. */
 const yieldMaxMs = 5_000
-
-const statusOf = (text: string | undefined): 'done' | 'failed' | 'rejected' | undefined =>
-  text === 'done' || text === 'failed' || text === 'rejected' ? text : undefined

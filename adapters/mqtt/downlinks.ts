@@ -2,7 +2,8 @@ import type { Clock, CommandId, KeptCommand, Offset } from '../../src/contract/i
 import type { MqttChannel } from './channel.ts'
 import type { Outgoing, Wire } from './wire.ts'
 
-interface Out {
+/** A command that is out. */
+export interface Out {
   readonly channel: MqttChannel
   readonly offset: Offset
   readonly id: CommandId
@@ -15,18 +16,10 @@ interface Waiting {
   readonly repeated: boolean
 }
 
-interface Unanswered {
-  readonly id: CommandId
-  /** Nobody waits for its reply any more. */
-  readonly untilMs: number
-}
-
-/** Commands without an id that may wait for a reply; the oldest go. */
-const unansweredMax = 64
 const messageIdMax = 65_535
 
 /**
- * Commands on their way to a client: which packet id is which offset.
+ * Commands on their way to a client, of all channels on its connection: which packet id is which.
  *
  *     deliver ─▶ waiting, while the client takes no more ─▶ out, by packet id ─▶ PUBACK
  */
@@ -35,7 +28,6 @@ export class Downlinks {
   readonly #clock: Clock
   #out: Map<number, Out> | undefined
   #waiting: Waiting[] | undefined
-  #unanswered: Unanswered[] | undefined
   #lastId = 0
 
   constructor(wire: Wire, clock: Clock) {
@@ -45,8 +37,7 @@ export class Downlinks {
 
   send(channel: MqttChannel, topic: string, command: KeptCommand, repeated: boolean): void {
     if (channel.qos === 0) {
-      this.#remember(channel, command)
-      this.#publish(channel, { topic, qos: 0, messageId: 0, dup: false, command })
+      this.#publish(channel, { channel, topic, qos: 0, messageId: 0, dup: false, command })
       return
     }
     // What one channel may have out is the core's window; what all may, the client's.
@@ -67,13 +58,11 @@ export class Downlinks {
     return true
   }
 
-  /** @returns the command it refuses; undefined: no such packet id is out. */
-  reject(messageId: number): CommandId | undefined {
+  /** @returns what it refuses; undefined: no such packet id is out. */
+  reject(messageId: number): Out | undefined {
     const out = this.#take(messageId)
-    if (out === undefined) return undefined
-    this.answered(out.id)
-    this.#writeMore()
-    return out.id
+    if (out !== undefined) this.#writeMore()
+    return out
   }
 
   /** The client does not get this channel any more; its packet ids stay taken until their PUBACK. */
@@ -84,28 +73,11 @@ export class Downlinks {
   end(): void {
     this.#out = undefined
     this.#waiting = undefined
-    this.#unanswered = undefined
-  }
-
-  /** Rule 26: to what a reply without a command's id belongs. */
-  oldestUnanswered(): CommandId | undefined {
-    const nowMs = this.#clock.nowMs()
-    const line = this.#unanswered
-    while (line !== undefined && line.length > 0 && line[0]!.untilMs <= nowMs) line.shift()
-    return line?.[0]?.id
   }
 
   /** Its reply is kept: it acted on that when it had it before, and an end is an end (rule 8). */
   ended(id: CommandId): void {
     this.#waiting = this.#waiting?.filter(({ command }) => command.id !== id)
-  }
-
-  answered(id: CommandId): void {
-    const line = this.#unanswered
-    if (line === undefined) return
-    const at = line.findIndex((one) => one.id === id)
-    if (at >= 0) line.splice(at, 1)
-    if (line.length === 0) this.#unanswered = undefined
   }
 
   #take(messageId: number): Out | undefined {
@@ -120,17 +92,17 @@ export class Downlinks {
     const messageId = this.#freeId()
     this.#out ??= new Map()
     this.#out.set(messageId, { channel, offset: command.offset, id: command.id })
-    this.#remember(channel, command)
-    this.#publish(channel, { topic, qos: 1, messageId, dup: repeated, command })
+    this.#publish(channel, { channel, topic, qos: 1, messageId, dup: repeated, command })
   }
 
-  #publish({ trail }: MqttChannel, message: Outgoing): void {
+  #publish(channel: MqttChannel, message: Outgoing): void {
+    if (!channel.template.namesCommand) channel.remember(message.command)
     this.#wire.publish(message)
     const { command, messageId, dup } = message
     const { id, epoch, offset, name, payload } = command
     const about = { command: id, epoch, offset, name, payload }
     const reason = dup ? 'dup' : undefined
-    trail.frame('out', 'PUBLISH', 0, { ...about, sequence: messageId || undefined, reason })
+    channel.trail.frame('out', 'PUBLISH', 0, { ...about, sequence: messageId || undefined, reason })
   }
 
   #writeMore(): void {
@@ -150,13 +122,5 @@ export class Downlinks {
       this.#lastId = this.#lastId >= messageIdMax ? 1 : this.#lastId + 1
     } while (this.#out?.has(this.#lastId) === true)
     return this.#lastId
-  }
-
-  #remember({ template }: MqttChannel, { id, expiresAtMs, replyTimeoutMs }: KeptCommand): void {
-    if (template.namesCommand) return
-    this.#unanswered ??= []
-    if (this.#unanswered.some((one) => one.id === id)) return
-    if (this.#unanswered.length >= unansweredMax) this.#unanswered.shift()
-    this.#unanswered.push({ id, untilMs: expiresAtMs + replyTimeoutMs })
   }
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { ChannelName, Intake } from '../../src/contract/index.ts'
 import { mainChannel } from '../../src/contract/index.ts'
-import type { Incoming, Who } from './client.ts'
+import type { Incoming } from './said.ts'
+import type { Publisher } from './voice.ts'
 
 /**
  * The names by which publishes at QoS 2 are known until their PUBREL (rule 17): client id and packet
@@ -16,11 +17,16 @@ export class OnceNames {
   readonly #open = new Map<number, ChannelName>()
   readonly #begun = new Set<ChannelName>()
 
-  constructor({ clientId, isClean }: Who) {
+  constructor({ clientId, isClean }: Publisher) {
     // Of one length, whatever the client calls itself.
     const hash = createHash('sha256').update(clientId).digest('base64url').slice(0, 16)
     this.#prefix = `${hash}/`
     this.#isClean = isClean
+  }
+
+  /** Is this packet id one of a publish that it named, without its PUBREL? */
+  has(messageId: number): boolean {
+    return this.#open.has(messageId)
   }
 
   /** @returns the name to keep it by; what it is not any more has been forgotten before. */

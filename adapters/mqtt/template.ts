@@ -115,3 +115,9 @@ export function matchTemplate(
   if (topic.length > levels.length && last.placeholder !== 'type') return undefined
   return values
 }
+
+/** What stands between the two. */
+export const inner = (text: string, prefix: string, suffix: string): string | undefined =>
+  text.length > prefix.length + suffix.length && text.startsWith(prefix) && text.endsWith(suffix)
+    ? text.slice(prefix.length, text.length - suffix.length)
+    : undefined

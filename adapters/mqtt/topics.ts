@@ -6,10 +6,12 @@ import type {
   Stamp,
 } from '../../src/contract/index.ts'
 import { isIdentifier, mainChannel, urgentChannel } from '../../src/contract/index.ts'
+import { type ForAnother, others, prefixOf } from './others.ts'
 import { stampOf } from './stamp.ts'
 import {
   compileTemplate,
   type Identity,
+  inner,
   levelText,
   matchTemplate,
   type Template,
@@ -76,6 +78,8 @@ export interface Wanted {
   readonly channels: readonly ChannelName[]
   /** Where its commands are published. */
   readonly template: Template
+  /** What stands before it: `devices/box-1/` where it speaks for a device; else empty. */
+  readonly prefix: string
 }
 
 /** Subscribing to all commands is subscribing to these. */
@@ -132,11 +136,12 @@ export class Topics {
     )
   }
 
-  /** Where a device answers this command, for MQTT 5's Response Topic. */
-  replyTopic(who: Identity, id: CommandId): string | undefined {
-    return this.#response?.levels
+  /** Where a device, or who speaks for it, answers this command: MQTT 5's Response Topic. */
+  replyTopic(who: Identity & { readonly via?: unknown }, id: CommandId): string | undefined {
+    const topic = this.#response?.levels
       .map((level) => levelText(level, who) ?? level.prefix + id + level.suffix)
       .join('/')
+    return who.via === undefined || topic === undefined ? topic : prefixOf(who.device) + topic
   }
 
   /** @returns undefined: no topic of this device. */
@@ -163,11 +168,29 @@ export class Topics {
   }
 
   /** @returns undefined: not all commands of a channel of this device. */
-  wanted(who: Identity, filter: string): Wanted | undefined {
+  wanted(who: Identity, filter: string, prefix = ''): Wanted | undefined {
     const levels = filter.split('/')
     for (const template of this.#commands) {
       const channels = covered(template, who, levels)
-      if (channels !== undefined) return { channels, template }
+      if (channels !== undefined) return { channels, template, prefix }
+    }
+    return undefined
+  }
+
+  /** A topic that is not its client's own: of which device, and what that one says by it. */
+  meaningForAnother(who: Identity, topic: string): ForAnother<Meaning> | undefined {
+    for (const { device, rest } of others(who, topic, [this.#replies, this.#events])) {
+      const meaning = this.meaning({ app: who.app, device }, rest)
+      if (meaning !== undefined) return { device, what: meaning }
+    }
+    return undefined
+  }
+
+  /** The same of a filter. */
+  wantedForAnother(who: Identity, filter: string): ForAnother<Wanted> | undefined {
+    for (const { device, rest, prefix } of others(who, filter, [this.#commands])) {
+      const wanted = this.wanted({ app: who.app, device }, rest, prefix)
+      if (wanted !== undefined) return { device, what: wanted }
     }
     return undefined
   }
@@ -200,11 +223,6 @@ function covered(
   return filter.length === length + 1 && filter[length] === '#' ? channels : undefined
 }
 
-const inner = (text: string, prefix: string, suffix: string): string | undefined =>
-  text.length > prefix.length + suffix.length && text.startsWith(prefix) && text.endsWith(suffix)
-    ? text.slice(prefix.length, text.length - suffix.length)
-    : undefined
-
 /** Where a command that is written now is published. */
 export function commandTopic(
   template: Template,
@@ -212,8 +230,9 @@ export function commandTopic(
   command: KeptCommand,
   channel: ChannelName,
   nowMs: number,
+  prefix = '',
 ): string {
-  let topic = ''
+  let topic = prefix
   for (const level of template.levels) {
     if (level.index > 0) topic += '/'
     topic += level.prefix + textOf(level.placeholder, who, command, channel, nowMs) + level.suffix

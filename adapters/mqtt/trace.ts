@@ -1,5 +1,6 @@
 import type { Trail } from '../../src/contract/index.ts'
 import { packetType } from './gate.ts'
+import type { Incoming } from './said.ts'
 
 /** By the number in a packet's first byte. */
 const names = [
@@ -45,3 +46,11 @@ export function tracePacket(way: 'in' | 'out', bytes: Uint8Array, trail: Trail):
 
 const hasPacketId = (type: number): boolean =>
   type >= packetType.puback && type <= packetType.unsuback
+
+/** What a PUBLISH says. */
+export function notePublish(trail: Trail, message: Incoming): void {
+  const { topic, messageId, payload, command, stamp, dup } = message
+  const sequence = stamp?.sequence ?? (messageId || undefined)
+  const seen = { name: topic, sequence, command, payload, reason: dup ? 'dup' : undefined }
+  trail.frame('in', 'PUBLISH', 0, seen)
+}

@@ -1,6 +1,6 @@
 import type { Uplink } from '../../src/contract/index.ts'
-import type { Incoming } from './client.ts'
 import { contentTypeOf, own } from './payload.ts'
+import type { Incoming } from './said.ts'
 
 /** A publish as the core takes it. `once`: the name of one at QoS 2. */
 export const uplinkOf = (name: string, message: Incoming, once: string | undefined): Uplink => ({

@@ -1,7 +1,15 @@
-import type { KeptCommand, Reason, Trail } from '../../src/contract/index.ts'
+import type { DeviceId, KeptCommand, Reason, Trail } from '../../src/contract/index.ts'
+import type { Identity } from './template.ts'
+
+/** Whose it is. */
+export interface Addressee extends Identity {
+  /** Who speaks for that device on this connection, if not itself. */
+  readonly via?: DeviceId | undefined
+}
 
 /** A command on its way to a client. */
 export interface Outgoing {
+  readonly channel: Addressee
   readonly topic: string
   readonly qos: 0 | 1
   /** 0 at QoS 0. */
@@ -21,8 +29,10 @@ export interface Wire {
   /** Publishes at QoS 1 it takes before it must acknowledge one. */
   readonly receiveMaximum: number
   /** False: larger than the client takes. */
-  carries(topic: string, command: KeptCommand): boolean
+  carries(topic: string, command: KeptCommand, channel: Addressee): boolean
   publish(message: Outgoing): void
+  /** Say something that is no command, at QoS 0. */
+  tell(topic: string, payload: Uint8Array): void
   /** So much waits for the client that no more should be sent. */
   isFull(): boolean
   /** Read no more, until told otherwise. */

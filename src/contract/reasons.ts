@@ -44,7 +44,12 @@ export const reasons = {
     text: 'well formed, but not allowed at this point',
   },
   'too-large': { retry: 'never', reset: false, text: 'a frame or message over its limit' },
-  'unknown-channel': { retry: 'never', reset: false, text: 'this device has no such channel' },
+  'unknown-channel': {
+    retry: 'never',
+    reset: false,
+    // The field at fault, wherever it stands.
+    text: 'channel: this device has no such channel',
+  },
   unsupported: { retry: 'never', reset: false, text: 'a version or critical part not known here' },
   unauthorized: { retry: 'never', reset: false, text: 'credential missing, wrong or revoked' },
   'device-removed': { retry: 'never', reset: false, text: 'the device was removed' },

@@ -150,7 +150,7 @@ export class Presences {
       sinceMs,
       heardAtMs: heardAtMs(known),
       protocol,
-      via: known.standing.find(({ via }) => via !== undefined)?.via,
+      via: viaOf(known),
       reason,
       backAtMs: state === 'asleep' ? backAtMs : undefined,
       term,
@@ -188,9 +188,9 @@ export class Presences {
     this.#online--
     known.protocol = one.protocol
     if ((known.backAtMs ?? 0) > nowMs) {
-      this.#turn(known, 'asleep', undefined, nowMs)
+      this.#turn(known, 'asleep', undefined, nowMs, one.via)
       this.#deadlines.arm(known)
-    } else this.#turn(known, 'offline', why, nowMs)
+    } else this.#turn(known, 'offline', why, nowMs, one.via)
   }
 
   /** A sign of life of a device, by something that does not stay. */
@@ -242,7 +242,14 @@ export class Presences {
     this.#turn(known, 'offline', reason, nowMs)
   }
 
-  #turn(known: Known, state: PresenceState, reason: string | undefined, nowMs: number): void {
+  /** @param via who spoke for it by what was the last of it. */
+  #turn(
+    known: Known,
+    state: PresenceState,
+    reason: string | undefined,
+    nowMs: number,
+    via = viaOf(known),
+  ): void {
     if (known.state === state) return
     if (isAwaited(known)) {
       this.#deadlines.remove(known)
@@ -258,7 +265,7 @@ export class Presences {
     // No slash stands in an identifier.
     const [app = '', device = ''] = known.device.split('/')
     const heard = state === 'online' ? undefined : { heardAtMs: heardAtMs(known) }
-    const about = { app, device, atMs: nowMs, state, term, protocol, reason, ...heard }
+    const about = { app, device, atMs: nowMs, state, term, protocol, via, reason, ...heard }
     this.#events.append([{ kind: 'presence', ...about }])
     // After its event: a crash in between leaves one more to be told, not one less.
     if (state === 'suspect') return
@@ -273,6 +280,10 @@ export class Presences {
 /** Nothing stands for it, and it may come back by a certain time. */
 const isAwaited = ({ state, missingAtMs }: Known): boolean =>
   state === 'asleep' || missingAtMs !== undefined
+
+/** Who speaks for it, if somebody does. */
+const viaOf = ({ standing }: Known): DeviceId | undefined =>
+  standing.find(({ via }) => via !== undefined)?.via
 
 function heardAtMs(known: Known): number {
   let atMs = known.heardAtMs

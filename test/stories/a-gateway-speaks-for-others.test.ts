@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { httpAdapter } from '../../adapters/http/index.ts'
 import { helloFrame, WireClient } from '../adapters/pike/client.ts'
 import { PikeStreet, secret, turn } from './roads.ts'
 
@@ -143,55 +142,4 @@ test('a box that comes itself takes its channel over from the controller, and th
   assert.deepEqual([channelNumber, code], [1, 64])
   await street.until(() => box.state.kind === 'running', 'it is there itself')
   assert.equal(street.world.hub.presence('default', 'box-1').via, undefined)
-})
-
-test('HTTP: a controller polls, answers and reports under the name of its box; a stranger is the field at fault', async (t) => {
-  const street = await made(t)
-  const adapter = httpAdapter({ host: '127.0.0.1', port: 0 })
-  const [listener] = await adapter.start(street.world.hub)
-  t.after(async () => {
-    const stopped = adapter.stop(0)
-    street.world.clock.advance(1_000)
-    await stopped
-  })
-  const authorization = `Bearer CAB-1:${secret}`
-  const call = async (method: string, path: string, body?: string) => {
-    const init = {
-      method,
-      headers: { authorization, connection: 'close', 'content-type': 'application/json' },
-    }
-    const response = await fetch(
-      `http://127.0.0.1:${listener!.port}/device/v1${path}`,
-      body === undefined ? init : { ...init, body },
-    )
-    const text = await response.text()
-    return { status: response.status, body: text === '' ? {} : JSON.parse(text) }
-  }
-  for (const name of ['a', 'b']) await street.submit('box-1', 'main', name)
-  const polled = await call('GET', '/devices/box-1/commands')
-  assert.equal(polled.status, 200, JSON.stringify(polled.body))
-  assert.deepEqual(
-    polled.body.items.map(({ name }: { name: string }) => name),
-    ['a', 'b'],
-  )
-  assert.equal(street.world.hub.presence('default', 'box-1').via, 'CAB-1')
-  for (const { id } of polled.body.items) {
-    const replied = await call('POST', `/devices/box-1/replies/${id}`, '{"status":"done"}')
-    assert.ok(replied.status < 300, JSON.stringify(replied))
-    assert.equal(await street.world.status(id), 'done')
-  }
-  assert.ok((await call('POST', '/devices/box-1/events/opened', '{}')).status < 300)
-  assert.deepEqual(await street.events('box-1'), ['main opened'])
-  const answers = []
-  for (const device of ['stranger', 'nobody']) {
-    const { status, body } = await call('POST', `/devices/${device}/events/opened`, '{}')
-    assert.equal(status, 400)
-    answers.push(body)
-  }
-  assert.deepEqual(answers[0], answers[1])
-  assert.match(JSON.stringify(answers[0]), /device/)
-  assert.equal(adapter.figures().ungranted_total, 2)
-  await street.change('box-1', { gateways: [] })
-  assert.equal((await call('GET', '/devices/box-1/commands')).status, 400)
-  assert.equal(street.world.hub.presence('default', 'box-1').state, 'offline')
 })

@@ -1,5 +1,5 @@
 import type { AppId, DeviceId, Reason } from '../../../src/contract/index.ts'
-import type { Incoming, Published, Who } from '../client.ts'
+import type { Incoming, Published, Who } from '../said.ts'
 
 /** What aedes says of a CONNECT. */
 export interface Connect {

@@ -1,10 +1,11 @@
 import type { KeptCommand, Reason, Trail } from '../../../src/contract/index.ts'
 import { reasons } from '../../../src/contract/index.ts'
 import { logIn } from '../auth.ts'
-import { type Incoming, MqttClient } from '../client.ts'
+import { MqttClient } from '../client.ts'
 import type { Connection, Dialect } from '../connection.ts'
 import { type GateProblem, packetType } from '../gate.ts'
 import { wordsFor } from '../reasons.ts'
+import type { Incoming } from '../said.ts'
 import type { Sessions } from '../v5/sessions.ts'
 import type { Outgoing, Wire } from '../wire.ts'
 import { type Connect, whoOf } from './connect.ts'
@@ -20,6 +21,7 @@ const identifierRejected = 2
 /** Packets that came before CONNACK wait for it; MQTT 3.1.1 §3.1.4 allows them. */
 const earlyMaxPackets = 64
 const messageIdMax = 65_535
+const told = { qos: 0, messageId: 0, dup: false } as const
 const pingresp = Buffer.from([packetType.pingresp << 4, 0])
 
 /**
@@ -114,7 +116,7 @@ export class AedesDialect implements Dialect, Wire, StreamOwner, UplinksHost {
   }
 
   drained(): void {
-    this.#client?.receiver.drained()
+    this.#client?.drained()
   }
 
   lost(): void {
@@ -149,7 +151,11 @@ export class AedesDialect implements Dialect, Wire, StreamOwner, UplinksHost {
   }
 
   publish(message: Outgoing): void {
-    if (this.#state === 'open') this.#stream.write(publishPacket(message))
+    if (this.#state === 'open') this.#stream.write(publishPacket(message, message.command.payload))
+  }
+
+  tell(topic: string, payload: Uint8Array): void {
+    if (this.#state === 'open') this.#stream.write(publishPacket({ ...told, topic }, payload))
   }
 
   isFull(): boolean {
@@ -237,7 +243,7 @@ export class AedesDialect implements Dialect, Wire, StreamOwner, UplinksHost {
 
   async subscribe(filter: string, qos: 0 | 1 | 2): Promise<boolean> {
     if (this.#client === undefined) return false
-    const subscribed = await this.#client.receiver.subscribe(filter, qos)
+    const subscribed = await this.#client.subscribe(filter, qos)
     if (subscribed.kind === 'granted') {
       this.#lasting?.add(filter, qos)
       this.#starts ??= []
@@ -245,6 +251,10 @@ export class AedesDialect implements Dialect, Wire, StreamOwner, UplinksHost {
       return true
     }
     if (reasons[subscribed.reason].retry === 'never') return false
+    if (subscribed.spares === true) {
+      await this.#connection.house.pause()
+      return false
+    }
     // SUBACK cannot say when to try again, and a client that is told no does not: so it comes again.
     await this.#connection.house.pause()
     this.#client?.close(subscribed.reason, subscribed.retryAfterMs)
@@ -261,7 +271,7 @@ export class AedesDialect implements Dialect, Wire, StreamOwner, UplinksHost {
   unsubscribed(filters: readonly string[]): void {
     for (const filter of filters) {
       this.#lasting?.remove(filter)
-      void this.#client?.receiver.unsubscribe(filter)
+      void this.#client?.unsubscribe(filter)
     }
   }
 
@@ -299,7 +309,7 @@ export class AedesDialect implements Dialect, Wire, StreamOwner, UplinksHost {
     const type = packet[0]! >> 4
     if (type === packetType.puback) {
       // One that is not out is a repeat: it does no harm.
-      this.#client?.receiver.acknowledge(packet.readUInt16BE(bodyStart(packet)))
+      this.#client?.acknowledge(packet.readUInt16BE(bodyStart(packet)))
       return
     }
     if (type === packetType.publish && (packet[0]! & 4) === 0) {

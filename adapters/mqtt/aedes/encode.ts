@@ -6,8 +6,10 @@ import type { Outgoing } from '../wire.ts'
  *
  *     | 3 dup qos 0 | remaining length | length topic | packet id, at QoS 1 | payload |
  */
-export function publishPacket({ topic, qos, messageId, dup, command }: Outgoing): Buffer {
-  const { payload } = command
+export function publishPacket(
+  { topic, qos, messageId, dup }: Pick<Outgoing, 'topic' | 'qos' | 'messageId' | 'dup'>,
+  payload: Uint8Array,
+): Buffer {
   const topicBytes = Buffer.byteLength(topic)
   const remaining = 2 + topicBytes + (qos > 0 ? 2 : 0) + payload.length
   const packet = Buffer.allocUnsafe(1 + lengthBytes(remaining) + remaining)

@@ -1,7 +1,8 @@
 import type { Reason } from '../../../src/contract/index.ts'
 import { Answers, type Owed } from '../answers.ts'
-import type { Incoming, MqttClient, Published } from '../client.ts'
+import type { MqttClient } from '../client.ts'
 import { packetType } from '../gate.ts'
+import type { Incoming, Published } from '../said.ts'
 import { endOf } from './connect.ts'
 import { bodyStart } from './strict.ts'
 

@@ -4,7 +4,7 @@ import type { MqttClient } from '../client.ts'
 import type { Connection, Dialect } from '../connection.ts'
 import type { GateProblem } from '../gate.ts'
 import { wordsFor } from '../reasons.ts'
-import type { Outgoing, Wire } from '../wire.ts'
+import type { Addressee, Outgoing, Wire } from '../wire.ts'
 import { decodePacket } from './decode.ts'
 import { encodePublish, type Publication, publicationBytes } from './encode.ts'
 import { type Opened, openClient } from './opening.ts'
@@ -99,7 +99,7 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
   }
 
   drained(): void {
-    this.#client?.receiver.drained()
+    this.#client?.drained()
   }
 
   lost(): void {
@@ -132,14 +132,20 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
 
   // What its client asks of it.
 
-  carries(topic: string, command: KeptCommand): boolean {
+  carries(topic: string, command: KeptCommand, channel: Addressee): boolean {
     if (this.speaker.packetMaxBytes === Number.POSITIVE_INFINITY) return true
-    const message = { topic, qos: 1, messageId: 1, dup: false, command } as const
+    const message = { channel, topic, qos: 1, messageId: 1, dup: false, command } as const
     return publicationBytes(this.#publication(message)) <= this.speaker.packetMaxBytes
   }
 
   publish(message: Outgoing): void {
     this.write(encodePublish(this.#publication(message)))
+  }
+
+  tell(topic: string, payload: Uint8Array): void {
+    const subscriptionIds = this.#subscriptions.idsFor(topic)
+    const bytes = encodePublish({ ...told, topic, payload, subscriptionIds })
+    if (this.#state === 'open' && bytes.length <= this.speaker.packetMaxBytes) this.write(bytes)
   }
 
   isFull(): boolean {
@@ -325,7 +331,7 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
   #acknowledged({ id, code: why }: AckPacket, client: MqttClient): void {
     const isKnown =
       why < code.unspecified
-        ? client.receiver.acknowledge(id)
+        ? client.acknowledge(id)
         : client.reject(id, deviceReasons.get(why) ?? 'unspecified')
     // Rule 12.
     if (!isKnown) this.fail(code.protocolError, `nothing is out under packet id ${id}`)
@@ -359,14 +365,25 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
 
   #publication(message: Outgoing): Publication {
     const { core, topics } = this.#connection.house
-    const client = this.#client!
     return publicationOf(
       message,
-      topics.replyTopic(client, message.command.id),
+      topics.replyTopic(message.channel, message.command.id),
       this.#subscriptions.idsFor(message.topic),
       core.clock.nowMs(),
     )
   }
+}
+
+/** Of what is no command. */
+const told: Omit<Publication, 'topic' | 'payload' | 'subscriptionIds'> = {
+  qos: 0,
+  id: 0,
+  dup: false,
+  messageExpiryS: undefined,
+  contentType: 'application/json',
+  responseTopic: undefined,
+  correlation: undefined,
+  user: [],
 }
 
 const hangUp = (connection: Connection): void => connection.reset()

@@ -1,4 +1,5 @@
-import type { Published } from '../client.ts'
+import { reasons } from '../../../src/contract/index.ts'
+import type { Published } from '../said.ts'
 import { type Code, code } from './packets.ts'
 
 /** Why a publish is not taken, for its PUBACK or PUBREC. */
@@ -27,7 +28,7 @@ export const refusals: Readonly<Record<Refused, Refusal>> = {
   'foreign-topic': { code: code.notAuthorized, text: 'no topic of this device' },
   'bad-name': { code: code.topicNameInvalid, text: 'a name or reason that is too long' },
   'too-large': { code: code.quotaExceeded, text: 'a payload over the limit' },
-  'unknown-channel': { code: code.topicNameInvalid, text: 'this device has no such channel' },
+  'unknown-channel': { code: code.topicNameInvalid, text: reasons['unknown-channel'].text },
 }
 
 /**

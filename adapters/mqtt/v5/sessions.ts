@@ -1,8 +1,9 @@
 import type { AppId, Core, DeviceId, DeviceKey, Timer } from '../../../src/contract/index.ts'
 import { deviceKey } from '../../../src/contract/index.ts'
-import type { Incoming, MqttClient } from '../client.ts'
+import type { MqttClient } from '../client.ts'
 import type { House } from '../house.ts'
 import { contentTypeOf, own } from '../payload.ts'
+import type { Incoming } from '../said.ts'
 import type { Topics } from '../topics.ts'
 import type { Qos } from './packets.ts'
 

@@ -61,7 +61,7 @@ export class Subscriptions {
   async unsubscribe({ filters }: UnsubscribePacket, client: MqttClient): Promise<number[]> {
     const codes: number[] = []
     for (const filter of filters) {
-      const was = await client.receiver.unsubscribe(filter)
+      const was = await client.unsubscribe(filter)
       this.#kept?.delete(filter)
       codes.push(was ? code.success : code.noSubscriptionExisted)
     }
@@ -94,9 +94,9 @@ export class Subscriptions {
   ): Promise<(() => void) | undefined> {
     const starts: (() => void)[] = []
     for (const [filter, { qos, id }] of filters ?? []) {
-      const subscribed = await client.receiver.subscribe(filter, qos)
+      const subscribed = await client.subscribe(filter, qos)
       if (subscribed.kind === 'refused') {
-        for (const one of this.#kept?.keys() ?? []) await client.receiver.unsubscribe(one)
+        for (const one of this.#kept?.keys() ?? []) await client.unsubscribe(one)
         this.#kept = undefined
         return undefined
       }
@@ -120,13 +120,15 @@ export class Subscriptions {
   async #subscribeOne({ filter, qos }: Subscription, client: MqttClient): Promise<One> {
     if (isShared(filter)) return shared
     if (!isShort(filter, this.#limits) || !isFilter(filter)) return noFilter
-    const subscribed = await client.receiver.subscribe(filter, qos)
+    const subscribed = await client.subscribe(filter, qos)
     if (subscribed.kind === 'granted') {
       return { code: subscribed.qos, start: () => subscribed.start() }
     }
-    const { reason, retryAfterMs } = subscribed
+    const { reason, retryAfterMs, spares } = subscribed
     const told = { code: wordsFor[reason].suback5, text: reasons[reason].text }
-    return endsConnection(reason) ? { ...told, ends: { reason, retryAfterMs } } : told
+    return endsConnection(reason) && spares !== true
+      ? { ...told, ends: { reason, retryAfterMs } }
+      : told
   }
 }
 

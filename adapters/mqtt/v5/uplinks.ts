@@ -1,6 +1,7 @@
 import type { Limits, Reason } from '../../../src/contract/index.ts'
 import { Answers, type Owed } from '../answers.ts'
-import type { MqttClient, Published } from '../client.ts'
+import type { MqttClient } from '../client.ts'
+import type { Published } from '../said.ts'
 import { stampOf } from '../stamp.ts'
 import { Aliases } from './aliases.ts'
 import { encodeAck } from './encode.ts'

@@ -1,5 +1,5 @@
 import { coapAdapter } from '../../../adapters/coap/index.ts'
-import type { Stamp, Timer } from '../../../src/contract/index.ts'
+import type { Adapter, Stamp, Timer } from '../../../src/contract/index.ts'
 import type {
   AdapterSubject,
   Door,
@@ -10,6 +10,7 @@ import type {
   Said,
 } from '../../support/adapter-subject.ts'
 import type { EngineSubject } from '../../support/engine-subject.ts'
+import type { GatewayDoor } from '../../support/gateway-subject.ts'
 import type { ManualClock } from '../../support/manual-clock.ts'
 import { type Answer, CoapClient, type Notification, readCommand } from './client.ts'
 
@@ -21,20 +22,24 @@ export const coapSubject = (engine: EngineSubject): AdapterSubject => ({
   async start(core, clock) {
     const adapter = coapAdapter({ host: '127.0.0.1', port: 0 })
     const [listener] = await adapter.start(core)
-    return new CoapDoor(listener!.port, clock, (graceMs) => adapter.stop(graceMs))
+    return new CoapDoor(listener!.port, clock, adapter)
   },
 })
 
-class CoapDoor implements Door {
+export class CoapDoor implements GatewayDoor {
   readonly port: number
   readonly clock: ManualClock
-  readonly #stop: (graceMs: number) => Promise<void>
+  readonly #adapter: Adapter
   readonly devices: CoapDevice[] = []
 
-  constructor(port: number, clock: ManualClock, stop: (graceMs: number) => Promise<void>) {
+  constructor(port: number, clock: ManualClock, adapter: Adapter) {
     this.port = port
     this.clock = clock
-    this.#stop = stop
+    this.#adapter = adapter
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    return this.#adapter.figures()
   }
 
   device(identity: Identity): ExamDevice {
@@ -45,11 +50,11 @@ class CoapDoor implements Door {
 
   async kill(): Promise<void> {
     for (const device of this.devices) await device.drop()
-    await this.#stop(0)
+    await this.#adapter.stop(0)
   }
 
   stop(): Promise<void> {
-    return this.#stop(1_000)
+    return this.#adapter.stop(1_000)
   }
 }
 

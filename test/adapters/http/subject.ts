@@ -1,5 +1,5 @@
 import { httpAdapter } from '../../../adapters/http/index.ts'
-import type { Stamp } from '../../../src/contract/index.ts'
+import type { Adapter, Stamp } from '../../../src/contract/index.ts'
 import type {
   AdapterSubject,
   Door,
@@ -11,6 +11,7 @@ import type {
   Ways,
 } from '../../support/adapter-subject.ts'
 import type { EngineSubject } from '../../support/engine-subject.ts'
+import type { GatewayDoor } from '../../support/gateway-subject.ts'
 import type { ManualClock } from '../../support/manual-clock.ts'
 import { HttpClient } from './http-client.ts'
 import { EventReader } from './sse.ts'
@@ -30,27 +31,26 @@ export const httpSubject = (way: Way, engine: EngineSubject): AdapterSubject => 
   async start(core, clock) {
     const adapter = httpAdapter({ host: '127.0.0.1', port: 0 })
     const [listener] = await adapter.start(core)
-    return new HttpDoor(way, listener!.port, clock, (graceMs) => adapter.stop(graceMs))
+    return new HttpDoor(way, listener!.port, clock, adapter)
   },
 })
 
-class HttpDoor implements Door {
+export class HttpDoor implements GatewayDoor {
   readonly way: Way
   readonly port: number
   readonly clock: ManualClock
-  readonly #stop: (graceMs: number) => Promise<void>
+  readonly #adapter: Adapter
   readonly #devices: HttpDevice[] = []
 
-  constructor(
-    way: Way,
-    port: number,
-    clock: ManualClock,
-    stop: (graceMs: number) => Promise<void>,
-  ) {
+  constructor(way: Way, port: number, clock: ManualClock, adapter: Adapter) {
     this.way = way
     this.port = port
     this.clock = clock
-    this.#stop = stop
+    this.#adapter = adapter
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    return this.#adapter.figures()
   }
 
   device(identity: Identity): ExamDevice {
@@ -75,11 +75,11 @@ class HttpDoor implements Door {
 
   async kill(): Promise<void> {
     for (const device of this.#devices) await device.drop()
-    await this.#stop(0)
+    await this.#adapter.stop(0)
   }
 
   stop(): Promise<void> {
-    return this.#stop(1_000)
+    return this.#adapter.stop(1_000)
   }
 }
 

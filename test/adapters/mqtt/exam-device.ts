@@ -8,9 +8,10 @@ import type {
   Identity,
   Said,
 } from '../../support/adapter-subject.ts'
+import type { GatewayDoor } from '../../support/gateway-subject.ts'
 import { Wire } from '../../support/wire.ts'
 
-export class MqttDoor implements Door {
+export class MqttDoor implements GatewayDoor {
   readonly port: number
   readonly listeners: readonly Listener[]
   readonly adapter: Adapter
@@ -32,6 +33,10 @@ export class MqttDoor implements Door {
     const device = this.#make(this, identity)
     this.#devices.push(device)
     return device
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    return this.adapter.figures()
   }
 
   async kill(): Promise<void> {

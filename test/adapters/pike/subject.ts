@@ -10,6 +10,7 @@ import type {
   Identity,
 } from '../../support/adapter-subject.ts'
 import type { EngineSubject } from '../../support/engine-subject.ts'
+import type { GatewayDoor } from '../../support/gateway-subject.ts'
 import type { ManualClock } from '../../support/manual-clock.ts'
 import { Wire } from '../../support/wire.ts'
 
@@ -30,27 +31,31 @@ export const clientSubject = (
   async start(core, clock) {
     const adapter = makeAdapter()
     const [listener] = await adapter.start(core)
-    return new PikeDoor(listener!.port, clock, over, (graceMs) => adapter.stop(graceMs))
+    return new PikeDoor(listener!.port, clock, over, adapter)
   },
 })
 
-class PikeDoor implements Door {
+export class PikeDoor implements GatewayDoor {
   readonly port: number
   readonly clock: ManualClock
   readonly over: Pick<PikeClientOptions, 'session'>
-  readonly #stop: (graceMs: number) => Promise<void>
+  readonly #adapter: Adapter
   readonly #devices: PikeDevice[] = []
 
   constructor(
     port: number,
     clock: ManualClock,
     over: Pick<PikeClientOptions, 'session'>,
-    stop: (graceMs: number) => Promise<void>,
+    adapter: Adapter,
   ) {
     this.port = port
     this.clock = clock
     this.over = over
-    this.#stop = stop
+    this.#adapter = adapter
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    return this.#adapter.figures()
   }
 
   device(identity: Identity): ExamDevice {
@@ -61,11 +66,11 @@ class PikeDoor implements Door {
 
   async kill(): Promise<void> {
     for (const device of this.#devices) await device.drop()
-    await this.#stop(0)
+    await this.#adapter.stop(0)
   }
 
   stop(): Promise<void> {
-    return this.#stop(1_000)
+    return this.#adapter.stop(1_000)
   }
 }
 
