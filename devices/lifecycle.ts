@@ -1,9 +1,10 @@
 import { nextStep } from '../adapters/pike/frames.ts'
 import {
   delayMs,
-  firstRetryMs,
+  firstWindowMs,
   provedMs,
   type ReconnectPolicy,
+  type Row,
   reconnectPolicy,
   refusedRetryMinMs,
   retryAfterMaxMs,
@@ -86,6 +87,7 @@ export class Lifecycle {
   #connections = 0
   /** Tries in a row that led to no useful connection. */
   #failures = 0
+  #row: Row = { place: 0, spreadMs: undefined }
   #acknowledged = false
 
   constructor(options: {
@@ -205,26 +207,33 @@ export class Lifecycle {
     const proved =
       state.kind === 'running' && (this.#acknowledged || nowMs - state.sinceMs >= provedMs)
     if (proved) this.#failures = 0
-    const untilMs = nowMs + this.#delayMs(cause, state.kind === 'running')
+    const untilMs = nowMs + this.#delayMs(cause)
     const why = cause.kind === 'going-away' ? 'the server is going away' : cause.text
     return [...goodbye, this.#enter({ kind: 'waiting', untilMs, why })]
   }
 
-  #delayMs(cause: Cause, wasRunning: boolean): number {
-    const first = wasRunning && this.#failures === 0
+  #delayMs(cause: Cause): number {
+    if (this.#failures === 0) this.#row = { place: this.#random(), spreadMs: undefined }
     this.#failures++
-    const random = this.#random()
-    const backoffMs = delayMs(this.#failures, this.#policy, random)
     if (cause.kind === 'going-away') {
-      const spreadMs = random * Math.min(cause.spreadMs, retryAfterMaxMs)
-      return first ? spreadMs : Math.max(spreadMs, backoffMs)
+      const spreadMs = Math.min(cause.spreadMs, retryAfterMaxMs)
+      this.#row = { ...this.#row, spreadMs }
+      // Also where it is the second time: not before its place, and not in a loop.
+      return Math.max(this.#row.place * spreadMs, this.#backoffMs)
     }
     if (cause.kind === 'closed') {
+      const step = nextStep(cause.code)
+      // It said so to who came too early, or has no words for a spread: it will soon be back.
+      if (step === 'elsewhere') this.#row = { ...this.#row, spreadMs: firstWindowMs }
       if (cause.retryAfterMs > 0)
-        return Math.min(cause.retryAfterMs, retryAfterMaxMs) + random * this.#policy.baseMs
-      if (nextStep(cause.code) === 'later') return backoffMs
+        return Math.min(cause.retryAfterMs, retryAfterMaxMs) + this.#random() * this.#policy.baseMs
+      if (step === 'later' && this.#failures === 1) return this.#backoffMs + this.#policy.baseMs / 2
     }
-    return first ? random * firstRetryMs : backoffMs
+    return this.#backoffMs
+  }
+
+  get #backoffMs(): number {
+    return delayMs(this.#failures, this.#row, this.#policy)
   }
 
   #stop(reason: StopReason, politely: boolean): readonly Effect[] {

@@ -165,7 +165,7 @@ class HttpAdapter implements Adapter {
     app.server.on('request', () => this.#requestsTotal++)
     addRoutes(app, reception, core.limits)
     house.servers.push(app)
-    await app.listen({ host, port })
+    await app.listen({ host, port, backlog: core.limits.listenBacklog })
     const address = app.server.address() as AddressInfo
     return { name, host: address.address, port: address.port }
   }

@@ -82,22 +82,28 @@ class MqttAdapter implements Adapter {
       lingering: new Sweep(clock, lingerMs, 'mqtt-lingering', reset),
     }
     const listeners: Listener[] = []
+    const { listenBacklog: backlog } = limits
     try {
       if (port !== 'off') {
         const accept = (socket: Socket): void => this.#accept(socket)
         listeners.push(
-          await this.#servers.listen('mqtt', port, createServer({ noDelay: true }, accept)),
+          await this.#servers.listen(
+            'mqtt',
+            port,
+            createServer({ noDelay: true }, accept),
+            backlog,
+          ),
         )
       }
       if (tls !== undefined && tls.port !== 'off') {
         const context = createSecureContext(secureOptions(tls))
         const accept = (socket: Socket): void => this.#accept(socket, context)
         const server = createServer({ noDelay: true }, accept)
-        listeners.push(await this.#servers.listen('mqtts', tls.port, server))
+        listeners.push(await this.#servers.listen('mqtts', tls.port, server, backlog))
       }
       if (webSocketPort !== 'off') {
         const server = this.#webSocketServer(limits.mqttPacketMaxBytes)
-        listeners.push(await this.#servers.listen('mqtt-ws', webSocketPort, server))
+        listeners.push(await this.#servers.listen('mqtt-ws', webSocketPort, server, backlog))
       }
     } catch (error) {
       await this.stop(0)

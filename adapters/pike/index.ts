@@ -67,20 +67,18 @@ class PikeAdapter implements Adapter {
       sweeps: [greeting, lingering],
     }
     const listeners: Listener[] = []
+    const { listenBacklog: backlog } = core.limits
     try {
       if (port !== 'off') {
-        listeners.push(
-          await this.#servers.listen(
-            'pike',
-            port,
-            createServer(calm, (socket) => this.#accept(socket)),
-          ),
-        )
+        const accept = (socket: Socket): void => this.#accept(socket)
+        const server = createServer(calm, accept)
+        listeners.push(await this.#servers.listen('pike', port, server, backlog))
       }
       if (tls !== undefined && tls.port !== 'off') {
         const context = createSecureContext(secureOptions(tls))
         const accept = (socket: Socket): void => this.#accept(socket, context)
-        listeners.push(await this.#servers.listen('pike-tls', tls.port, createServer(calm, accept)))
+        const server = createServer(calm, accept)
+        listeners.push(await this.#servers.listen('pike-tls', tls.port, server, backlog))
       }
     } catch (error) {
       await this.stop(0)

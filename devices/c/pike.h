@@ -172,13 +172,13 @@ struct pike {
   struct pike_id current; /* the command you have in hand; epoch 0: none */
   bool current_late;      /* ours to refuse */
   bool current_here;      /* it came on this connection */
-  bool pong_due, pinged, goaway, closing_for_good;
+  bool pong_due, pinged, goaway, sent_away, closing_for_good;
   uint32_t epoch, welcome_epoch, held_epoch;
   uint64_t received; /* the last offset that came in this epoch on this connection */
   uint64_t ack;      /* to be written; 0: none */
   uint64_t since_ms, zero_ms, read_ms, written_ms, pinged_ms, uplink_ms, wake_ms;
   uint32_t uplink_window, frame_max, keepalive_ms;
-  uint32_t failures, reconnect_base_ms, reconnect_max_ms, spread_ms;
+  uint32_t failures, reconnect_base_ms, reconnect_max_ms, spread_ms, place;
   struct pike_durable kept;
   uint8_t proof[32];
   char endpoint[PIKE_ENDPOINT_MAX];
@@ -224,6 +224,7 @@ void pike_start(struct pike *p);
 #define PIKE__CONNECT_MS 10000u
 #define PIKE__WELCOME_MS 5000u  /* section 3 */
 #define PIKE__ANSWER_MS 10000u  /* to a PING, section 10; also when an ACK is overdue */
+#define PIKE__PATIENT_TRIES 10u /* section 9: sent away, so often at the pace of the spread */
 #define PIKE__OPEN_GOOD_MS 30000u /* section 9: then failures are forgotten */
 #define PIKE__CLOSE_MS 1000u
 #define PIKE__HOUR_MS 3600000u
@@ -937,36 +938,74 @@ static void pike__tell(struct pike *p, int code, const char *text, size_t length
     p->config->on_state(p->config->context, p->state, code, text, length);
 }
 
-static uint32_t pike__backoff(struct pike *p)
+/* Section 9: tries in a row have one place, 0 up to 65536, each in a window of its own. */
+static void pike__row(struct pike *p)
 {
-  uint64_t a = 1, b = 1, base = p->reconnect_base_ms, max = p->reconnect_max_ms;
-  uint32_t n = p->failures > 1 ? p->failures - 1 : 0;
+  p->place = pike__below(p, 65536);
+  p->sent_away = false;
+}
+
+static uint64_t pike__least(uint64_t a, uint64_t b)
+{
+  return a < b ? a : b;
+}
+
+/* How long the window of try `n` is, ms. */
+static uint64_t pike__window(const struct pike *p, uint32_t n)
+{
+  uint64_t base = p->reconnect_base_ms, max = p->reconnect_max_ms, a = 1, b = 1, sum, pace = 0;
   if (base == 0) base = 1000;
   if (max == 0) max = 60000;
-  for (; n > 0 && a * base < max; n--) {
-    uint64_t sum = a + b;
+  if (n == 1) return p->sent_away ? p->spread_ms : 1000;
+  if (p->sent_away) {
+    pace = pike__least(max, p->spread_ms > 1000 ? p->spread_ms : 1000);
+    if (n <= PIKE__PATIENT_TRIES) return pace;
+    n -= PIKE__PATIENT_TRIES - 1;
+  }
+  for (; n > 1 && a * base < max; n--) {
+    sum = a + b;
     a = b;
     b = sum;
   }
-  return 500 + pike__below(p, a * base < max ? a * base : max);
+  a = pike__least(max, a * base);
+  return a > pace ? a : pace;
+}
+
+/* How long to wait for the next try, `failures` counting those before it, at least 1. */
+static uint64_t pike__backoff(const struct pike *p)
+{
+  uint64_t last, next = pike__window(p, p->failures);
+  if (p->failures <= 1) return next * p->place >> 16;
+  last = pike__window(p, p->failures - 1);
+  return next < last ? next : last + ((next - last) * p->place >> 16);
 }
 
 /* The connection is over. `code` is the server's, -1 without one. */
 static void pike__leave(struct pike *p, bool reset, int code, uint64_t after_s, const char *text,
                         size_t length)
 {
-  uint64_t now, wait;
+  uint64_t now, wait, part;
+  bool first = p->failures == 0;
   if (p->state < PIKE_OPEN) p->endpoint[0] = 0; /* it did not work: back to the own list */
   p->config->close(p->config->context, reset);
   now = pike__now(p);
   if (after_s > PIKE__AWAY_MAX_S) after_s = PIKE__AWAY_MAX_S;
   if (after_s == 0 && (code == PIKE__CONFLICT || code == PIKE__RATE_LIMITED)) after_s = 60;
-  if (p->goaway) wait = pike__below(p, (uint64_t)p->spread_ms + 1);
-  else if (code >= 192) wait = PIKE__HOUR_MS + pike__below(p, PIKE__HOUR_MS / 6);
-  else if (code >= 64 && code < 128 && after_s > 0) wait = after_s * 1000 + pike__below(p, 1000);
-  else if (p->failures == 0 && !(code >= 64 && code < 128)) wait = pike__below(p, 1000);
-  else wait = pike__backoff(p);
-  p->failures++;
+  if (first) pike__row(p);
+  if (p->failures < UINT32_MAX) p->failures++;
+  if (p->goaway) {
+    p->sent_away = true;
+  } else if (code >= 128 && code < 192) {
+    p->sent_away = true;
+    p->spread_ms = 1000;
+  }
+  wait = pike__backoff(p);
+  if (p->goaway) {
+    part = (uint64_t)p->spread_ms * p->place >> 16;
+    if (wait < part) wait = part;
+  } else if (code >= 192) wait = PIKE__HOUR_MS + pike__below(p, PIKE__HOUR_MS / 6);
+  else if (code >= 64 && after_s > 0) wait = after_s * 1000 + pike__below(p, 1000);
+  else if (first && code >= 64 && code < 128) wait += 500;
   p->wake_ms = now + wait;
   p->state = p->closing_for_good || (code >= 192 && !p->config->unattended) ? PIKE_STOPPED
                                                                             : PIKE_WAITING;
@@ -984,7 +1023,10 @@ static void pike__refuse(struct pike *p, int code, const char *why)
 {
   struct pike__out out;
   size_t length = strlen(why);
-  if (code >= 192 && p->failures == 0) p->failures = 1;
+  if (code >= 192 && p->failures == 0) {
+    pike__row(p);
+    p->failures = 1;
+  }
   out = pike__room(p);
   if (p->state != PIKE_OPEN && p->tx_length > 0) out.full = true; /* half of a HELLO is out */
   pike__put_head(&out, PIKE__CLOSE << 4, 2 + length + (code > 127 ? 2 : 1)); /* why: under 128 */

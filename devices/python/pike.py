@@ -244,6 +244,14 @@ class Pike:
                 if fresh: threading.Thread(target=self.handle, args=(c, act), daemon=True).start()
             else: raise Lost('protocol error')
 
+    def within(self, n, away):
+        """How long the window of the n-th try of a row is; away: the spread of a gateway that sent us away."""
+        top, a, b = (self.top or 60_000) / 1000, 1, 1
+        if n == 1: return 1 if away is None else away
+        pace = 0 if away is None else min(top, max(1, away))
+        for _ in range(min(n - (1 if away is None else 10), 30)): a, b = b, a + b
+        return pace if away is not None and n <= 10 else max(pace, min(top, (self.base or 1000) / 1000 * a))
+
     def run(self, act):
         """Connects, and comes back, until a code says that something must be changed first: returns that."""
         self.base = self.top = 0
@@ -255,13 +263,15 @@ class Pike:
             if self.link: self.shut(); self.link.close()
             self.log('lost', code, why)
             if code >= 192: return code, why
-            a = b = 1
-            for _ in range(min(self.failures - 1, 30)): a, b = b, a + b
-            backoff = 0.5 + random.uniform(0, min((self.top or 60_000) / 1000, (self.base or 1000) / 1000 * a))
-            if self.spread is not None: wait = random.uniform(0, self.spread)
-            elif 64 <= code < 128: wait = after + random.random() if after else 60 if code in (65, 71) else backoff
-            else: wait = random.random() if self.failures == 0 else backoff
+            if not self.failures: place, away = random.random(), None       # tries in a row: a window each, in it the same place
             self.failures += 1
+            if self.spread is not None: away = self.spread
+            elif 128 <= code: away = 1
+            wait = self.within(self.failures, away)
+            if self.failures == 1: wait = wait * place + (0.5 if 64 <= code < 128 else 0)
+            else: last = self.within(self.failures - 1, away); wait = min(wait, last) + place * max(0, wait - last)
+            if self.spread is not None: wait = max(wait, place * self.spread)
+            elif code in (65, 71) or 64 <= code and after: wait = (after or 60) + random.random()
             time.sleep(min(wait, 86400))
 
 def main():

@@ -63,6 +63,11 @@ export const limits = {
   connectionsMax: 100_000,
   /** Of those of one protocol, from one address (IPv6: the first 64 bits). Above: as above. */
   connectionsPerAddress: 20_000,
+  /**
+   * Connections that wait to be accepted, of each listener; the kernel's `net.core.somaxconn` bounds
+   * it. Above: the kernel lets them ask again after a second, then after three and seven.
+   */
+  listenBacklog: 4_096,
   /** Connections of back ends from one address. Above: closed at once, unanswered. */
   apiConnectionsPerAddress: 8_192,
   /** Time to live when a command names none. */
@@ -209,7 +214,7 @@ export const limits = {
   /** Sent away in a drain at once; the next after a moment. */
   drainSliceMax: 1_000,
   /** How many sent away are asked to come back in a second, here or elsewhere. */
-  comeBackPerSecond: 5_000,
+  comeBackPerSecond: 8_000,
   /** The server looks at every channel with a session this often for what hints missed. */
   patrolMs: 40_000,
 } as const

@@ -11,10 +11,13 @@ export class Servers {
     this.#host = host
   }
 
-  /** @param port 0: any free one. Rejects when it cannot be bound. */
-  async listen(name: string, port: number, server: Server): Promise<Listener> {
+  /**
+   * @param port 0: any free one. Rejects when it cannot be bound.
+   * @param backlog for so many that are not accepted yet; the kernel's `net.core.somaxconn` bounds it.
+   */
+  async listen(name: string, port: number, server: Server, backlog: number): Promise<Listener> {
     this.#all.push(server)
-    server.listen(port, this.#host)
+    server.listen({ port, host: this.#host, backlog })
     try {
       await once(server, 'listening')
     } catch (error) {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import { delayMs, reconnectPolicy } from '../../devices/reconnect.ts'
 import { root, wire } from './c/build.ts'
 
 /** pike.h's life on a wire, in virtual time: what docs/pike-protocol.md asks of a client. */
@@ -249,6 +250,18 @@ test('it comes back by the code: at once, after the time named, by backoff, or n
     after('rx c004c5010000', 'step').at(-1)!.startsWith('state stopped 197 '),
     'unauthorized',
   )
+  const sent = wire(
+    ...[...open, 'rx b0048001a01f', 'step', 'rx c00480010000', 'step', 'refusing 1'],
+    ...Array(13).fill(['tick 70000', 'step']).flat(),
+  )
+    .filter((line) => line.startsWith('state waiting'))
+    .map((line) => Number(line.split(' ')[3]))
+  const sentPlace = sent[0]! / 4_000
+  sent.forEach((ms, i) => {
+    const expectedMs = delayMs(i + 1, { place: sentPlace, spreadMs: 4_000 }, reconnectPolicy)
+    assert.ok(Math.abs(ms - expectedMs) <= 10, `sent away ${i}: ${ms}, ${expectedMs}`)
+  })
+  assert.ok(sent.length >= 13, `${sent.length} tries`)
   const away = wait('rx b0048001e807', 'step', 'event a - 0', 'step', 'rx c00480010000', 'step')
   assert.ok(away <= 1_000, `${away} ms of a spread of 1,000`)
   const tries = wire(
@@ -260,9 +273,12 @@ test('it comes back by the code: at once, after the time named, by backoff, or n
   )
     .filter((line) => line.startsWith('state waiting'))
     .map((line) => Number(line.split(' ')[3]))
-  const most = [1000, 1500, 1500, 2500, 3500, 5500, 8500, 13500, 21500, 34500, 55500, 60500]
+  // The same place in each window, as the page has it.
+  const place = (tries[2]! - 1_000) / 1_000
+  const row = { place, spreadMs: undefined }
   tries.forEach((ms, i) => {
-    assert.ok(ms <= (most[i] ?? 60_500), `wait ${i}: ${ms} ms`)
+    const expectedMs = delayMs(i + 1, row, reconnectPolicy)
+    assert.ok(Math.abs(ms - expectedMs) <= 1 + expectedMs / 500, `wait ${i}: ${ms}, ${expectedMs}`)
   })
   assert.ok(tries.length >= 12, `${tries.length} tries`)
 })

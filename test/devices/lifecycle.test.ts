@@ -40,8 +40,8 @@ test('a try that is not ready in time is given up and repeated after the delay',
   life.input({ kind: 'start' }, 0)
   assert.equal(life.dueMs, 10_000)
   assert.deepEqual(kinds(life.input({ kind: 'tick' }, 10_000)), ['disconnect', 'state'])
-  assert.deepEqual(life.state.kind === 'waiting' && life.state.untilMs, 11_000)
-  assert.deepEqual(kinds(life.input({ kind: 'tick' }, 11_000)), ['connect', 'state'])
+  assert.deepEqual(life.state.kind === 'waiting' && life.state.untilMs, 10_500)
+  assert.deepEqual(kinds(life.input({ kind: 'tick' }, 10_500)), ['connect', 'state'])
 })
 
 test('a connection that did its work is replaced within a second; one that did not, after a backoff', () => {
@@ -66,7 +66,7 @@ test('a connection that did its work is replaced within a second; one that did n
     nowMs = dropped.dueMs
     dropped.input({ kind: 'tick' }, nowMs)
   }
-  assert.deepEqual(waits, [900, 1400, 2300, 3200, 5000, 7700, 12_200])
+  assert.deepEqual(waits, [900, 1000, 1900, 2900, 4800, 7700, 12_500])
 })
 
 test('a closing code says what comes next: now, later, elsewhere, never', () => {
@@ -84,6 +84,40 @@ test('a closing code says what comes next: now, later, elsewhere, never', () => 
   assert.equal(after(closed(197)), Number.POSITIVE_INFINITY)
   // A mistake at the server must not send a device away for good.
   assert.equal(after(closed(64, 1e12)), 3_600_500)
+})
+
+test('sent away, it comes at its place, and asks at the pace of the spread while nobody is there', () => {
+  const life = ready(0.25)
+  life.input({ kind: 'acknowledged', connection: 1 }, 0)
+  const comesAt: number[] = []
+  let cause: Cause = { kind: 'going-away', spreadMs: 4_000 }
+  for (let nowMs = 0; comesAt.length < 4; nowMs = life.dueMs) {
+    life.input({ kind: 'tick' }, nowMs)
+    life.input({ kind: 'lost', connection: life.connection, cause }, nowMs)
+    comesAt.push(life.dueMs)
+    cause = local
+  }
+  assert.deepEqual(comesAt, [1_000, 5_000, 9_000, 13_000])
+  // It draws again for the next row.
+  life.input({ kind: 'tick' }, 13_000)
+  life.input({ kind: 'ready', connection: life.connection, policy }, 13_000)
+  life.input({ kind: 'acknowledged', connection: life.connection }, 13_000)
+  life.input({ kind: 'lost', connection: life.connection, cause: local }, 20_000)
+  assert.equal(life.dueMs, 20_250)
+})
+
+test('refused because the gateway goes, it comes when it was told to, and then soon again', () => {
+  const life = make(0.5)
+  life.input({ kind: 'start' }, 0)
+  life.input({ kind: 'lost', connection: 1, cause: closed(128, 2_000) }, 0)
+  assert.equal(life.dueMs, 2_500)
+  const waits: number[] = []
+  for (let nowMs = 2_500; waits.length < 8; nowMs = life.dueMs) {
+    life.input({ kind: 'tick' }, nowMs)
+    life.input({ kind: 'lost', connection: life.connection, cause: local }, nowMs)
+    waits.push(life.dueMs - nowMs)
+  }
+  assert.deepEqual(waits, Array(8).fill(1_000))
 })
 
 test('refused is stopped, with the reason, until a restart', () => {

@@ -61,7 +61,7 @@ test('everybody is sent away in slices, and told to come back so that a bounded 
   const { drain, clock, slices, comeBackMs, events } = stage(20_000)
   const begun = drain.begin()
   assert.equal(begun.state, 'draining')
-  assert.equal(begun.comeBackWithinMs, 4_000)
+  assert.equal(begun.comeBackWithinMs, (20_000 / limits.comeBackPerSecond) * 1000)
   clock.advance(2_000)
   assert.equal(drain.now().state, 'drained')
   assert.equal(drain.now().left, 0)

@@ -1,0 +1,150 @@
+import { Lifecycle } from '../../devices/lifecycle.ts'
+import { reconnectPolicy } from '../../devices/reconnect.ts'
+
+/**
+ * A storm without a machine: as many of the client's life cycles, and a gateway that is a queue.
+ *
+ *     fault ──▶ nobody listens: refused ──▶ it listens ──▶ backlog ──▶ so many let in a second
+ *                                                             └─ full: SYN again after 1, 3, 7 s
+ */
+export interface VirtualStorm {
+  readonly devices: number
+  /** 'kill': all are lost at 0. 'polite': sent away slice by slice from `quietMs` on. */
+  readonly fault: 'kill' | 'polite'
+  /** When the next process listens, ms. */
+  readonly downMs: number
+  /** How many handshakes it manages. */
+  readonly perSecond: number
+  readonly backlogMax: number
+  readonly random: () => number
+  /** Of a polite one. */
+  readonly spreadMs: number
+  readonly quietMs: number
+  readonly sliceMax: number
+}
+
+const sliceEveryMs = 50
+const startTimeoutMs = 10_000
+/** Linux, from the first SYN. */
+const synAgainMs = [1_000, 3_000, 7_000]
+
+interface Device {
+  readonly life: Lifecycle
+  connection: number
+}
+
+type Happening =
+  | { readonly kind: 'tick'; readonly of: Device }
+  | { readonly kind: 'lost'; readonly of: Device }
+  | { readonly kind: 'refused'; readonly of: Device; readonly connection: number }
+  | { readonly kind: 'syn'; readonly of: Device; readonly connection: number; readonly n: number }
+  | { readonly kind: 'in'; readonly of: Device; readonly connection: number }
+
+/** @returns when each was back, ms after the fault, in order. */
+export function virtualStorm(storm: VirtualStorm): readonly number[] {
+  const { downMs, perSecond, random } = storm
+  const due = new Queue<Happening>()
+  const backMs: number[] = []
+  let freeAtMs = downMs
+  let nowMs = 0
+
+  const give = (of: Device, input: Parameters<Lifecycle['input']>[0]): void => {
+    for (const effect of of.life.input(input, nowMs)) {
+      if (effect.kind === 'disconnect') of.connection = 0
+      if (effect.kind !== 'connect') continue
+      of.connection = effect.connection
+      due.add(nowMs, { kind: 'syn', of, connection: effect.connection, n: 0 })
+    }
+    if (of.life.dueMs < Number.POSITIVE_INFINITY) due.add(of.life.dueMs, { kind: 'tick', of })
+  }
+  const lost = (of: Device, spreadMs?: number): void =>
+    give(of, {
+      kind: 'lost',
+      connection: of.connection,
+      cause:
+        spreadMs === undefined ? { kind: 'local', text: '' } : { kind: 'going-away', spreadMs },
+    })
+
+  for (let i = 0; i < storm.devices; i++) {
+    const life = new Lifecycle({ startTimeoutMs, random })
+    const of: Device = { life, connection: 0 }
+    for (const effect of life.input({ kind: 'start' }, -60_000))
+      if (effect.kind === 'connect') of.connection = effect.connection
+    life.input({ kind: 'ready', connection: of.connection, policy: reconnectPolicy }, -60_000)
+    const atMs =
+      storm.fault === 'kill' ? 0 : storm.quietMs + sliceEveryMs * Math.floor(i / storm.sliceMax)
+    due.add(atMs, { kind: 'lost', of })
+  }
+
+  for (let next = due.take(); next !== undefined; next = due.take()) {
+    nowMs = next.atMs
+    const { what } = next
+    const { of } = what
+    if (what.kind === 'tick') {
+      if (of.life.dueMs <= nowMs) give(of, { kind: 'tick' })
+    } else if (what.kind === 'lost') {
+      lost(of, storm.fault === 'polite' ? storm.spreadMs : undefined)
+    } else if (what.connection !== of.connection) {
+      // It gave up meanwhile. One that was in the queue all the same cost its time.
+    } else if (what.kind === 'refused') {
+      lost(of)
+    } else if (what.kind === 'in') {
+      give(of, { kind: 'ready', connection: what.connection, policy: reconnectPolicy })
+      if (of.life.state.kind === 'running') backMs.push(nowMs)
+    } else if (nowMs < downMs) {
+      due.add(nowMs + 1, { ...what, kind: 'refused' })
+    } else if (((freeAtMs - nowMs) * perSecond) / 1000 > storm.backlogMax) {
+      const again = synAgainMs[what.n]
+      const before = what.n === 0 ? 0 : synAgainMs[what.n - 1]!
+      if (again !== undefined) due.add(nowMs + again - before, { ...what, n: what.n + 1 })
+    } else {
+      freeAtMs = Math.max(freeAtMs, nowMs) + 1000 / perSecond
+      due.add(freeAtMs, { ...what, kind: 'in' })
+    }
+  }
+  return backMs
+}
+
+/** By time; what was added first comes first. */
+class Queue<T> {
+  readonly #heap: { readonly atMs: number; readonly n: number; readonly what: T }[] = []
+  #added = 0
+
+  add(atMs: number, what: T): void {
+    const heap = this.#heap
+    const entry = { atMs, n: this.#added++, what }
+    let at = heap.push(entry) - 1
+    while (at > 0) {
+      const above = (at - 1) >> 1
+      if (!this.#before(entry, heap[above]!)) break
+      heap[at] = heap[above]!
+      at = above
+    }
+    heap[at] = entry
+  }
+
+  take(): { readonly atMs: number; readonly what: T } | undefined {
+    const heap = this.#heap
+    const first = heap[0]
+    const last = heap.pop()
+    if (first === undefined || last === undefined || heap.length === 0) return first
+    let at = 0
+    for (;;) {
+      let below = 2 * at + 1
+      if (below >= heap.length) break
+      if (below + 1 < heap.length && this.#before(heap[below + 1]!, heap[below]!)) below++
+      if (!this.#before(heap[below]!, last)) break
+      heap[at] = heap[below]!
+      at = below
+    }
+    heap[at] = last
+    return first
+  }
+
+  #before(
+    a: { readonly atMs: number; readonly n: number },
+    b: { readonly atMs: number; readonly n: number },
+  ): boolean {
+    return a.atMs < b.atMs || (a.atMs === b.atMs && a.n < b.n)
+  }
+}
