@@ -77,8 +77,8 @@ class MqttAdapter implements Adapter {
       connections: new Set(),
       dialectOf: (connection, level) =>
         level === 5 ? dialect5(connection, sessions) : broker.dialect(connection, level, sessions),
-      greeting: new Sweep(clock, tlsHandshakeTimeoutMs, 'mqtt-tls-handshakes', reset),
-      connecting: new Sweep(clock, limits.mqttConnectTimeoutMs, 'mqtt-connects', overdue),
+      greeting: new Sweep(clock, tlsHandshakeTimeoutMs, 'mqtt-tls-handshakes', reset, 'fair'),
+      connecting: new Sweep(clock, limits.mqttConnectTimeoutMs, 'mqtt-connects', overdue, 'fair'),
       lingering: new Sweep(clock, lingerMs, 'mqtt-lingering', reset),
     }
     const listeners: Listener[] = []

@@ -49,6 +49,7 @@ export class Gate {
       core.limits.handshakeTimeoutMs,
       'pike-handshakes',
       (item) => item.overdue(),
+      'fair',
     )
     const { refusalDelayMs } = core.limits
     this.#refusals = new Sweep(core.clock, refusalDelayMs, 'pike-refusals', (tell) => tell())

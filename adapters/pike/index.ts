@@ -55,7 +55,7 @@ class PikeAdapter implements Adapter {
     const { port, tls } = this.#options
     const { clock } = core
     const reset = (connection: Connection): void => connection.reset()
-    const greeting = new Sweep(clock, tlsHandshakeTimeoutMs, 'pike-tls-handshakes', reset)
+    const greeting = new Sweep(clock, tlsHandshakeTimeoutMs, 'pike-tls-handshakes', reset, 'fair')
     const lingering = new Sweep(clock, lingerMs, 'pike-lingering', reset)
     this.#house = {
       gate: new Gate(core),
