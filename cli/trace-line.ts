@@ -11,7 +11,10 @@ const sentences: Readonly<Record<string, (entry: TraceEntry) => string>> = Objec
     scheduled: ({ name, about }) => `kept for later: ${name}, asked by key ${about}`,
     placed: ({ name, reason, about }) => `its turn: ${name} (${reason}), asked by key ${about}`,
     traced: ({ about }) => `traceparent ${about}`,
-    refused: ({ reason }) => `refused: ${reason}`,
+    'not-accepted': ({ name, reason, about }) =>
+      `not accepted: ${name === undefined ? '' : `${name}: `}${reason}, asked by key ${about}`,
+    refused: ({ name, reason, about }) =>
+      `refused: ${[reason, name && visible(name)].filter(Boolean).join(' ')}${about === undefined ? '' : `, from ${about}`}`,
     attached: ({ channel, reason, about, offset = 0 }) =>
       `receives ${channel} from ${about}: ${reason}, after ${offset}`,
     detached: ({ channel, reason }) => `receives ${channel} no more: ${reason}`,

@@ -1,27 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Broadcasted, KeyRecord, Submitted, Timer } from '../contract/index.ts'
-import { StoreUnavailable } from '../contract/index.ts'
+import type { Timer } from '../contract/index.ts'
 import { isBlank, LineCutter, linesMediaType, tooLong } from '../listen/lines.ts'
 import { apiBounds } from './bounds.ts'
-import type { Callbacks } from './callbacks.ts'
-import type { ApiContext } from './context.ts'
-import { LineAnswers, problemLine, type Slot } from './line-answers.ts'
-import { type Ask, readLine } from './line-request.ts'
+import { LineAnswers, problemLine } from './line-answers.ts'
+import { type AskingOptions, type AskSlot, type Hearing, LineAsking } from './line-asking.ts'
 import type { ProblemName, Refusal } from './problems.ts'
-import { refusalOf, refusalOfBroadcast, unavailable } from './submit-answers.ts'
-import { statusOf } from './views.ts'
 
-interface AskSlot extends Slot {
-  /** Until it is answered. */
-  ask: Ask | undefined
-}
-
-export interface LineCallOptions {
-  readonly context: ApiContext
-  readonly callbacks: Callbacks
-  /** Of the call, for each of its lines. */
-  readonly traceparent: string | undefined
-  readonly key: KeyRecord
+export interface LineCallOptions extends AskingOptions {
   /** The app has a quota: lines are given one by one, so that none overtakes one that must wait. */
   readonly paced: boolean
   readonly ended: () => void
@@ -37,12 +22,13 @@ export interface LineCallOptions {
  * A line is answered when what its answer promises has happened, never before. Whatever is wrong
  * with one line is that line's answer.
  */
-export class LineCall {
+export class LineCall implements Hearing {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #options: LineCallOptions
   readonly #cutter: LineCutter
   readonly #answers: LineAnswers<AskSlot>
+  readonly #asking: LineAsking
   #lines = 0
   /** Over the quota, in order; they are given again before anything new. */
   #limited: AskSlot[] = []
@@ -67,6 +53,7 @@ export class LineCall {
     this.#paced = options.paced
     const { limits, holds, arrivals } = options.context
     this.#cutter = new LineCutter(limits.bodyMaxBytes)
+    this.#asking = new LineAsking(options, this)
     this.#answers = new LineAnswers(response, limits.linesMaxPending, () => this.#flushed())
     response.writeHead(200, {
       'content-type': linesMediaType,
@@ -113,7 +100,7 @@ export class LineCall {
       taken++
       const again = this.#limited.shift()
       if (again !== undefined) {
-        this.#give(again)
+        this.#asking.give(again)
         continue
       }
       const line = this.#cutter.next() ?? (this.#inputEnded ? this.#cutter.last() : undefined)
@@ -149,53 +136,15 @@ export class LineCall {
     const bytes = line === tooLong ? 0 : line.length
     const slot = this.#answers.add({ line: this.#lines, bytes, ask: undefined, answer: undefined })
     if (line === tooLong) {
-      this.#refuse(slot, { problem: 'body-too-large' })
+      this.#asking.refuse(slot, { problem: 'body-too-large' })
       return
     }
-    const { context, key, traceparent } = this.#options
-    const { limits, clock } = context
-    const ask = readLine(line, key, limits, clock.nowMs(), traceparent)
-    if ('problem' in ask) {
-      this.#refuse(slot, ask)
-      return
-    }
+    const ask = this.#asking.read(slot, line)
+    if (ask === undefined) return
     slot.ask = ask
-    const prepared = this.#prepare(ask)
-    if (prepared === undefined) this.#give(slot)
+    const prepared = this.#asking.prepare(ask)
+    if (prepared === undefined) this.#asking.give(slot)
     else this.#giveAfter(slot, prepared)
-  }
-
-  /**
-   * What would have to be looked up for this line is looked up before it is given, and the lines
-   * behind it wait: else they could overtake it on its way into the same mailbox.
-   */
-  #prepare({ submit, broadcast }: Ask): Promise<Refusal | undefined> | undefined {
-    const callback = submit === undefined ? broadcast.command.callback : submit.callback
-    if (callback !== undefined) return this.#prepareAll(callback, submit?.to)
-    if (submit === undefined) return undefined
-    // The gateway takes a step more to an alias than to a device.
-    if (submit.to.device === undefined) return this.#prepareAll(undefined, submit.to)
-    const device = this.#options.context.names.device(submit.app, submit.to.device)
-    return device instanceof Promise ? device.then(nothing, nothing) : undefined
-  }
-
-  async #prepareAll(
-    callback: string | undefined,
-    to: NonNullable<Ask['submit']>['to'] | undefined,
-  ): Promise<Refusal | undefined> {
-    const { context, callbacks, key } = this.#options
-    if (callback !== undefined) {
-      const refusal = await callbacks.refuses(key.app, callback)
-      if (refusal !== undefined) return refusal
-    }
-    if (to === undefined) return undefined
-    try {
-      const device = to.device ?? (await context.names.alias(key.app, to.alias))?.device
-      if (device !== undefined) await context.names.device(key.app, device)
-    } catch {
-      // The gateway will say so.
-    }
-    return undefined
   }
 
   #giveAfter(slot: AskSlot, prepared: Promise<Refusal | undefined>): void {
@@ -203,65 +152,22 @@ export class LineCall {
     const go = (refusal: Refusal | undefined) => {
       this.#preparing = false
       this.#checkKey()
-      if (this.#stopped !== undefined || this.#ended) this.#refuse(slot, this.#unread())
-      else if (refusal === undefined) this.#give(slot)
-      else this.#refuse(slot, refusal)
+      if (this.#stopped !== undefined || this.#ended) this.#asking.refuse(slot, this.#unread())
+      else if (refusal === undefined) this.#asking.give(slot)
+      else this.#asking.refuse(slot, refusal)
       // Those behind it not before it is on its way.
       this.#turnLater()
     }
     prepared.then(go, (error: unknown) => {
-      this.#failed(slot, error)
+      this.#asking.failed(slot, error)
       go(undefined)
     })
   }
 
-  #give(slot: AskSlot): void {
-    if (slot.ask === undefined) return
-    const { submit, broadcast } = slot.ask
-    const { gateway } = this.#options.context
-    const failed = (error: unknown) => this.#failed(slot, error)
-    if (submit !== undefined)
-      gateway.submit(submit).then((said) => this.#submitted(slot, said), failed)
-    else gateway.broadcast(broadcast).then((said) => this.#broadcasted(slot, said), failed)
-  }
-
-  #submitted(slot: AskSlot, said: Submitted): void {
-    if (said.kind === 'accepted') {
-      const { status } = said
-      const code = status.kind === 'ended' ? 200 : 202
-      const { id } = status.command
-      this.#answer(
-        slot,
-        `{"line":${slot.line},"status":${code},"id":"${id}","commandStatus":"${statusOf(status)}"}\n`,
-      )
-    } else if (said.kind === 'limited') this.#wait(slot, said.retryAfterMs)
-    else this.#refuse(slot, refusalOf(said))
-  }
-
-  #broadcasted(slot: AskSlot, said: Broadcasted): void {
-    if (said.kind === 'accepted') {
-      const { id, devices } = said.broadcast
-      this.#answer(
-        slot,
-        `{"line":${slot.line},"status":202,"broadcast":"${id}","devices":${devices}}\n`,
-      )
-    } else if (said.kind === 'limited') this.#wait(slot, said.retryAfterMs)
-    else this.#refuse(slot, refusalOfBroadcast(said))
-  }
-
-  #failed(slot: AskSlot, error: unknown): void {
-    if (error instanceof StoreUnavailable) {
-      this.#refuse(slot, unavailable(error.full))
-      return
-    }
-    this.#options.context.log?.error({ err: error, line: slot.line }, 'line failed')
-    this.#refuse(slot, { problem: 'internal' })
-  }
-
   /** Over the quota: this line, and all that are told so meanwhile, go again when it is time. */
-  #wait(slot: AskSlot, retryAfterMs: number): void {
+  wait(slot: AskSlot, retryAfterMs: number): void {
     if (this.#stopped !== undefined || this.#ended) {
-      this.#refuse(slot, this.#unread())
+      this.#asking.refuse(slot, this.#unread())
       return
     }
     this.#paced = true
@@ -275,11 +181,7 @@ export class LineCall {
     })
   }
 
-  #refuse(slot: AskSlot, refusal: Refusal): void {
-    this.#answer(slot, problemLine(slot.line, refusal))
-  }
-
-  #answer(slot: AskSlot, text: string): void {
+  answer(slot: AskSlot, text: string): void {
     slot.ask = undefined
     this.#answers.answer(slot, text)
   }
@@ -310,7 +212,7 @@ export class LineCall {
     this.#stopped = problem
     this.#quotaTimer?.cancel()
     this.#quotaTimer = undefined
-    for (const slot of this.#limited.splice(0)) this.#refuse(slot, this.#unread())
+    for (const slot of this.#limited.splice(0)) this.#asking.refuse(slot, this.#unread())
     this.#answers.flushLater()
   }
 
@@ -347,5 +249,3 @@ export class LineCall {
 /** How long what still comes is thrown away after the last answer. */
 const lingerMs = 1_000
 const retryMs = apiBounds.retryAfterSeconds * 1000
-
-const nothing = () => undefined

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Addressee, SubmitRequest } from '../contract/index.ts'
+import { isIdentifier } from '../contract/index.ts'
 import { AliasPath } from './alias-schemas.ts'
 import { apiBounds } from './bounds.ts'
 import type { Callbacks } from './callbacks.ts'
@@ -7,8 +8,10 @@ import { type CommandRead, readCommand, submitRequest } from './command-request.
 import { Accepted, CommandPost } from './command-schemas.ts'
 import { commandBody, held, sendJson } from './commands.ts'
 import type { ApiContext, App } from './context.ts'
+import { problemOf } from './faults.ts'
 import { isIdempotencyKey, requestHash } from './headers.ts'
 import { fieldRefusal, type ProblemName, type Refusal, refuseWith } from './problems.ts'
+import { noteRefused } from './refused.ts'
 import { DevicePath } from './schemas.ts'
 import { refusalOf } from './submit-answers.ts'
 import { traceparentOf } from './traceparent.ts'
@@ -57,6 +60,14 @@ export function sendRoutes(app: App, context: ApiContext, callbacks: Callbacks):
         response: { 202: Accepted },
       },
       config: { problems, responses: { 200: commandBody('Ended') } },
+      errorHandler: (error, request) => {
+        const { device } = request.params
+        const problem = problemOf(error)
+        // Refused on its way to us: the key is known by then, the name may be none.
+        if (problem !== undefined && isIdentifier(device))
+          noteRefused(context, request.key, { device }, problem, undefined)
+        throw error
+      },
     },
     (request, reply) => {
       const { device } = request.params
@@ -99,15 +110,19 @@ async function send(
   route: string,
 ): Promise<unknown> {
   const { gateway, limits, clock } = context
+  const no = (refusal: Refusal): FastifyReply => {
+    noteRefused(context, request.key, to, refusal.problem, request.body.name)
+    return refuseWith(reply, refusal)
+  }
   const read = readCommand(request.body, request.sent, limits, clock.nowMs())
-  if ('problem' in read) return refuseWith(reply, read)
+  if ('problem' in read) return no(read)
   const repeatable = idempotencyOf(request, route)
-  if (repeatable !== undefined && 'problem' in repeatable) return refuseWith(reply, repeatable)
+  if (repeatable !== undefined && 'problem' in repeatable) return no(repeatable)
   const refused = await refusedCallback(callbacks, request.key.app, read)
-  if (refused !== undefined) return refuseWith(reply, refused)
+  if (refused !== undefined) return no(refused)
   const trace = traceparentOf(request.headers.traceparent)
   const submitted = await gateway.submit(submitRequest(request.key, to, read, repeatable, trace))
-  if (submitted.kind !== 'accepted') return refuseWith(reply, refusalOf(submitted))
+  if (submitted.kind !== 'accepted') return no(refusalOf(submitted))
   const status = await held(context, request, reply, submitted.status)
   if (status.kind === 'ended') return sendJson(reply, commandJson(status))
   ;(reply as FastifyReply).code(202).header('location', commandUrl(status.command))

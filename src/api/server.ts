@@ -8,9 +8,10 @@ import { Methods } from '../listen/methods.ts'
 import { parseBody } from './body.ts'
 import { apiBounds } from './bounds.ts'
 import type { ApiDeps, ApiTimes, App } from './context.ts'
+import { problemOf } from './faults.ts'
 import type { Holds } from './holds.ts'
 import { mediaTypeSaid } from './media-types.ts'
-import { type ProblemName, type Refusal, Refused, refuse, refuseWith } from './problems.ts'
+import { type Refusal, Refused, refuse, refuseWith } from './problems.ts'
 import './request.ts'
 import { validatorCompiler } from './validation.ts'
 
@@ -103,7 +104,7 @@ export function createServer(
     if (error instanceof Refused) return refuse(reply, error.problem, error.said)
     if (error instanceof StoreUnavailable)
       return refuse(reply, error.full ? 'store-full' : 'store-unavailable', undefined, retryMs)
-    const known = byCode[(error as FastifyError).code]
+    const known = problemOf(error)
     if (known === 'unsupported-media-type') {
       const { takes } = request.routeOptions.config
       return refuse(reply, known, mediaTypeSaid(request.headers['content-type'], takes))
@@ -121,12 +122,6 @@ export function createServer(
   app.addHook('onClose', async () => arrivals.close())
   return app
 }
-
-const byCode: Readonly<Record<string, ProblemName>> = Object.assign(Object.create(null), {
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported-media-type',
-  FST_ERR_CTP_BODY_TOO_LARGE: 'body-too-large',
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'bad-request',
-})
 
 const isJson = (contentType: string | undefined): boolean =>
   contentType !== undefined && /^application\/json/i.test(contentType)

@@ -22,7 +22,9 @@ export interface Trail {
   /** This connection as a device that has proved itself there; `channel`: where it is of one. */
   as(app: AppId, device: DeviceId, channel?: ChannelName): Trail
   /**
-   * A frame, packet or request, in the words of its protocol: `COMMAND`, `PUBACK`, `2.05`.
+   * A frame, packet or request, in the words of its protocol: `COMMAND`, `PUBACK`, `2.05`. Of a device
+   * it is of the moment at which anybody looked at the clock last: look at it for what arrives, as
+   * signs of life do, before it is told here; what leaves follows from that.
    * @param bytes what it took on the wire, 0 where nobody knows.
    */
   frame(way: 'in' | 'out', type: string, bytes: number, seen?: Seen): void
@@ -116,6 +118,8 @@ export interface Traces {
   trace(app: AppId, device: DeviceId, query: TraceQuery): Trace
   /** Call `heard` after there is more of a device, at most once a turn. @returns stops. */
   follow(app: AppId, device: DeviceId, heard: () => void): () => void
+  /** A call for this device, which there is, was not accepted: why, and who asked. */
+  refused(app: AppId, device: DeviceId, seen: Seen): void
   /** undefined: never was, is forgotten, or no device of this app is there. */
   connection(app: AppId, token: LinkId, limit: number): ConnectionRecord | undefined
 }

@@ -66,7 +66,7 @@ export function makeParts(hub: Whole, holdUntilMs: number): Parts {
   const arrivals = new Arrivals(hub)
   const marks = new PresenceMarks(engine.shelf)
   const presences = new Presences(events, limits, deadlines, marks)
-  const verifiers = new Verifiers(names, clock, limits)
+  const verifiers = new Verifiers(names, clock, limits, hub.recorder)
   const sources = new Sources(hub, presences, verifiers)
   const removal = new Removal({
     ...{ clock, names, desk, arrivals, sources, presences, heartbeats },

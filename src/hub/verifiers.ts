@@ -12,6 +12,7 @@ import type {
 import { deviceKey } from '../contract/index.ts'
 import { MinuteCounters } from './minute-counters.ts'
 import { ProvedAddresses } from './proved-addresses.ts'
+import type { FlightRecorder } from './recorder/recorder.ts'
 
 /**
  * What devices prove themselves against, without telling who exists: an unknown device gets keys
@@ -19,14 +20,16 @@ import { ProvedAddresses } from './proved-addresses.ts'
  */
 export class Verifiers {
   readonly #names: Names
+  readonly #recorder: FlightRecorder
   readonly #made = randomBytes(32)
   /** Wrong secrets, by address and by device. */
   readonly #wrong: MinuteCounters
   readonly #arrivals: MinuteCounters
   readonly #proved: ProvedAddresses
 
-  constructor(names: Names, clock: Clock, limits: Limits) {
+  constructor(names: Names, clock: Clock, limits: Limits, recorder: FlightRecorder) {
     this.#names = names
+    this.#recorder = recorder
     this.#wrong = new MinuteCounters(clock, limits.wrongSecretsPerMinute)
     this.#arrivals = new MinuteCounters(clock, limits.arrivalsPerMinute)
     this.#proved = new ProvedAddresses(clock, limits)
@@ -55,6 +58,8 @@ export class Verifiers {
   wrongSecret(app: AppId, device: DeviceId, peer: string): void {
     this.#wrong.count(`@${peer}`)
     this.#wrong.count(deviceKey(app, device))
+    // What is not registered has no trace. The answer is on its way, whoever exists (rule 31).
+    this.#noted(app, device, peer).catch(() => {})
   }
 
   /** It has proved itself from there. */
@@ -65,6 +70,11 @@ export class Verifiers {
   /** It was let in. Coming and going costs more than staying, and is paid by all. */
   arrived(device: DeviceKey): void {
     this.#arrivals.count(device)
+  }
+
+  async #noted(app: AppId, device: DeviceId, peer: string): Promise<void> {
+    if ((await this.#names.device(app, device)) === undefined) return
+    this.#recorder.stranger(app, device, 'refused', { reason: 'wrong-secret', about: peer })
   }
 
   #makeUp(app: AppId, device: DeviceId, kdf: Credential['kdf']): Credential {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { get } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
+import { traceLine } from '../../cli/trace-line.ts'
 import type { Trail } from '../../src/contract/index.ts'
 import { World } from './world.ts'
 
@@ -107,6 +108,56 @@ test("another app's connection, and one that is made up, are 404", async () => {
     assert.equal(status, 404, token)
     assert.match(body.type, /unknown-connection/)
   }
+})
+
+test('a command that was not accepted is told in the trace of its device, with why and who asked', async () => {
+  const other = await World.open({ bodyMaxBytes: 5_000 })
+  await other.device('L-1')
+  await other.call('PUT', '/v1/aliases/order-7', { body: { device: 'L-1' } })
+  const depth = { commands: 1_000, bytes: 9, oldestAtMs: 0 }
+  other.gateway.says = { kind: 'full', depth, retryAfterMs: 1_000 }
+  assert.equal((await other.send({ name: 'open' }, { device: 'L-1' })).status, 429)
+  const byAlias = { body: { name: 'shut' }, key: 'key-commands' }
+  assert.equal((await other.call('POST', '/v1/aliases/order-7/commands', byAlias)).status, 429)
+  other.gateway.says = { kind: 'limited', retryAfterMs: 1_000 }
+  await other.send({ name: 'open' }, { device: 'L-1' })
+  other.gateway.says = undefined
+  // Wrong in itself: before anybody looked who it is for.
+  await other.send({ name: 'open', ttl: -1 }, { device: 'L-1' })
+  await other.send({ name: 'x'.repeat(6_000) }, { device: 'L-1' })
+  const headers = { 'content-type': 'application/x-ndjson' }
+  const lines = [
+    { to: { device: 'L-1' }, name: 'one', delivery: 'soon' },
+    { to: { device: 'L-1' }, name: 'two', rate: 5 },
+    { to: { device: 'nobody' }, name: 'three', rate: 5 },
+    { to: { device: 'not a name' }, name: 'four' },
+    { to: 7, name: 'five' },
+  ]
+  const raw = lines.map((line) => `${JSON.stringify(line)}\n`).join('')
+  await other.call('POST', '/v1/commands', { raw, headers })
+  // Nobody's: told to nobody.
+  await other.send({ name: 'open' }, { device: 'nobody' })
+  assert.equal((await other.send({ name: 'open' }, { device: 'L-1', key: '' })).status, 401)
+  const { body } = await other.call('GET', '/v1/devices/L-1/trace')
+  const told = body.items.map((entry: Record<string, unknown>) => {
+    const { type, name, reason, about } = entry
+    return [type, name, reason, about]
+  })
+  const not = 'not-accepted'
+  assert.deepEqual(told, [
+    [not, 'open', 'mailbox-full', 'all'],
+    [not, 'shut', 'mailbox-full', 'commands'],
+    [not, 'open', 'over-quota', 'all'],
+    [not, undefined, 'invalid-request', 'all'],
+    [not, undefined, 'body-too-large', 'all'],
+    [not, undefined, 'invalid-request', 'all'],
+    [not, undefined, 'invalid-request', 'all'],
+  ])
+  assert.equal(
+    traceLine(body.items[0]).split(' ·   ')[1],
+    'not accepted: open: mailbox-full, asked by key all',
+  )
+  await other.close()
 })
 
 test('whoever accepts a stream gets what there is, and then what comes', async () => {

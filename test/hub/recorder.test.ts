@@ -134,6 +134,36 @@ test('strangers cannot wash away what is known of devices, nor say much', () => 
   assert.equal(recorder.connection('default', 's-999', 10), undefined)
 })
 
+test('who said to be a device and did not prove it is in its trace, and washes nothing away', async () => {
+  const recorder = make({ recorderMaxBytes: 300_000 })
+  const trail = recorder.connect('t-1', 'pike', '10.0.0.1').as('default', 'L-1')
+  trail.note('attached')
+  let told = 0
+  recorder.follow('default', 'L-1', () => told++)
+  const wrong = { reason: 'wrong-secret', about: '10.6.6.6' }
+  recorder.stranger('default', 'L-1', 'refused', wrong)
+  recorder.stranger('other', 'L-1', 'refused', wrong)
+  trail.note('probe')
+  await Promise.resolve()
+  assert.equal(told, 1)
+  const types = (query: object): string[] =>
+    recorder.trace('default', 'L-1', { limit: 10, ...query }).items.map(({ type }) => type)
+  assert.deepEqual(types({}), ['attached', 'refused', 'probe'])
+  assert.deepEqual(types({ limit: 2 }), ['refused', 'probe'])
+  assert.deepEqual(types({ connection: 't-1' }), ['attached', 'probe'])
+  // Page by page.
+  const seen: string[] = []
+  for (let after = 0, more = true; more; ) {
+    const page = recorder.trace('default', 'L-1', { after, limit: 1 })
+    seen.push(...page.items.map(({ type }) => type))
+    after = page.next
+    more = !page.caughtUp
+  }
+  assert.deepEqual(seen, ['attached', 'refused', 'probe'])
+  for (let i = 0; i < 5_000; i++) recorder.stranger('default', 'L-2', 'refused', wrong)
+  assert.deepEqual(types({}), ['attached', 'probe'])
+})
+
 test("a connection is shown to its devices' app only, with what came before its proof", () => {
   const recorder = make()
   const connection = recorder.connect('t-1', 'pike', '10.0.0.1')

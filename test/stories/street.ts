@@ -66,9 +66,9 @@ export class Street {
   }
 
   /** One firmware of the locker; several may claim to be it. */
-  locker(protocol: Protocol): ExamDevice {
+  locker(protocol: Protocol, secret = secretOf('locker')): ExamDevice {
     const door = this.#doors.get(protocol)!
-    const device = door.device({ device: 'locker', secret: secretOf('locker') })
+    const device = door.device({ device: 'locker', secret })
     this.#devices.set(device, protocol)
     return device
   }

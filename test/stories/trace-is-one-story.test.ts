@@ -65,6 +65,23 @@ test('the trace of a locker that moves from MQTT to Pike to CoAP reads as one st
   }
 })
 
+test('a wrong secret is in the trace of the device it was for, whatever it came over', async (t) => {
+  const street = await Street.make(t)
+  const { rig } = street
+  for (const [i, protocol] of protocols.entries()) {
+    const stranger = street.locker(protocol, 'not-the-secret-of-anybody-at-all')
+    assert.equal(await street.answer(stranger.connect()), 'refused', protocol)
+    const wrong = () =>
+      rig.hub.traces
+        .trace('default', 'locker', { limit: 100 })
+        .items.filter(({ reason }) => reason === 'wrong-secret')
+    await rig.until(`${protocol}: it is told`, () => wrong().length === i + 1)
+    const line = traceLine(entryView(wrong().at(-1)!, false))
+    assert.match(line, /refused: wrong-secret, from 127\.0/)
+    await stranger.drop()
+  }
+})
+
 test('no secret and no proof of a device is recorded, and what it says only where it is asked for', async (t) => {
   const street = await Street.make(t)
   const { rig } = street

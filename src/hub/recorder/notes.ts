@@ -8,6 +8,8 @@ export function noteKept(recorder: FlightRecorder, events: readonly KeptEvent[])
   // Also for what is written for these events, as acknowledgements are: it need not ask again.
   const nowMs = recorder.nowMs()
   for (const event of events) {
+    // By the thousand, and their frames told.
+    if (event.kind === 'event' || event.kind === 'reply') continue
     const { app, device, channel } = event
     switch (event.kind) {
       case 'command.ended': {
@@ -36,8 +38,6 @@ export function noteKept(recorder: FlightRecorder, events: readonly KeptEvent[])
         recorder.device(app, device, 'position-unknown', { channel, epoch, offset })
         break
       }
-      case 'event': // their frames tell
-      case 'reply':
     }
   }
 }

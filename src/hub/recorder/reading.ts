@@ -37,9 +37,16 @@ export class Reading {
       places.push(place)
       if (!goesOn && places.length === limit) break
     }
-    const chosen = goesOn ? places.slice(-limit) : places.slice(0, limit)
-    const items = chosen.reverse().map((one) => ring.read(one))
-    const caughtUp = !goesOn || places.length <= limit
+    const found = [
+      ...places.map((one) => ({ ring, place: one })),
+      ...(connection === undefined ? this.#strangersAt(app, device, after, sinceMs) : []),
+    ]
+    // Newest first, as they lie.
+    if (found.length > places.length)
+      found.sort((a, b) => b.ring.idAt(b.place) - a.ring.idAt(a.place))
+    const chosen = goesOn ? found.slice(-limit) : found.slice(0, limit)
+    const items = chosen.reverse().map((one) => one.ring.read(one.place))
+    const caughtUp = !goesOn || found.length <= limit
     const { oldest } = ring
     return {
       items,
@@ -74,6 +81,18 @@ export class Reading {
       devices: tracks.map(({ device }) => device),
       entries: entries.slice(-limit),
     }
+  }
+
+  /** What those did who said to be this device and did not prove it, newest first. */
+  #strangersAt(app: AppId, device: DeviceId, after: number, sinceMs: number) {
+    const found: { readonly ring: Ring; readonly place: number }[] = []
+    const ring = this.#strangers
+    for (let place = ring.newest; ring.has(place); place--) {
+      if (ring.idAt(place) <= after || ring.atMs(place) < sinceMs) break
+      const track = ring.trackAt(place)
+      if (track?.device === device && track.app === app) found.push({ ring, place })
+    }
+    return found
   }
 
   #strangersOf(connection: Connection): readonly TraceEntry[] {

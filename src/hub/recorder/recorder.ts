@@ -14,7 +14,7 @@ import type {
   Trail,
 } from '../../contract/index.ts'
 import { Followers } from './followers.ts'
-import { Connection, type DeviceOrigin, Origin, type Track } from './known.ts'
+import { Connection, type DeviceOrigin, Origin, Track } from './known.ts'
 import { Reading } from './reading.ts'
 import { Register } from './register.ts'
 import { Ring, state, type Way } from './ring.ts'
@@ -75,7 +75,23 @@ export class FlightRecorder implements Recorder, Traces, Writer {
     this.write(origin, this.nowMs(), state, type, 0, seen)
   }
 
-  /** The same of a command, for which it is called twice: nothing is made to be read and dropped. */
+  refused(app: AppId, device: DeviceId, seen: Seen): void {
+    this.device(app, device, 'not-accepted', seen)
+  }
+
+  /**
+   * Somebody who did not prove to be this device, which there is. It lies among the entries of
+   * strangers, which may be as many as they like.
+   */
+  stranger(app: AppId, device: DeviceId, type: string, seen: Seen): void {
+    if (!this.on) return
+    const origin = new Origin(new Track(app, device), undefined, undefined)
+    this.#write(this.#strangers, origin, this.nowMs(), state, type, 0, seen)
+    const track = this.register.find(app, device)
+    if (track?.followers !== undefined) this.#followers.tell(track)
+  }
+
+  /** As `device`, of a command, for which it is called twice: nothing is made to be read and dropped. */
   command(
     channel: ChannelId,
     atMs: number,

@@ -1,6 +1,6 @@
 import type { TraceEntry } from '../../contract/index.ts'
 import { byPlace, channelId, commandId } from '../../contract/index.ts'
-import type { Connection, Origin } from './known.ts'
+import type { Connection, Origin, Track } from './known.ts'
 
 /** Slots that are made at once, when the first of them is written. */
 const chunkSlots = 1024
@@ -157,8 +157,11 @@ export class Ring {
   }
 
   connectionAt(place: number): Connection | undefined {
-    const [chunk, i] = this.#at(place)
-    return (chunk.texts[i * texts] as Origin).connection
+    return this.#originAt(place).connection
+  }
+
+  trackAt(place: number): Track | undefined {
+    return this.#originAt(place).track
   }
 
   read(place: number): TraceEntry {
@@ -238,6 +241,11 @@ export class Ring {
     }
     this.#chunk = chunk
     this.#index = 0
+  }
+
+  #originAt(place: number): Origin {
+    const [chunk, i] = this.#at(place)
+    return chunk.texts[i * texts] as Origin
   }
 
   #number(place: number, which: number): number {

@@ -84,10 +84,8 @@ class DeviceTrail implements Trail {
     const writer = this.#writer
     const origin = this.#origin
     if (!origin.track.listed) origin.track = writer.register.listed(origin.track)
-    // What leaves follows from what came, or from a timer, which looked at the clock; that costs more
-    // than all the rest of an entry.
-    if (way === 'out') writer.write(origin, writer.lastMs(), wayOut, type, bytes, seen)
-    else writer.write(origin, writer.nowMs(), wayIn, type, bytes, seen)
+    // To look at the clock would cost more than all the rest of an entry.
+    writer.write(origin, writer.lastMs(), way === 'in' ? wayIn : wayOut, type, bytes, seen)
   }
 
   note(type: string, seen?: Seen): void {
