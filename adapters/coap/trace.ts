@@ -1,4 +1,5 @@
 import type { Trail } from '../../src/contract/index.ts'
+import { byPlace } from '../../src/contract/index.ts'
 import { codeText } from './codes.ts'
 import type { Exchange, Response } from './exchange.ts'
 import type { Held } from './link.ts'
@@ -31,13 +32,14 @@ export function traceAnswer(trail: Trail, { messageId }: { messageId: number }, 
 export function traceCommand(trail: Trail, type: string, { command, repeated }: Held): void {
   const { id, epoch, offset, name, payload } = command
   const reason = repeated ? 'repeated' : undefined
-  trail.frame('out', type, 0, { command: id, epoch, offset, name, payload, reason })
+  const known = command.notBeforeMs === undefined ? byPlace : id
+  trail.frame('out', type, 0, { command: known, epoch, offset, name, payload, reason })
 }
 
 /** What became of a command that was sent as a message of its own. */
 export function traceFate(trail: Trail, fate: Fate, { command }: Held): void {
-  const { id, epoch, offset } = command
-  const seen = { command: id, epoch, offset }
+  const { id, epoch, offset, notBeforeMs } = command
+  const seen = { command: notBeforeMs === undefined ? byPlace : id, epoch, offset }
   if (fate === 'ack') trail.frame('in', 'ACK', 4, seen)
   else if (fate === 'rst') trail.frame('in', 'RST', 4, seen)
   else trail.note('given-up', { ...seen, reason: String(fate) })

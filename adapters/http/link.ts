@@ -13,6 +13,7 @@ import type {
   Session,
   Trail,
 } from '../../src/contract/index.ts'
+import { byPlace } from '../../src/contract/index.ts'
 import { numberingName } from './position.ts'
 import { type Refusal, refusalOf } from './problems.ts'
 import type { Visitor } from './visitors.ts'
@@ -173,7 +174,8 @@ export abstract class HttpLink implements Link {
   protected wrote({ command, repeated }: Downlink): void {
     const { id, epoch, offset, name, payload } = command
     const reason = repeated ? 'repeated' : undefined
-    const seen = { command: id, epoch, offset, name, payload, reason }
+    const known = command.notBeforeMs === undefined ? byPlace : id
+    const seen = { command: known, epoch, offset, name, payload, reason }
     this.trail.frame('out', 'COMMAND', 0, seen)
     this.#epoch = command.epoch
     this.#epochs.add(command.epoch)

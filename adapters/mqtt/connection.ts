@@ -3,7 +3,14 @@ import type { Duplex } from 'node:stream'
 import type { Reason, Trail } from '../../src/contract/index.ts'
 import { type Attendant, attend, attendHandshake, hangUp } from '../../src/listen/sockets.ts'
 import type { Sweep } from '../../src/listen/sweep.ts'
-import { type GateProblem, type Opening, PacketGate, sniff, type Taker } from './gate.ts'
+import {
+  type GateProblem,
+  type Opening,
+  PacketGate,
+  packetType,
+  sniff,
+  type Taker,
+} from './gate.ts'
 import type { House } from './house.ts'
 import { tracePacket } from './trace.ts'
 
@@ -218,7 +225,10 @@ export class Connection implements Taker, Attendant {
 
   /** A whole packet, from the gate. */
   take(packet: Buffer): void {
-    this.house.counts.packetsInTotal++
+    const { core, counts } = this.house
+    counts.packetsInTotal++
+    // What is told of this packet is of this moment; of a PUBLISH nothing is told before its sign of life.
+    if (packet[0]! >> 4 !== packetType.publish) core.clock.nowMs()
     tracePacket('in', packet, this.trail)
     if (this.#dialect === undefined) this.#open(sniff(packet))
     this.#dialect?.packet(packet)

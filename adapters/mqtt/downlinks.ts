@@ -1,4 +1,5 @@
 import type { Clock, CommandId, KeptCommand, Offset } from '../../src/contract/index.ts'
+import { byPlace } from '../../src/contract/index.ts'
 import type { MqttChannel } from './channel.ts'
 import type { Outgoing, Wire } from './wire.ts'
 
@@ -100,7 +101,8 @@ export class Downlinks {
     this.#wire.publish(message)
     const { command, messageId, dup } = message
     const { id, epoch, offset, name, payload } = command
-    const about = { command: id, epoch, offset, name, payload }
+    const known = command.notBeforeMs === undefined ? byPlace : id
+    const about = { command: known, epoch, offset, name, payload }
     const reason = dup ? 'dup' : undefined
     channel.trail.frame('out', 'PUBLISH', 0, { ...about, sequence: messageId || undefined, reason })
   }
