@@ -122,6 +122,10 @@ export abstract class HttpLink implements Link {
 
   abstract probe(): boolean
 
+  leave(spreadMs: number): void {
+    this.finish('going-away', Math.round(Math.random() * spreadMs))
+  }
+
   close(reason: Reason, retryAfterMs?: number): void {
     if (this.closed !== undefined) return
     this.closed = { reason, retryAfterMs }
@@ -180,6 +184,9 @@ export abstract class HttpLink implements Link {
     this.#epoch = command.epoch
     this.#epochs.add(command.epoch)
     if (command.offset > this.#written) this.#written = command.offset
+    const { handedUpTo } = this.visitor
+    if (command.offset > (handedUpTo.get(this.channel) ?? 0))
+      handedUpTo.set(this.channel, command.offset)
   }
 
   #over(): void {

@@ -91,7 +91,9 @@ export class Seat extends HttpLink {
   comesBack(position: Position | undefined): 'goes-on' | 'again' | 'not-sent' {
     if (position !== undefined) {
       const said = this.acknowledge(position, true)
-      if (said === 'not-sent') return said
+      // A request that was late on its way may have set this link back behind an earlier one.
+      const handedUpTo = this.visitor.handedUpTo.get(this.channel) ?? 0
+      if (said === 'not-sent' && position.offset > handedUpTo) return said
       if (said !== 'ok') return 'again'
     }
     if (this.#out.size > 0) return 'again'

@@ -6,6 +6,7 @@ import type {
   DeviceId,
   Intake,
   LinkId,
+  Offset,
   Reason,
   Trail,
 } from '../../src/contract/index.ts'
@@ -26,6 +27,8 @@ export class Visitor {
   readonly links = new Map<ChannelName, HttpLink>()
   /** Of which channel the last answer was: the next is of another, where that has something. */
   lastAnswered: ChannelName | undefined
+  /** By channel, up to where it was handed something, over all its links. */
+  readonly handedUpTo = new Map<ChannelName, Offset>()
   /** Of all its requests: they are one conversation, over however many sockets. */
   readonly trail: Trail
   readonly #visitors: Visitors

@@ -10,6 +10,8 @@ export class MqttEar implements Ear {
   readonly #out = new Map<number, string>()
   #connection = 0
   #readable = true
+  /** MQTT-3.1.2-24. */
+  #deadAfterMs: number | undefined
   device = ''
 
   constructor(paper: Paper) {
@@ -25,8 +27,11 @@ export class MqttEar implements Ear {
     return this.#readable
   }
 
-  gone(): void {
-    this.#notes.gone()
+  gone(heardAtMs?: number): void {
+    this.#notes.gone({
+      ...(heardAtMs !== undefined && { heardAtMs }),
+      ...(this.#deadAfterMs !== undefined && { deadAfterMs: this.#deadAfterMs }),
+    })
   }
 
   #listenDown(): void {
@@ -42,6 +47,7 @@ export class MqttEar implements Ear {
     switch (packet.cmd) {
       case 'connect':
         this.device = packet.username ?? ''
+        this.#keepAlive(packet.keepalive ?? 0)
         // Nothing has come down yet: what comes is of the version asked for.
         this.#down = parser({ protocolVersion: packet.protocolVersion ?? 4 })
         this.#listenDown()
@@ -76,7 +82,13 @@ export class MqttEar implements Ear {
     this.#notes.event(this.device, channel, readJson(payload as Buffer), arrival)
   }
 
+  #keepAlive(seconds: number): void {
+    this.#deadAfterMs = seconds === 0 ? undefined : seconds * 1_500
+  }
+
   #fromGateway(packet: Packet): void {
+    if (packet.cmd === 'connack' && packet.properties?.serverKeepAlive !== undefined)
+      this.#keepAlive(packet.properties.serverKeepAlive)
     if (packet.cmd !== 'publish') return
     const found = idAmong(packet.topic.split('/'))
     if (found === undefined) return

@@ -19,6 +19,8 @@ export class PikeEar implements Ear {
   readonly #channels = new Map<number, Opened>()
   readonly #up = new FrameDecoder(bounds)
   readonly #down = new FrameDecoder(bounds)
+  /** Source: docs/pike-protocol.md, keep-alive. */
+  #deadAfterMs: number | undefined
   device = ''
 
   constructor(paper: Paper) {
@@ -30,8 +32,10 @@ export class PikeEar implements Ear {
     return decoder.push(chunk, (frame) => this.#heard(frame, up)) === undefined
   }
 
-  gone(): void {
-    for (const opened of this.#channels.values()) this.#note(opened, { kind: 'gone' })
+  gone(heardAtMs?: number): void {
+    const deadAfterMs = this.#deadAfterMs
+    for (const opened of this.#channels.values())
+      this.#note(opened, { kind: 'gone', heardAtMs, deadAfterMs })
   }
 
   #heard(frame: Frame, up: boolean): void {
@@ -46,6 +50,10 @@ export class PikeEar implements Ear {
       this.#channels.set(frame.channelNumber, opened)
       this.#note(opened, { kind: 'hello', resume: frame.resume })
       return
+    }
+    if (frame.type === 'welcome' || frame.type === 'pong') {
+      const { keepaliveS } = frame
+      if (!up && keepaliveS !== undefined) this.#deadAfterMs = keepaliveS * 1_250 + 10_000
     }
     if (!('channelNumber' in frame) || frame.channelNumber === undefined) return
     const opened = this.#channels.get(frame.channelNumber)

@@ -8,8 +8,8 @@ export interface Ear {
   readonly device: string
   /** @returns false: these bytes are not of its protocol. */
   hear(chunk: Buffer, up: boolean): boolean
-  /** The connection is gone. */
-  gone(): void
+  /** The connection is gone. @param heardAtMs when the last bytes of the device came. */
+  gone(heardAtMs?: number): void
 }
 
 /** What all ears of a run write into. */
@@ -75,9 +75,9 @@ export class Notes {
     this.note(this.session(device, channel), device, channel, { kind: 'event', u, arrival })
   }
 
-  gone(): void {
+  gone(life: { readonly heardAtMs?: number; readonly deadAfterMs?: number } = {}): void {
     for (const [key, { session, device }] of this.#sessions) {
-      this.note(session, device, key.slice(key.indexOf('/') + 1), { kind: 'gone' })
+      this.note(session, device, key.slice(key.indexOf('/') + 1), { kind: 'gone', ...life })
     }
     this.#sessions.clear()
   }

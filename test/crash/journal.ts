@@ -201,8 +201,15 @@ export interface Wire {
     | { readonly kind: 'taken'; readonly id: string }
     /** An event without a stamp, on its way. The same `arrival` is told from a repeat by its protocol. */
     | { readonly kind: 'event'; readonly u: number; readonly arrival: string }
-    /** Nothing more comes by this opening. */
-    | { readonly kind: 'gone' }
+    /**
+     * Nothing more comes by this opening. When the last bytes of the device came by, and how much later
+     * the gateway must take it for dead; both only of a connection that shows it.
+     */
+    | {
+        readonly kind: 'gone'
+        readonly heardAtMs?: number | undefined
+        readonly deadAfterMs?: number | undefined
+      }
     /** Of the device, by offset. */
     | { readonly kind: 'ack'; readonly upTo: number }
     /** Of the gateway, by sequence. */

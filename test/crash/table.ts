@@ -84,6 +84,10 @@ export function table(results: readonly RunResult[]): string {
     sum((r) => r.figures.wire.crossed),
   )
   rawRows(results, row)
+  row(
+    'dead links: found after a command, in silence',
+    `${sum((r) => r.figures.deadLinks.unanswered)}, longest ${longest(results, 'unansweredMs')}; longest ${longest(results, 'idleMs')}`,
+  )
   const latest = Math.max(...results.map((r) => r.figures.latestMs))
   row('last hand-over, against its deadline', `${Number.isFinite(latest) ? latest : '-'} ms`)
   lines.push('')
@@ -102,6 +106,7 @@ export function table(results: readonly RunResult[]): string {
     'R6 again where the table does not allow it',
     count('repeat-forbidden', 'repeat-unmarked', 'repeat-after-end'),
   )
+  row('R7 dead links found late', count('dead-link'))
   row('R8 events or replies lost', count('event-lost', 'reply-lost'))
   row('R8 events or replies kept twice', count('event-twice', 'event-unmarked', 'reply-twice'))
   row('R8 events out of order', count('event-reordered'))
@@ -243,6 +248,11 @@ function outcomes(results: readonly RunResult[]): string {
     .sort((a, b) => b[1] - a[1])
     .map(([word, times]) => `${word} ${times}`)
     .join(', ')
+}
+
+function longest(results: readonly RunResult[], field: 'unansweredMs' | 'idleMs'): string {
+  const ms = Math.max(...results.map(({ figures }) => figures.deadLinks[field]))
+  return ms < 0 ? '-' : `${ms} ms`
 }
 
 function times(from: readonly (number | undefined)[]): string {

@@ -123,6 +123,7 @@ class Conduit {
   /** The direction whose next bytes are torn. */
   #tearing: 'up' | 'down' | undefined
   #gone = false
+  #heardAtMs = Date.now()
 
   constructor(device: Socket, gateway: Socket, options: ConduitOptions) {
     this.#device = device
@@ -168,7 +169,7 @@ class Conduit {
     clearTimeout(this.#death)
     cut(this.#device)
     cut(this.#gateway)
-    this.#options.ear.gone()
+    this.#options.ear.gone(this.#heardAtMs)
     this.#options.gone()
   }
 
@@ -176,6 +177,7 @@ class Conduit {
     let readable = true
     from.on('data', (chunk: Buffer) => {
       if (this.#options.deaf()) return
+      if (up) this.#heardAtMs = Date.now()
       if (readable && !this.#options.ear.hear(chunk, up)) {
         readable = false
         this.#options.undecodable()

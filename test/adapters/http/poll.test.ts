@@ -46,6 +46,17 @@ test('`after` beyond what was sent is 409, and says where it stands (rule 24)', 
   assert.equal((await rig.status(id))?.kind, 'open', epoch)
 })
 
+test('an answer given up for lost that comes after all counts, whatever was handed over since', async (t) => {
+  const { rig, poll } = await httpRig(t)
+  const ids = [await rig.submit({ name: 'one' }), await rig.submit({ name: 'two' })]
+  const late = await poll('channel=main')
+  assert.deepEqual(names(late), ['one', 'two'])
+  assert.deepEqual(names(await poll('channel=main&max=1')), ['one'])
+  const { epoch, after } = late
+  assert.deepEqual(names(await poll(`channel=main&max=1&epoch=${epoch}&after=${after}`)), [])
+  for (const id of ids) assert.equal((await rig.ended(id)).status, 'delivered')
+})
+
 test('an answer is of one channel, and its epoch names it; copied back, it is understood', async (t) => {
   const { rig, poll } = await httpRig(t)
   await poll()

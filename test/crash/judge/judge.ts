@@ -11,6 +11,8 @@ import {
   nothingLost,
   oneKeyOneCommand,
 } from './commands.ts'
+import type { DeadLinkFigures } from './dead-links.ts'
+import { deadLinksFound } from './dead-links.ts'
 import { countsTrue, endsFit } from './ends.ts'
 import { logStands, reportsKept } from './events.ts'
 import type { Facts, Finding, JudgeOptions } from './facts.ts'
@@ -47,6 +49,7 @@ export interface Figures {
   /** Largest time from expiry to hand-over; negative: none was late. */
   readonly latestMs: number
   readonly wire: WireFigures
+  readonly deadLinks: DeadLinkFigures
   readonly raw: RawFigures
   readonly lines: LineFigures
   readonly broadcasts: BroadcastFigures
@@ -84,6 +87,7 @@ export function judge(journal: Journal, options: JudgeOptions): Verdict {
   outcomesTrue(facts, findings, options)
   repliesKept(facts, findings, options)
   const wire = onceOnTheWire(facts, findings)
+  const deadLinks = deadLinksFound(facts, findings, options)
   reportsKept(facts, findings, options)
   logStands(facts, findings)
   faultsBounded(facts, findings)
@@ -134,6 +138,7 @@ export function judge(journal: Journal, options: JudgeOptions): Verdict {
         .length,
       latestMs,
       wire,
+      deadLinks,
       raw: rawFigures(journal),
       lines,
       broadcasts,
