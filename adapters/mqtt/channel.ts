@@ -22,10 +22,14 @@ export interface ChannelHost {
   readonly protocol: string
   readonly peer: string
   trailOf(name: ChannelName): Trail
+  /** Why we ended the connection, if we did. */
+  whyEnded(): Reason | undefined
   carries(channel: MqttChannel, command: KeptCommand): boolean
   deliver(channel: MqttChannel, downlink: Downlink): 'open' | 'full'
   /** It is on its way, and nothing in its topic tells it from others. */
   remember(command: KeptCommand): void
+  /** The connection it is on is old. */
+  leave(spreadMs: number): void
   /** The core ends the link: of a device's own that is the end of the connection. */
   close(reason: Reason, retryAfterMs?: number): void
 }
@@ -113,6 +117,14 @@ export class MqttChannel implements Link {
   /** No server may ask; the client's keep-alive decides (rule 21), and `MqttClient` watches it. */
   probe(): boolean {
     return false
+  }
+
+  ended(): Reason | undefined {
+    return this.#host.whyEnded()
+  }
+
+  leave(spreadMs: number): void {
+    this.#host.leave(spreadMs)
   }
 
   close(reason: Reason, retryAfterMs?: number): void {

@@ -77,6 +77,11 @@ export class MqttClient implements Source, VoiceHost, ReceiverHost {
     return this.#over
   }
 
+  ended(): Reason | undefined {
+    const { why } = this.#wire
+    return why === 'lost' ? undefined : why
+  }
+
   get publisher(): Who {
     return this.who
   }
@@ -239,6 +244,10 @@ export class MqttClient implements Source, VoiceHost, ReceiverHost {
   }
 
   // What the core does.
+
+  leave(spreadMs: number): void {
+    if (!this.#over) this.#wire.goAway(Math.round(Math.random() * spreadMs))
+  }
 
   close(reason: Reason, retryAfterMs?: number): void {
     if (this.#over) return

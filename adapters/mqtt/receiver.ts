@@ -41,6 +41,8 @@ export interface ReceiverHost {
   makeLinkId(): LinkId
   /** May it have so many channels more, for one filter more? */
   hasRoom(channels: number): boolean
+  /** The connection is old. */
+  leave(spreadMs: number): void
   /** Who received before it, by the same client id, does no more. */
   inherit(): void
   close(reason: Reason, retryAfterMs?: number): void
@@ -93,6 +95,11 @@ export class Receiver implements ChannelHost {
 
   get peer(): string {
     return this.#wire.peer
+  }
+
+  whyEnded(): Reason | undefined {
+    const { why } = this.#wire
+    return why === 'lost' ? undefined : why
   }
 
   trailOf(name: ChannelName): Trail {
@@ -179,6 +186,10 @@ export class Receiver implements ChannelHost {
   }
 
   // What the core does.
+
+  leave(spreadMs: number): void {
+    this.#host.leave(spreadMs)
+  }
 
   close(reason: Reason, retryAfterMs?: number): void {
     this.#host.close(reason, retryAfterMs)

@@ -76,6 +76,10 @@ export class Ward implements Source, VoiceHost, ReceiverHost {
     return this.#host.client.peer
   }
 
+  ended(): Reason | undefined {
+    return this.#host.client.ended()
+  }
+
   get downlinks(): Downlinks {
     return this.#host.client.downlinks
   }
@@ -146,6 +150,10 @@ export class Ward implements Source, VoiceHost, ReceiverHost {
   }
 
   // What the core does.
+
+  leave(spreadMs: number): void {
+    if (!this.#over) this.#host.client.leave(spreadMs)
+  }
 
   close(reason: Reason, retryAfterMs?: number): void {
     if (!this.#over) this.#host.close(this, reason, retryAfterMs)

@@ -24,6 +24,8 @@ export interface Wire {
   /** For logs and metrics: `mqtt`, `mqtt5`. */
   readonly protocol: string
   readonly peer: string
+  /** Why we end it; 'lost': we do not. */
+  readonly why: Reason | 'lost'
   /** Who is there has proved it. @returns the connection's record, as that. */
   proved(app: string, device: string): Trail
   /** Publishes at QoS 1 it takes before it must acknowledge one. */
@@ -37,6 +39,8 @@ export interface Wire {
   isFull(): boolean
   /** Read no more, until told otherwise. */
   hold(held: boolean): void
+  /** Ask it to come back then, once what it has said is kept; then end. */
+  goAway(backInMs: number): void
   /** Say why in the version's own words where it has any, then end, or reset (rule 20). */
   close(reason: Reason, retryAfterMs?: number): void
 }

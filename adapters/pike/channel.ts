@@ -44,6 +44,8 @@ export interface ChannelHost {
   countUplinks(change: number): void
   /** Something is to be acknowledged before the next write. */
   acknowledgeSoon(): void
+  /** The connection it is on is old. */
+  goAway(spreadMs: number): void
   /** The core ends the channel. */
   endChannel(channel: PikeChannel, reason: Reason, retryAfterMs: number | undefined): void
   fail(reason: Reason, text?: string, retryAfterMs?: number): void
@@ -89,7 +91,7 @@ export class PikeChannel implements Link {
   readonly urgent: boolean
   readonly #host: ChannelHost
   #session: Session | undefined
-  /** Set when the core closed the link before it was welcomed. */
+  /** Set when the core closed the link before it was welcomed, or its whole connection was ended. */
   refused: { readonly reason: Reason; readonly retryAfterMs: number | undefined } | undefined
   #welcomeMs = 0
   #welcomeEpoch: Epoch = 0
@@ -193,6 +195,14 @@ export class PikeChannel implements Link {
 
   connection(): 'shared' | 'own' | undefined {
     return this.#host.connectionOf(this)
+  }
+
+  ended(): Reason | undefined {
+    return this.refused?.reason
+  }
+
+  leave(spreadMs: number): void {
+    this.#host.goAway(spreadMs)
   }
 
   close(reason: Reason, retryAfterMs?: number): void {

@@ -351,7 +351,10 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
     this.#decoder.stop()
     this.gate.handshakes.remove(this)
     this.#openings?.giveUpAll()
-    for (const channel of this.channels.clear()) channel.end()?.detach(graceful)
+    for (const channel of this.channels.clear()) {
+      if (why !== 'lost') channel.refused ??= { reason: why, retryAfterMs: undefined }
+      channel.end()?.detach(graceful)
+    }
     this.channels.trail.end(why)
   }
 }

@@ -45,8 +45,18 @@ export interface Link {
    * its protocol has no such thing, or its device would not understand.
    */
   connection?(): 'shared' | 'own' | undefined
+  /**
+   * Its time is over: ask it to come back within `spreadMs`, in the protocol's own words, once what it
+   * has said is kept; then end, by `Session.detach`. Left out: it may last for ever.
+   */
+  leave?(spreadMs: number): void
   /** Say why in the protocol's own words, then end. A second call does nothing. */
   close(reason: Reason, retryAfterMs?: number): void
+  /**
+   * Why its adapter ended it, for what the device did or was; asked at a detach that is not graceful.
+   * Left out or undefined: it is lost, nobody said anything.
+   */
+  ended?(): Reason | undefined
 }
 
 /** A command on its way down a link. */

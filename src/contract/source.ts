@@ -31,6 +31,8 @@ export interface Source {
   readonly stays: boolean
   /** End it: say why in the protocol's own words. Never after `Intake.leave`. A second call does nothing. */
   close(reason: Reason, retryAfterMs?: number): void
+  /** As {@link Link.ended}. */
+  ended?(): Reason | undefined
 }
 
 /** Refusals are values: they happen every minute. */

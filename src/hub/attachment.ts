@@ -181,7 +181,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
   }
 
   detach(graceful: boolean, backAtMs?: number): void {
-    this.#end(graceful ? 'normal' : 'lost', backAtMs)
+    this.#end(graceful ? 'normal' : (this.link.ended?.() ?? 'lost'), backAtMs)
   }
 
   // What the hub does.

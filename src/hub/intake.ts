@@ -137,7 +137,7 @@ export class Intake implements Port, Standing {
   }
 
   leave(graceful: boolean): void {
-    this.#end(graceful ? 'normal' : 'lost')
+    this.#end(graceful ? 'normal' : (this.source.ended?.() ?? 'lost'))
   }
 
   // What the hub does.

@@ -41,7 +41,8 @@ export const endOf: Readonly<Record<Published, Reason | undefined>> = {
   stale: undefined,
   // It would not become known by being sent again.
   unknown: undefined,
-  'foreign-topic': 'unauthorized',
+  // Its secret is right; its trace names the topic.
+  'foreign-topic': 'protocol-error',
   'bad-name': 'protocol-error',
   'too-large': 'too-large',
   'unknown-channel': 'unknown-channel',

@@ -76,6 +76,10 @@ export class AedesDialect implements Dialect, Wire, StreamOwner, UplinksHost {
     return this.#connection.proved(app, device)
   }
 
+  get why(): Reason | 'lost' {
+    return this.#connection.why
+  }
+
   get peer(): string {
     return this.#connection.peer
   }
@@ -324,8 +328,9 @@ export class AedesDialect implements Dialect, Wire, StreamOwner, UplinksHost {
     if (!this.#stream.push(packet)) this.#holdStream(true)
   }
 
-  #malformed(_problem: GateProblem): void {
+  #malformed(problem: GateProblem): void {
     this.#connection.house.counts.malformedTotal++
+    this.#connection.why = problem
     this.#end()
   }
 

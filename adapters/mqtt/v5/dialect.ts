@@ -68,6 +68,10 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
     return this.#connection.proved(app, device)
   }
 
+  get why(): Reason | 'lost' {
+    return this.#connection.why
+  }
+
   get peer(): string {
     return this.#connection.peer
   }
@@ -182,6 +186,7 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
   /** It broke the protocol: say so, and end (§4.13). */
   fail(why: Code, text: string): void {
     this.#connection.house.counts.malformedTotal++
+    this.#connection.why = why === code.malformed ? 'malformed' : 'protocol-error'
     this.#end(why, text)
   }
 

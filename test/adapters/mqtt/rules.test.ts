@@ -307,6 +307,27 @@ test('a device reaches its own topics only: others are refused, and counted', as
   assert.equal((await raw.rig.events('event')).length, 0)
 })
 
+test('who is sent away for what it published is offline for that reason, not because its connection broke', async (t) => {
+  const raw = await RawRig.make(t)
+  const presence = () => raw.rig.hub.presence('default', 'locker')
+  for (const [topic, reason] of [
+    ['other', 'protocol-error'],
+    ['channels/nowhere/events/a', 'unknown-channel'],
+  ] as const) {
+    const client = await raw.connected({ clientId: topic })
+    client.publish(topic)
+    await raw.ended(client)
+    await raw.rig.until('it is offline', () => presence().state === 'offline')
+    assert.equal(presence().reason, reason)
+  }
+  const { items } = raw.rig.hub.traces.trace('default', 'locker', { limit: 100 })
+  const refused = items.filter(({ type }) => type === 'refused')
+  assert.deepEqual(
+    refused.map(({ reason, name }) => [reason, name]),
+    [['foreign-topic', 'other']],
+  )
+})
+
 test('several filters at once, one of them wrong: each is answered', async (t) => {
   const raw = await RawRig.make(t)
   const client = await raw.connected()
