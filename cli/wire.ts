@@ -101,7 +101,7 @@ async function openEngine(
 }
 
 async function makeApi(config: Config, ports: ApiPorts, log: Log): Promise<ApiServer> {
-  const { engine, gateway, webhooks, clock, metrics, drain } = ports
+  const { engine, gateway, webhooks, clock, metrics, drain, devices } = ports
   const app = await createApi({
     gateway,
     names: engine.names,
@@ -114,6 +114,8 @@ async function makeApi(config: Config, ports: ApiPorts, log: Log): Promise<ApiSe
     clock,
     limits: config.limits,
     version,
+    // Of HTTP: what speaks it may have come to the wrong door.
+    deviceDoors: devices.filter(({ name }) => name.startsWith('http')),
     metrics: () => metrics.scrape(),
     log: {
       error: (about, text) => log.error({ event: 'api.failed', ...about }, text),

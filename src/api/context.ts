@@ -13,6 +13,7 @@ import type {
   Events,
   Gateway,
   Limits,
+  Listener,
   Mailbox,
   Names,
   Webhooks,
@@ -53,6 +54,8 @@ export interface ApiDeps {
   readonly clock: Clock
   readonly limits: Limits
   readonly version: string
+  /** Where devices that speak HTTP are answered. */
+  readonly deviceDoors?: readonly Pick<Listener, 'name' | 'port'>[]
   metrics(): Promise<{ contentType: string; body: string }>
   readonly log?: ApiLog | undefined
   /** Where a caller is to be given less patience than `apiBounds` has. */

@@ -19,7 +19,7 @@ const retryMs = apiBounds.retryAfterSeconds * 1000
 
 /** An HTTP server that answers everything wrong with a problem and has no other opinion. */
 export function createServer(
-  { limits, log }: Pick<ApiDeps, 'limits' | 'log'>,
+  { limits, log, deviceDoors = [] }: Pick<ApiDeps, 'limits' | 'log' | 'deviceDoors'>,
   parts: {
     readonly holds: Holds
     readonly arrivals: Arrivals
@@ -59,8 +59,10 @@ export function createServer(
   const methods = new Methods()
   app.addHook('onRoute', ({ method, url }) => methods.add(method, url))
   const unknownCall = (request: FastifyRequest, reply: FastifyReply): Refusal => {
-    const allowed = methods.of(request.url.split('?', 1)[0]!)
+    const path = request.url.split('?', 1)[0]!
+    const allowed = methods.of(path)
     const detail = `${request.method} ${shortPath(request.url)}`
+    if (/^\/device(?:\/|$)/.test(path)) return wrongDoor(detail, deviceDoors)
     // A path that takes this method and has nothing there: a file of a folder.
     if (allowed.length === 0 || allowed.includes(request.method))
       return { problem: 'not-found', said: { detail } }
@@ -121,6 +123,17 @@ export function createServer(
   app.addHook('preClose', async () => holds.close())
   app.addHook('onClose', async () => arrivals.close())
   return app
+}
+
+/** A device, or who tries one out, asked where back ends ask. */
+function wrongDoor(asked: string, doors: NonNullable<ApiDeps['deviceDoors']>): Refusal {
+  const where = doors.map(({ name, port }) => `port ${port} (${name})`).join(' or ')
+  const message =
+    where === ''
+      ? 'is for devices, and this gateway answers none over HTTP: PIKE_HTTP_PORT is off'
+      : `is for devices: ask ${where}; here back ends are answered, under /v1`
+  const errors = [{ in: 'path', path: '/device', message }] as const
+  return { problem: 'not-found', said: { detail: `${asked}: ${message}`, errors } }
 }
 
 const isJson = (contentType: string | undefined): boolean =>

@@ -46,6 +46,8 @@ export interface ApiPorts {
   readonly clock: Clock
   readonly metrics: Metrics
   readonly drain: Drain
+  /** Where devices are listened to, for who comes to the wrong door. */
+  readonly devices: readonly Listener[]
 }
 
 export interface WebhookPorts {
@@ -189,6 +191,7 @@ export class Node {
     const clock = this.#clock
     const api = await this.#parts.makeApi({
       ...{ engine, gateway: hub, webhooks, clock, metrics, drain },
+      devices: listeners.slice(),
     })
     this.#running.push({ name: 'api', stop: () => api.stop(requestsGraceMs) })
     listeners.unshift(...(await api.start()))

@@ -16,6 +16,33 @@ after(() => world.close())
 const named =
   'must be a name: letters, digits and . _ ~ -, beginning with a letter or digit, at most 128 characters'
 
+test('a device that came to the door of back ends is told which one is its own', async () => {
+  const deviceDoors = [
+    { name: 'http', port: 8081 },
+    { name: 'https', port: 8443 },
+  ]
+  const world = await World.open({}, { deviceDoors })
+  const asked = await world.app.inject({ method: 'GET', url: '/device/v1/commands?wait=30' })
+  assert.equal(asked.statusCode, 404)
+  const { type, detail, errors } = asked.json()
+  assert.equal(type, '/problems/not-found')
+  const message =
+    'is for devices: ask port 8081 (http) or port 8443 (https); here back ends are answered, under /v1'
+  assert.deepEqual(errors, [{ in: 'path', path: '/device', message }])
+  assert.equal(detail, `GET /device/v1/commands: ${message}`)
+  await world.close()
+  const without = await World.open()
+  const none = await without.app.inject({
+    method: 'POST',
+    url: '/device/v1/events/a',
+    payload: 'x',
+  })
+  assert.match(none.json().detail, /PIKE_HTTP_PORT is off/)
+  const other = await without.app.inject({ method: 'GET', url: '/devices/a' })
+  assert.equal(other.json().errors, undefined)
+  await without.close()
+})
+
 test('every pattern a body, a path or a query is held against has words', () => {
   const patterns = new Set<string>()
   const walk = (value: unknown): void => {
