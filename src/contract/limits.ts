@@ -209,6 +209,11 @@ export const limits = {
   overloadCommitMs: 1_000,
   /** Who was there when the gateway died, and has not come back for so long, is offline; `suspect` till then. */
   presenceMissedMs: 75_000,
+  /**
+   * How long a connection lasts, a tenth more or less; then it is asked to come back, so that devices
+   * spread over nodes and addresses anew. Not of devices of class `battery`. 0: for ever.
+   */
+  connectionLifetimeMs: 24 * 3_600_000,
   /** A drain, and a stop before it closes what is left. Above: they are hung up on. */
   drainMaxMs: 5_000,
   /** Sent away in a drain at once; the next after a moment. */

@@ -197,6 +197,7 @@ export class Arrivals {
       resumedPast: resumedPast(head, live.position.offset),
       pulse,
       trail: asked.trail,
+      ages: deviceClass !== 'battery',
     }
     const session = this.#house.settleIn(claim, link, live, figures)
     const independent = asked.device !== undefined && isIndependent(asked.device, hello.channel)

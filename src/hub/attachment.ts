@@ -20,6 +20,7 @@ import type { Sleeper } from './deadlines.ts'
 import type { SharedDedupe } from './dedupes.ts'
 import type { Pulse } from './heartbeats.ts'
 import type { Figures, Host } from './host.ts'
+import { agedSpreadMs, lastWordsMs, lifeEndsMs } from './lifetime.ts'
 import type { Patrolled } from './patrol.ts'
 import { perform } from './perform.ts'
 import type { Standing } from './presences.ts'
@@ -53,6 +54,8 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
   readonly #askedAtMs: number
   readonly #resumedPast: Map<Offset, number> | undefined
   readonly #pulse: Pulse | undefined
+  /** 'last-words': its time is over, and what is on its way to it is waited for. */
+  #life: 'lasts' | 'ages' | 'last-words'
   #over = false
   #performing = false
   #suspect = false
@@ -65,6 +68,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     this.#askedAtMs = figures.askedAtMs
     this.#resumedPast = figures.resumedPast
     this.#pulse = figures.pulse
+    this.#life = figures.ages && link.leave !== undefined ? 'ages' : 'lasts'
     this.claim = claim
     this.link = link
     this.#channel = channel
@@ -125,7 +129,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
 
   get deadlineMs(): number {
     if (this.#over) return Number.POSITIVE_INFINITY
-    const { deadlineMs } = this.#channel.liveness
+    const deadlineMs = Math.min(this.#channel.liveness.deadlineMs, this.#lifeEndsMs)
     const nextAtMs = this.#uplinks?.late.nextAtMs
     return nextAtMs === undefined ? deadlineMs : Math.min(nextAtMs, deadlineMs)
   }
@@ -227,6 +231,7 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
 
   wake(nowMs: number): void {
     this.#answerLate(nowMs)
+    if (nowMs >= this.#lifeEndsMs) this.#age()
     if (this.#over) return
     const { liveness } = this.#channel
     if (nowMs < liveness.deadlineMs) return
@@ -273,6 +278,25 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
   suspicion(suspect: boolean): void {
     this.#suspect = suspect
     this.#host.suspicion(this)
+  }
+
+  get #lifeEndsMs(): number {
+    if (this.#life === 'lasts') return Number.POSITIVE_INFINITY
+    const endsMs = lifeEndsMs(this.attachedAtMs, this.#host.limits.connectionLifetimeMs)
+    return this.#life === 'ages' ? endsMs : endsMs + lastWordsMs
+  }
+
+  /** What is on its way is acknowledged first, lest it come again; for a moment. */
+  #age(): void {
+    if (this.#over) return
+    if (this.#life === 'ages' && this.#channel.inFlight > 0) {
+      this.#life = 'last-words'
+      this.hold(true)
+      return
+    }
+    this.#life = 'lasts'
+    this.#host.counts.aged++
+    this.link.leave?.(agedSpreadMs)
   }
 
   #acknowledged(proofs: readonly LateProof[] | 'unknown'): 'ok' | 'unknown' {

@@ -40,12 +40,16 @@ export interface Figures {
   readonly resumedPast: Map<Offset, number> | undefined
   /** How long it may be silent, where that is learned. */
   readonly pulse: Pulse | undefined
+  /** Its connection is asked to come back when it is old. */
+  readonly ages: boolean
 }
 
 export interface HubCounts {
   /** For too much of everything: dropped, told 429, not let in. */
   shed: number
   limited: number
+  /** Connections asked to come back for their age. */
+  aged: number
   crowded: number
   delivered: number
   repeated: number
@@ -67,5 +71,5 @@ export function count(counts: HubCounts, judgement: 'duplicate' | 'stale'): void
 export const noCounts = (): HubCounts => ({
   ...{ delivered: 0, repeated: 0, probes: 0 },
   ...{ uplinks: 0, duplicates: 0, stale: 0, namesLost: 0 },
-  ...{ shed: 0, limited: 0, crowded: 0 },
+  ...{ shed: 0, limited: 0, crowded: 0, aged: 0 },
 })

@@ -378,6 +378,7 @@ export class Hub implements Core, Gateway, Whole {
       uplinks_stale_total: this.counts.stale,
       uplink_names_lost_total: this.counts.namesLost,
       uplinks_shed_total: this.counts.shed,
+      connections_aged_total: this.counts.aged,
       overload_limited_total: this.counts.limited,
       overload_refused_total: this.counts.crowded,
       probes_total: this.counts.probes,

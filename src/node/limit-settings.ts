@@ -26,6 +26,7 @@ export interface GivenLimit {
  */
 const least: Partial<Record<LimitName, number>> = {
   lateStepsMax: 0,
+  connectionLifetimeMs: 0,
   aliasHistoryMax: 0,
   waitersMax: 0,
   slaAppsMax: 0,
