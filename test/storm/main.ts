@@ -52,6 +52,7 @@ function table(r: StormResult): string {
     row('lost', `${r.lost}`),
     row('repeats', `${r.repeats}`),
     row('longest wait, accepted to received', s(r.waitMaxMs)),
+    row('the same, once the next one was ready', s(r.waitOnceReadyMaxMs)),
     `reconnects by second: ${r.perSecond.join(' ')}`,
   ].join('\n')
 }

@@ -39,6 +39,8 @@ export interface StormResult {
   readonly repeats: number
   /** From accepted to received, of those accepted since the fault, or not received by then. */
   readonly waitMaxMs: number
+  /** The same without the time until the next process was ready: what the devices' coming back adds. */
+  readonly waitOnceReadyMaxMs: number
 }
 
 /** Within a process there is room for so many sockets, beside what else it has open. */
@@ -113,7 +115,12 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
     return {
       ...{ options, downMs, stopMs, accepted },
       ...judgeReturn(backs, devices, faultMs),
-      ...judgeCommands(sender.accepted, new Map(results.flatMap((one) => one.received)), faultMs),
+      ...judgeCommands(
+        sender.accepted,
+        new Map(results.flatMap((one) => one.received)),
+        faultMs,
+        faultMs + downMs,
+      ),
       repeats: results.reduce((total, { repeats }) => total + repeats, 0),
     }
   } finally {
@@ -151,14 +158,19 @@ export function judgeCommands(
   accepted: ReadonlyMap<number, number>,
   received: ReadonlyMap<number, number>,
   faultMs: number,
+  readyMs: number,
 ) {
-  let [lost, waitMaxMs] = [0, 0]
+  let [lost, waitMaxMs, waitOnceReadyMaxMs] = [0, 0, 0]
   for (const [n, acceptedMs] of accepted) {
     const receivedMs = received.get(n)
     if (receivedMs === undefined) lost++
-    else if (receivedMs >= faultMs) waitMaxMs = Math.max(waitMaxMs, receivedMs - acceptedMs)
+    else if (receivedMs >= faultMs) {
+      waitMaxMs = Math.max(waitMaxMs, receivedMs - acceptedMs)
+      const sinceMs = Math.max(acceptedMs, readyMs)
+      waitOnceReadyMaxMs = Math.max(waitOnceReadyMaxMs, receivedMs - sinceMs)
+    }
   }
-  return { lost, waitMaxMs }
+  return { lost, waitMaxMs, waitOnceReadyMaxMs }
 }
 
 /** A command at a time to each device in turn; each is asked for until there is an answer. */

@@ -32,5 +32,7 @@ test('a command that never came is lost, and one that came before the fault did 
     [1, 800],
     [2, 3_000],
   ])
-  assert.deepEqual(judgeCommands(accepted, received, 1_000), { lost: 1, waitMaxMs: 2_100 })
+  assert.deepEqual(judgeCommands(accepted, received, 1_000, 2_500), {
+    ...{ lost: 1, waitMaxMs: 2_100, waitOnceReadyMaxMs: 500 },
+  })
 })
