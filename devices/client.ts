@@ -86,10 +86,9 @@ export class PikeClient extends EventEmitter<PikeClientEvents> {
       downlink: this.#downlink,
       keys: (kdf) => this.#deriveKeys(kdf),
       kept: (channel, slot) => this.#kept(channel, slot),
-      tooLarge: (channel, slot) => {
+      notTaken: (channel, slot, why) => {
         const { kind, sequence } = slot.uplink
-        const { name } = channel
-        this.#settle(slot, this.#failure(name, 'too-large', nameOf(slot), kind, sequence))
+        this.#settle(slot, this.#failure(channel.name, why, nameOf(slot), kind, sequence))
       },
       tailLost: (report) => this.emit('tailLost', report),
       entered: (road, state) => this.#entered(road, state),

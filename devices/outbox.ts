@@ -13,6 +13,12 @@ export type SendFailure =
   /** Too many wait for the server already. */
   | 'outbox-full'
   | 'too-large'
+  /** The gateway keeps nothing that lies so far behind what it has of this device: so it may be a repeat. */
+  | 'stale-stamp'
+  /** The gateway does not know this channel, or not any more. */
+  | 'unknown-channel'
+  /** The gateway takes it never as it is, and could not say more: a name or status it does not like. */
+  | 'refused'
   /** The client is stopped. What was already in the outbox stays there and goes after a restart. */
   | 'stopped'
   /** Unreliable, and there is no connection, or it does not take more. */

@@ -8,7 +8,7 @@ import type { Keeper } from './keeper.ts'
 import { type Cause, type Effect, type Input, Lifecycle, type State } from './lifecycle.ts'
 import type { DeviceLimits } from './limits.ts'
 import type { PikeClientEvents, PikeClientOptions } from './options.ts'
-import type { Slot } from './outbox.ts'
+import type { SendFailure, Slot } from './outbox.ts'
 import { reconnectPolicy } from './reconnect.ts'
 import {
   type ClientSession,
@@ -29,7 +29,7 @@ export interface RoadHost {
   readonly downlink: Downlink
   keys(kdf: DeviceKeys['kdf']): Promise<DeviceKeys>
   kept(channel: DeviceChannel, slot: Slot): void
-  tooLarge(channel: DeviceChannel, slot: Slot): void
+  notTaken(channel: DeviceChannel, slot: Slot, why: SendFailure): void
   tailLost(report: PikeClientEvents['tailLost'][0]): void
   entered(road: Road, state: State): void
   /** Something was opened; it ends with that promise. */
@@ -109,7 +109,7 @@ export class Road {
         this.#lifecycle.input({ kind: 'acknowledged', connection }, 0)
       },
       kept: (channel, slot) => host.kept(channel, slot),
-      tooLarge: (channel, slot) => host.tooLarge(channel, slot),
+      notTaken: (channel, slot, why) => host.notTaken(channel, slot, why),
       tailLost: (report) => host.tailLost(report),
       moves: (channel, to) => host.moves(this, channel.name, to),
       lost: (cause) => this.#lost(connection, cause),

@@ -18,7 +18,7 @@ import type { Keeper } from './keeper.ts'
 import type { Cause } from './lifecycle.ts'
 import type { DeviceLimits } from './limits.ts'
 import { openSocket, type PikeClientEvents, type PikeClientOptions } from './options.ts'
-import type { Slot } from './outbox.ts'
+import type { SendFailure, Slot } from './outbox.ts'
 import { dictated, type ReconnectPolicy, reconnectPolicy } from './reconnect.ts'
 import { type FrameSink, writeUplinks } from './uplink.ts'
 
@@ -51,7 +51,8 @@ export interface SessionEvents {
   /** The server has some of ours. */
   acknowledged(): void
   kept(channel: DeviceChannel, slot: Slot): void
-  tooLarge(channel: DeviceChannel, slot: Slot): void
+  /** It can never be sent, or the gateway will not have it. */
+  notTaken(channel: DeviceChannel, slot: Slot, why: SendFailure): void
   tailLost(report: PikeClientEvents['tailLost'][0]): void
   /**
    * The gateway wants a channel on another connection; the session has let go of what it may not
@@ -240,7 +241,7 @@ export class Session implements ClientSession {
       const sink = channel.name === urgentChannel ? this.#connection : this.#behind
       const some = writeUplinks(channel, sink, nowMs, limits, (slot) => {
         keeper.note({ kind: 'removed', channel: channel.name, sequence: slot.uplink.sequence })
-        this.#events.tooLarge(channel, slot)
+        this.#events.notTaken(channel, slot, 'too-large')
       })
       wrote ||= some
     }

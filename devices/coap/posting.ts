@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { SendFailure } from '../outbox.ts'
 import type { Uplink } from '../storage.ts'
 import type { Lane } from './lane.ts'
 import { type Answer, type Asking, uintBytes } from './requests.ts'
@@ -86,12 +87,12 @@ const pauseMinMs = 1_000
 
 /**
  * What becomes of a report by its answer. 'over': the gateway has it, or knows nothing it could belong to.
- * 'never': it could not be taken. A number: in so many ms again. 'refused': not it, but who sends it.
+ * `never`: it could not be taken, and why. A number: in so many ms again. 'refused': not it, but who sends it.
  */
 export function verdictOf(
   kind: Uplink['kind'],
   { code, maxAgeMs = 0 }: Answer,
-): 'over' | 'never' | 'refused' | number {
+): Verdict | 'refused' | number {
   if (code === '2.04') return 'over'
   // Blocks forgotten time and again, by restarts: it is none the worse for that.
   if (code === '4.08') return pauseMinMs
@@ -99,8 +100,19 @@ export function verdictOf(
     return maxAgeMs <= pauseMaxMs ? Math.max(pauseMinMs, maxAgeMs) : 'refused'
   // A stamp of long ago, or a reply to what nobody knows, must not be sent for ever.
   if (kind === 'reply' && (code === '4.09' || code === '4.04')) return 'over'
-  return code.startsWith('4.') && code !== '4.01' ? 'never' : 'refused'
+  if (!code.startsWith('4.') || code === '4.01') return 'refused'
+  return { never: failures.get(code) ?? 'refused' }
 }
+
+/** What a report is done with. */
+export type Verdict = 'over' | { readonly never: SendFailure }
+
+/** Of an event; of a reply the first two are no failure. */
+const failures: ReadonlyMap<string, SendFailure> = new Map([
+  ['4.04', 'unknown-channel'],
+  ['4.09', 'stale-stamp'],
+  ['4.13', 'too-large'],
+])
 
 /** Head, token, each option at its longest, and the marker. */
 function headMaxBytes({ path, query = [], options = {} }: Asking): number {

@@ -9,7 +9,7 @@ import { Asker } from './asker.ts'
 import { causeOf, whyNever } from './causes.ts'
 import { Lane } from './lane.ts'
 import { login, type Ticket } from './login.ts'
-import { eventOf, post, reportOf, verdictOf } from './posting.ts'
+import { eventOf, post, reportOf, type Verdict, verdictOf } from './posting.ts'
 import { fetchRest, optionOf, readNotification, takeCommand } from './receiving.ts'
 import { type Asking, uintOf } from './requests.ts'
 import { Wire } from './wire.ts'
@@ -318,11 +318,11 @@ class CoapSession implements ClientSession {
     this.#settled(channel, slot, verdict)
   }
 
-  #settled(channel: DeviceChannel, { uplink }: Slot, verdict: 'over' | 'never'): void {
+  #settled(channel: DeviceChannel, { uplink }: Slot, verdict: Verdict): void {
     const { sequence } = uplink
     const { keeper, downlink } = this.#parts
     channel.outbox.acknowledge(sequence, (gone) => {
-      if (verdict === 'never') this.#events.tooLarge(channel, gone)
+      if (verdict !== 'over') this.#events.notTaken(channel, gone, verdict.never)
       else this.#events.kept(channel, gone)
     })
     keeper.note({ kind: 'kept', channel: channel.name, upTo: sequence })

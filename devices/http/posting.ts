@@ -1,4 +1,5 @@
 import type { DeviceChannel } from '../channel.ts'
+import type { SendFailure } from '../outbox.ts'
 import type { Uplink } from '../storage.ts'
 import { problemOf } from './causes.ts'
 import type { Answer, Asking } from './requests.ts'
@@ -40,17 +41,22 @@ export const eventOf = (
 
 /**
  * What becomes of an uplink by its answer. 'over': the gateway has it, or knows no command that it could
- * belong to. 'never': it could not be taken. 'refused': not it, but who sends it; so it is for whatever a
+ * belong to. `never`: it could not be taken, and why. 'refused': not it, but who sends it; so it is for whatever a
  * proxy says, since nobody behind it has seen it.
  */
-export function verdictOf(kind: Uplink['kind'], answer: Answer): 'over' | 'never' | 'refused' {
+export function verdictOf(kind: Uplink['kind'], answer: Answer): Verdict {
   const { status } = answer
   if (status === 204) return 'over'
-  if (status === 413) return 'never'
+  if (status === 413) return { never: 'too-large' }
   const type = problemOf(answer.text)?.type
   if (type === undefined) return 'refused'
   // A reply to what nobody knows, or a stamp of long ago, must not be sent for ever.
-  if (type === 'unknown-command' || type === 'stale-stamp')
-    return kind === 'reply' ? 'over' : 'never'
-  return status === 400 || type === 'unknown-channel' ? 'never' : 'refused'
+  if (type === 'unknown-command' || type === 'stale-stamp') {
+    if (kind === 'reply') return 'over'
+    return { never: type === 'stale-stamp' ? type : 'refused' }
+  }
+  if (type === 'unknown-channel') return { never: type }
+  return status === 400 ? { never: 'refused' } : 'refused'
 }
+
+type Verdict = 'over' | 'refused' | { readonly never: SendFailure }

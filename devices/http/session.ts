@@ -311,7 +311,7 @@ class HttpSession implements ClientSession {
     heartbeat.heard()
     channel.outbox.acknowledge(sequence, (gone) => {
       heartbeat.acknowledged(nowMs() - gone.writtenAtMs)
-      if (verdict === 'never') this.#events.tooLarge(channel, gone)
+      if (verdict !== 'over') this.#events.notTaken(channel, gone, verdict.never)
       else this.#events.kept(channel, gone)
     })
     keeper.note({ kind: 'kept', channel: channel.name, upTo: sequence })

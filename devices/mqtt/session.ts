@@ -1,6 +1,7 @@
 import type { IConnackPacket, IPublishPacket } from 'mqtt-packet'
 import { type DeviceChannel, oldestAtMs } from '../channel.ts'
 import type { Cause } from '../lifecycle.ts'
+import type { SendFailure } from '../outbox.ts'
 import { reconnectPolicy } from '../reconnect.ts'
 import type { ClientSession, OpenSession, SessionEvents, SessionParts } from '../session.ts'
 import type { Uplink } from '../storage.ts'
@@ -21,9 +22,19 @@ const topicMaxBytes = 512
 const publishExtraBytes = 128
 
 /** PUBACK codes of MQTT 5 after which the same would never be taken… */
-const neverTaken: ReadonlySet<number> = new Set([0x97, 0x99])
+const neverTaken: ReadonlyMap<number, SendFailure> = new Map([
+  [0x97, 'too-large'],
+  [0x99, 'refused'],
+])
 /** …and after which a reply need not be: its stamp is of long ago, or nobody knows the command. */
-const notNeeded: ReadonlySet<number> = new Set([0x83, 0x90])
+const notNeeded: ReadonlyMap<number, SendFailure> = new Map([
+  [0x83, 'stale-stamp'],
+  [0x90, 'unknown-channel'],
+])
+
+/** A topic of a channel that every device has was refused for the name in it. */
+const whyOf = (why: SendFailure, channel: string): SendFailure =>
+  why === 'unknown-channel' && (channel === 'main' || channel === 'urgent') ? 'refused' : why
 
 /** The way of a `PikeClient` over MQTT 3.1.1, with the topics of a gateway by default. */
 export const mqttSession: OpenSession = (parts, events) => new MqttSession(words3, parts, events)
@@ -240,7 +251,7 @@ class MqttSession implements ClientSession {
       if (this.#isTooLarge(saying, uplink.payload)) {
         if (uplink.kind === 'reply') channel.inbox.unrefused(uplink.epoch, uplink.offset, nowMs())
         keeper.note({ kind: 'removed', channel: channel.name, sequence: uplink.sequence })
-        this.#events.tooLarge(channel, channel.outbox.remove())
+        this.#events.notTaken(channel, channel.outbox.remove(), 'too-large')
         continue
       }
       channel.outbox.written(nowMs())
@@ -275,10 +286,10 @@ class MqttSession implements ClientSession {
     lane.settle((sequence, code) => {
       channel.outbox.acknowledge(sequence, (gone) => {
         heartbeat.acknowledged(nowMs() - gone.writtenAtMs)
-        const isNotKept =
-          neverTaken.has(code) || (notNeeded.has(code) && gone.uplink.kind === 'event')
-        if (isNotKept) this.#events.tooLarge(channel, gone)
-        else this.#events.kept(channel, gone)
+        const why =
+          neverTaken.get(code) ?? (gone.uplink.kind === 'event' ? notNeeded.get(code) : undefined)
+        if (why === undefined) this.#events.kept(channel, gone)
+        else this.#events.notTaken(channel, gone, whyOf(why, channel.name))
       })
       keeper.note({ kind: 'kept', channel: channel.name, upTo: sequence })
     })

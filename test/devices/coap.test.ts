@@ -188,12 +188,18 @@ test('a body in blocks whose beginning was forgotten is begun anew', async (t) =
 test('what can never be taken is told, and the next one goes', async (t) => {
   const { peer, client } = await running(t)
   peer.serve = (one) => {
-    if (one.path.endsWith('/bad')) one.answer('4.00')
-    else peer.welcome(one)
+    const [code] = /[0-9]\.[0-9]{2}$/.exec(one.path) ?? []
+    if (code === undefined) peer.welcome(one)
+    else one.answer(code)
   }
-  const sent = await Promise.all([client.send('bad'), client.send('good')])
-  assert.deepEqual(sent[0], { kind: 'failed', reason: 'too-large' })
-  assert.equal(sent[1].kind, 'kept')
+  for (const [code, reason] of [
+    ['4.00', 'refused'],
+    ['4.04', 'unknown-channel'],
+    ['4.09', 'stale-stamp'],
+    ['4.13', 'too-large'],
+  ] as const)
+    assert.deepEqual(await client.send(`a-${code}`), { kind: 'failed', reason }, code)
+  assert.equal((await client.send('good')).kind, 'kept')
 })
 
 test('silence ends a connection, not the session: the next observes by its token again', async (t) => {

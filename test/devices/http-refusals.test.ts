@@ -55,9 +55,10 @@ for (const [what, said, kind] of [
   ['a 409 of a proxy', { status: 409, body: '' }, 'kept'],
   ['a 400 of a proxy', { status: 400, body: '<html>' }, 'kept'],
   ['a call that is not there', problem(404, 'not-found'), 'kept'],
-  ['a channel that is not there', problem(404, 'unknown-channel'), 'failed'],
-  ['a stamp of long ago', problem(409, 'stale-stamp'), 'failed'],
-  ['what does not fit', problem(400, 'invalid-request'), 'failed'],
+  ['a channel that is not there', problem(404, 'unknown-channel'), 'unknown-channel'],
+  ['a stamp of long ago', problem(409, 'stale-stamp'), 'stale-stamp'],
+  ['what does not fit', problem(400, 'invalid-request'), 'refused'],
+  ['too large a body', problem(413, 'too-large'), 'too-large'],
 ] as const)
   test(`an event answered with ${what} is not taken for kept before it is`, async (t) => {
     const gateway = await answering(said)
@@ -80,6 +81,6 @@ for (const [what, said, kind] of [
       await new Promise((resolve) => setImmediate(resolve))
       if (client.state.kind === 'waiting') clock.advance(1_000)
     }
-    assert.equal(sent?.kind, kind)
+    assert.equal(sent?.kind === 'failed' ? sent.reason : sent?.kind, kind)
     assert.deepEqual(gateway.stamps, kind === 'kept' ? ['1', '1'] : ['1'], 'by its stamp')
   })

@@ -590,8 +590,9 @@ test('MQTT 5: an event that the gateway does not take is never called kept', asy
   }
   assert.deepEqual(
     made.failed.map(({ reason }) => reason),
-    ['too-large', 'too-large', 'too-large', 'too-large'],
+    ['too-large', 'refused', 'stale-stamp', 'refused'],
   )
+  // A name it does not like, or a channel it has not: `main` every device has.
   const sent = client.send('a')
   link.puback((await link.next('publish')).messageId, 0x87)
   await link.ended()
@@ -599,6 +600,13 @@ test('MQTT 5: an event that the gateway does not take is never called kept', asy
   await again.welcome()
   again.puback((await again.next('publish')).messageId)
   assert.deepEqual(await sent, { kind: 'kept', sequence: 5 })
+})
+
+test('MQTT 5: a topic that is refused is the fault of its channel, where not every device has that', async (t) => {
+  const { link, client } = await running(t, 5, { channels: ['main', 'media'] })
+  const sent = client.send('a', undefined, { channel: 'media' })
+  link.puback((await link.next('publish')).messageId, 0x90)
+  assert.deepEqual(await sent, { kind: 'failed', reason: 'unknown-channel' })
 })
 
 test('MQTT 5: no more is out than the gateway takes, and nothing larger than it takes', async (t) => {
