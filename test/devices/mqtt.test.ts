@@ -582,6 +582,7 @@ test('MQTT 5: an event that the gateway does not take is never called kept', asy
     [0x97, 'failed'],
     [0x99, 'failed'],
     [0x83, 'failed'],
+    // A name it does not like, or a channel it has not: `main` every device has.
     [0x90, 'failed'],
   ] as const) {
     const sent = client.send('a')
@@ -592,7 +593,6 @@ test('MQTT 5: an event that the gateway does not take is never called kept', asy
     made.failed.map(({ reason }) => reason),
     ['too-large', 'refused', 'stale-stamp', 'refused'],
   )
-  // A name it does not like, or a channel it has not: `main` every device has.
   const sent = client.send('a')
   link.puback((await link.next('publish')).messageId, 0x87)
   await link.ended()
