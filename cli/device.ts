@@ -37,6 +37,7 @@ const add = (): Command =>
     .argument('<device>', 'device id: letters, digits and ._~-')
     .option('--secret <secret>', 'use this secret; without it a strong one is made')
     .option('--tag <tag...>', 'names for many devices')
+    .option('--gateway <device...>', 'a controller that may speak for it')
     .option('--attributes <json>', 'anything worth knowing, a JSON object', parseObject)
     .option('--json', 'for a script: the answer of the gateway')
     .addHelpText(
@@ -45,6 +46,7 @@ const add = (): Command =>
 Examples:
   pike device add SZ-0042
   pike device add SZ-0042 --tag shenzhen --attributes '{"doors":12}'
+  pike device add box-1 --gateway CAB-1
   secret=$(pike device add SZ-0042 --json | jq -r .secret)`,
     )
     .action(
@@ -53,6 +55,7 @@ Examples:
         options: Options & {
           secret?: string
           tag?: string[]
+          gateway?: string[]
           attributes?: Record<string, unknown>
         },
       ) => {
@@ -64,6 +67,7 @@ Examples:
         const body = await pike.devices.put(device, {
           ...(options.secret === undefined ? {} : { secret: options.secret }),
           ...(options.tag === undefined ? {} : { tags: options.tag }),
+          ...(options.gateway === undefined ? {} : { gateways: options.gateway }),
           ...(options.attributes === undefined ? {} : { attributes: options.attributes }),
         })
         if (options.json) return printJson(body)

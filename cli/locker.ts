@@ -2,7 +2,15 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ConnectionOptions } from 'node:tls'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { fileStorage, type LockerLog, runLocker, type StopReason } from '../devices/index.ts'
+import {
+  type DeviceStorage,
+  fileStorage,
+  type LockerLog,
+  type PikeClient,
+  PikeGateway,
+  runLocker,
+  type StopReason,
+} from '../devices/index.ts'
 import { isIdentifier } from '../src/contract/index.ts'
 import {
   type ApiOptions,
@@ -27,6 +35,7 @@ interface Options extends ApiOptions {
   readonly host: string
   readonly port?: number
   readonly protocol: ProtocolName
+  readonly behind?: string
   readonly tls?: true
   readonly tlsCa?: string
   readonly state?: string
@@ -39,7 +48,7 @@ export const lockerCommand = (): Command =>
     .description(
       'Runs a parcel locker that connects to a gateway: opens doors, reports door-opened and door-closed, replies. Without --secret, --secret-file and PIKE_DEVICE_SECRET it registers itself, with the API key at hand.',
     )
-    .argument('[device]', 'which device to be')
+    .argument('[device...]', 'which device to be; several only with --behind')
     .option('--device <device>', 'the same')
     .option('--secret <secret>', 'its secret, as "pike device add" showed it')
     .option('--secret-file <file>', 'a file with it, so that it is not in the list of processes')
@@ -61,6 +70,10 @@ export const lockerCommand = (): Command =>
     )
     .option('--tls-ca <file>', 'trust this certificate authority, PEM')
     .option('--state <file>', 'where it remembers what it has done; else it forgets when it ends')
+    .option(
+      '--behind <controller>',
+      'go by the connection of this device, which speaks for it; --secret is then of that one',
+    )
     .option('--json', 'for a script: one JSON object a line')
     .addHelpText(
       'after',
@@ -72,55 +85,98 @@ Examples:
   pike locker SZ-0042 --secret-file SZ-0042.secret --doors 24 --jammed 3
   PIKE_DEVICE_SECRET=$(cat SZ-0042.secret) pike locker SZ-0042
   pike locker SZ-0042 --protocol mqtt5
+  pike locker box-1 box-2 --behind CAB-1 --secret-file CAB-1.secret
   pike locker LK-9 --app acme --secret ...
   pike locker SZ-0042 --secret ... --host gateway.example --tls`,
     )
-    .action(async (named: string | undefined, options: Options) => {
-      const device = named ?? options.device
-      if (device === undefined) throw new Failure('which device? Like this: pike locker SZ-0042')
+    .action(async (named: readonly string[], options: Options) => {
+      const devices =
+        named.length > 0 ? named : options.device === undefined ? [] : [options.device]
+      if (devices.length === 0) throw new Failure('which device? Like this: pike locker SZ-0042')
+      const { behind } = options
+      if (behind === undefined && devices.length > 1)
+        throw new Failure('one locker has one connection; several share that of --behind')
+      if (behind !== undefined && options.protocol !== 'pike')
+        throw new Failure('--behind is of Pike: leave --protocol out')
       const secure = options.tls === true || options.tlsCa !== undefined
       const { title, secureListener }: Protocol = protocols[options.protocol]
       if (secure && secureListener === undefined)
         throw new Failure(
           `${title} has no encryption here yet: leave --tls out, and connect in a network you trust`,
         )
-      const { app, secret, state } = await identity(device, options)
-      const shown = options.json ? printJson : tell
-      const locker = runLocker({
+      // Who speaks for a locker proves itself; the locker has no part in that.
+      const me = behind ?? devices[0]!
+      const { app, secret, state } = await identity(me, options)
+      const way = {
         host: options.host,
         port: options.port ?? defaultPort(options),
         ...(secure ? { tls: trust(options) } : {}),
         app,
-        device,
         secret,
-        ...protocols[options.protocol].session,
-        doors: {
-          doors: options.doors,
-          closeAfterMs: (options.closeAfter ?? 5) * 1000,
-          settings: Object.fromEntries(
-            (options.jammed ?? []).map((door) => [door, { jammed: true }]),
-          ),
-        },
-        ...(state === undefined ? {} : { storage: fileStorage(state) }),
-        log: shown,
-      })
-      const { client } = locker
-      const stopped = new Promise<StopReason>((resolve) => {
-        client.on('stopped', resolve)
-        if (client.state.kind === 'stopped') resolve(client.state.reason)
-      })
-      const stop = (): void => void locker.stop()
+      }
+      const controller =
+        behind === undefined
+          ? undefined
+          : new PikeGateway({ ...way, device: behind, ...storageIn(state) })
+      const lockers = devices.map((device) =>
+        runLocker({
+          ...way,
+          device,
+          ...protocols[options.protocol].session,
+          ...(controller !== undefined && { behind: controller }),
+          doors: {
+            doors: options.doors,
+            closeAfterMs: (options.closeAfter ?? 5) * 1000,
+            settings: Object.fromEntries(
+              (options.jammed ?? []).map((door) => [door, { jammed: true }]),
+            ),
+          },
+          ...storageIn(behind === undefined || state === undefined ? state : `${state}.${device}`),
+          log: logOf(behind === undefined ? undefined : device, options),
+        }),
+      )
+      controller?.start()
+      const clients = lockers.map(({ client }) => client)
+      if (controller !== undefined) clients.push(controller.self)
+      const stopped = Promise.race(clients.map(stopOf))
+      const stop = async (): Promise<void> => {
+        for (const locker of lockers) await locker.stop()
+        await controller?.stop()
+      }
       process.once('SIGINT', stop)
       process.once('SIGTERM', stop)
-      const reason = await stopped
-      await locker.stop()
+      const { who, reason } = await stopped
+      await stop()
       if (reason.kind === 'storage')
-        throw new Failure(`what the locker remembers cannot be kept: ${reason.text}`)
-      if (reason.kind === 'refused')
+        throw new Failure(`what ${who} remembers cannot be kept: ${reason.text}`)
+      if (reason.kind !== 'refused') return
+      if (who !== me)
         throw new Failure(
-          `the gateway does not want ${device} of app ${app}: ${reason.text}\nis it registered in that app, and is this its secret? See "pike device show ${device}"; another app is named with --app`,
+          `the gateway does not let ${me} speak for ${who} of app ${app}: ${reason.text}\nis ${who} registered, with ${me} among its gateways? See "pike device show ${who}"`,
         )
+      throw new Failure(
+        `the gateway does not want ${who} of app ${app}: ${reason.text}\nis it registered in that app, and is this its secret? See "pike device show ${who}"; another app is named with --app`,
+      )
     })
+
+const stopOf = (client: PikeClient): Promise<{ who: string; reason: StopReason }> =>
+  new Promise((resolve) => {
+    const heard = (reason: StopReason): void => resolve({ who: client.device, reason })
+    client.on('stopped', heard)
+    const { state } = client
+    if (state.kind === 'stopped' && state.reason.kind !== 'not-started') heard(state.reason)
+  })
+
+const storageIn = (file: string | undefined): { storage?: DeviceStorage } =>
+  file === undefined ? {} : { storage: fileStorage(file) }
+
+/** @param device said where there may be several. */
+const logOf = (device: string | undefined, { json }: Options): ((entry: LockerLog) => void) => {
+  if (json) return (entry) => printJson(device === undefined ? entry : { device, ...entry })
+  return device === undefined
+    ? tell
+    : (entry) => tell({ ...entry, text: `${device}: ${entry.text}` })
+}
 
 const tell = ({ atMs, text }: LockerLog): void => print(`${clockTime(atMs)}  ${text}`)
 

@@ -24,6 +24,51 @@ export interface ConnectionEvents {
   ended(cause: Cause): void
 }
 
+/** What a session asks of whatever carries its frames. */
+export interface Carrier {
+  /** Ends when nothing of it is open any more. */
+  readonly closed: Promise<void>
+  /** Can it carry anything? */
+  readonly usable: boolean
+  /** As much waits in the socket as may. */
+  readonly full: boolean
+  /** The socket holds as much as it likes to; `drained` follows. For what others should not wait for. */
+  readonly busy: boolean
+  /** Ask for one more channel. Only once the first is open. */
+  open(hello: HelloFrame): void
+  /** Frames written in one go leave together. */
+  write(frame: Frame): void
+  /** Say why, then end; what comes meanwhile is dropped. */
+  close(code: number, text: string): void
+  /** The other end is dead or not to be trusted: what lies in the buffers must not arrive later. */
+  reset(): void
+  /** The server broke the protocol: say so and end. */
+  fail(code: number, text: string): void
+}
+
+export interface CarrierOptions {
+  /** Asks for the first channel. */
+  readonly hello: HelloFrame
+  readonly keys: (kdf: DeviceKeys['kdf']) => Promise<DeviceKeys>
+  readonly events: ConnectionEvents
+  readonly limits: DeviceLimits
+  readonly nowMs: () => number
+}
+
+/** Others that go by the same connection, by channel numbers of their own. */
+export interface Sharers {
+  /** The server has proved itself. */
+  opened(): void
+  /**
+   * @param askedAtMs of a WELCOME: when its channel was asked for.
+   * @returns true: it is theirs alone.
+   */
+  take(frame: Frame, askedAtMs: number | undefined): boolean
+  heard(): void
+  drained(): void
+  ended(): void
+}
+
 /**
  * One connection: a socket, the frames on it, and the mutual proof at its beginning.
  *
@@ -34,8 +79,7 @@ export interface ConnectionEvents {
  *     HELLO, HELLO… ─▶                     further channels, without proof
  *           ◀───────── WELCOME…
  */
-export class Connection {
-  /** Ends with the socket. */
+export class Connection implements Carrier {
   readonly closed: Promise<void>
   readonly #socket: Duplex
   readonly #encoder = new FrameEncoder()
@@ -51,16 +95,11 @@ export class Connection {
   #expected: Uint8Array | undefined
   #corked = false
   #full = false
+  readonly #sharers: Sharers | undefined
 
-  constructor(options: {
-    readonly socket: Duplex
-    readonly hello: HelloFrame
-    readonly keys: (kdf: DeviceKeys['kdf']) => Promise<DeviceKeys>
-    readonly events: ConnectionEvents
-    readonly limits: DeviceLimits
-    readonly nowMs: () => number
-  }) {
+  constructor(options: CarrierOptions & { readonly socket: Duplex; readonly sharers?: Sharers }) {
     const { socket, hello, limits } = options
+    this.#sharers = options.sharers
     this.#socket = socket
     this.#events = options.events
     this.#limits = limits
@@ -81,40 +120,33 @@ export class Connection {
     this.#put(this.#hello)
   }
 
-  /** Can it carry anything? */
   get usable(): boolean {
     return this.#phase === 'open' && !this.#socket.destroyed && this.#socket.writable
   }
 
-  /** As much waits in the socket as may. */
   get full(): boolean {
     return this.#full
   }
 
-  /** The socket holds as much as it likes to; `drained` follows. For what others should not wait for. */
   get busy(): boolean {
     return this.#full || this.#socket.writableNeedDrain
   }
 
-  /** Ask for one more channel. Only once the first is open. */
   open(hello: HelloFrame): void {
     this.#askedAtMs[hello.channelNumber] = this.#nowMs()
     this.write(hello)
   }
 
-  /** Frames written in one go leave together. */
   write(frame: Frame): void {
     if (this.#phase !== 'ended') this.#put(this.#encoder.encode(frame))
   }
 
-  /** Say why, then end; what comes meanwhile is dropped. */
   close(code: number, text: string): void {
     if (this.#phase === 'ended') return
     this.write({ type: 'close', channelNumber: undefined, code, retryAfterS: 0, text })
     this.#leave()
   }
 
-  /** The other end is dead or not to be trusted: what lies in the buffers must not arrive later. */
   reset(): void {
     if (this.#phase === 'ended') return
     this.#end()
@@ -144,12 +176,15 @@ export class Connection {
 
   #drained(): void {
     this.#full = false
-    if (this.#phase === 'open') this.#events.drained()
+    if (this.#phase !== 'open') return
+    this.#events.drained()
+    this.#sharers?.drained()
   }
 
   #read(chunk: Uint8Array): void {
     if (this.#phase === 'ended') return
     this.#events.heard()
+    this.#sharers?.heard()
     const error = this.#decoder.push(chunk, this.#onFrame)
     if (error !== undefined && (this.#phase as string) !== 'ended')
       this.fail(closeCode[error.reason], error.text)
@@ -157,6 +192,7 @@ export class Connection {
 
   readonly #onFrame = (frame: Frame, raw: Uint8Array) => {
     if (this.#phase === 'ended') return
+    if (this.#isTheirs(frame)) return
     if (frame.type === 'close') {
       const { channelNumber, code } = frame
       const moved = code === closeCode.independent || code === closeCode.shared
@@ -188,6 +224,15 @@ export class Connection {
     this.fail(closeCode['protocol-error'], `${frame.type} during the handshake`)
   }
 
+  #isTheirs(frame: Frame): boolean {
+    if (this.#sharers === undefined || this.#phase !== 'open') return false
+    const number = frame.type === 'welcome' ? frame.channelNumber : undefined
+    const askedAtMs = number === undefined ? undefined : this.#askedAtMs[number]
+    const taken = this.#sharers.take(frame, askedAtMs)
+    if (taken && number !== undefined) delete this.#askedAtMs[number]
+    return taken
+  }
+
   async #prove(kdf: DeviceKeys['kdf'], transcript: Uint8Array): Promise<void> {
     try {
       const keys = await this.#keys(kdf)
@@ -217,6 +262,7 @@ export class Connection {
     const askedAtMs = this.#askedAtMs[0]!
     delete this.#askedAtMs[0]
     this.#events.welcome(frame, askedAtMs)
+    if ((this.#phase as string) === 'open') this.#sharers?.opened()
   }
 
   #closedBy(frame: Frame & { readonly type: 'close' }): void {
@@ -225,7 +271,6 @@ export class Connection {
     this.#events.ended({ kind: 'closed', code, retryAfterMs: retryAfterS * 1000, text })
   }
 
-  /** The server broke the protocol: say so and end. */
   fail(code: number, text: string): void {
     if (this.#phase === 'ended') return
     this.close(code, text)
@@ -251,6 +296,7 @@ export class Connection {
   #end(): void {
     this.#phase = 'ended'
     this.#decoder.stop()
+    this.#sharers?.ended()
   }
 }
 

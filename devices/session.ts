@@ -11,7 +11,7 @@ import {
 } from '../adapters/pike/frames.ts'
 import { type DeviceKeys, kdfFor } from '../src/secrets/secrets.ts'
 import { type DeviceChannel, oldestAtMs } from './channel.ts'
-import { Connection } from './connection.ts'
+import { type Carrier, type CarrierOptions, Connection } from './connection.ts'
 import type { Downlink } from './downlink.ts'
 import type { Heartbeat } from './heartbeat.ts'
 import type { Keeper } from './keeper.ts'
@@ -26,9 +26,9 @@ import { type FrameSink, writeUplinks } from './uplink.ts'
 const urgentChannel = 'urgent'
 
 class Behind implements FrameSink {
-  readonly #connection: () => Connection
+  readonly #connection: () => Carrier
 
-  constructor(connection: () => Connection) {
+  constructor(connection: () => Carrier) {
     this.#connection = connection
   }
 
@@ -119,7 +119,7 @@ export type OpenSession = (parts: SessionParts, events: SessionEvents) => Client
 export class Session implements ClientSession {
   readonly #parts: SessionParts
   readonly #events: SessionEvents
-  readonly #connection: Connection
+  readonly #connection: Carrier
   #channels: readonly DeviceChannel[]
   /** undefined: left this connection, or never was on it. */
   readonly #byNumber: (DeviceChannel | undefined)[]
@@ -132,16 +132,23 @@ export class Session implements ClientSession {
   /** For all but `urgent`: what lies in the socket stands before what `urgent` says next. */
   readonly #behind: FrameSink
 
-  /** The storage must be loaded. */
-  constructor(parts: SessionParts, events: SessionEvents) {
+  /**
+   * The storage must be loaded.
+   * @param carry what carries its frames; left out: a connection of its own.
+   */
+  constructor(
+    parts: SessionParts,
+    events: SessionEvents,
+    carry = (how: CarrierOptions): Carrier =>
+      new Connection({ ...how, socket: openSocket(parts.options) }),
+  ) {
     this.#parts = parts
     this.#events = events
     this.#channels = parts.channels
     this.#behind = new Behind(() => this.#connection)
     this.#byNumber = [...parts.channels]
     for (const [number, channel] of parts.channels.entries()) channel.number = number
-    this.#connection = new Connection({
-      socket: openSocket(parts.options),
+    this.#connection = carry({
       hello: this.#hello(this.#channels[0]!),
       keys: parts.keys,
       limits: parts.limits,

@@ -4,9 +4,12 @@ import { deviceClock } from '../clock.ts'
 import type { Command, Respond } from '../command.ts'
 import type { StopReason } from '../lifecycle.ts'
 import type { PikeClientOptions } from '../options.ts'
+import type { BehindOptions, PikeGateway } from '../pike-gateway.ts'
 import { Locker, type LockerEffect, type LockerOptions } from './locker.ts'
 
 export interface RunLockerOptions extends PikeClientOptions {
+  /** Whoever speaks for it, over whose connection it goes: of the options above `device`, `channels`, `storage` and `limits` count. */
+  readonly behind?: PikeGateway
   /** How many doors, or more about them. */
   readonly doors: number | LockerOptions
   /** Told what happens: a word for programs, a sentence for people, and details. */
@@ -55,9 +58,9 @@ export const openedMax = 10_000
  * stored together.
  */
 export function runLocker(options: RunLockerOptions): RunningLocker {
-  const { doors, log, ...clientOptions } = options
+  const { doors, log, behind, ...clientOptions } = options
   const clock = options.clock ?? deviceClock
-  const client = new PikeClient(clientOptions)
+  const client = behind?.client(ownOf(clientOptions)) ?? new PikeClient(clientOptions)
   const locker = new Locker(typeof doors === 'number' ? { doors } : doors)
   const opened: OpenedDoor[] = []
   const waiting = new Map<string, { respond: Respond; answered: () => void }[]>()
@@ -152,6 +155,14 @@ export function runLocker(options: RunLockerOptions): RunningLocker {
     },
   }
 }
+
+/** What is its own, behind another. */
+const ownOf = ({ device, channels, storage, limits }: PikeClientOptions): BehindOptions => ({
+  device,
+  ...(channels !== undefined && { channels }),
+  ...(storage !== undefined && { storage }),
+  ...(limits !== undefined && { limits }),
+})
 
 function stoppedText(reason: StopReason): string {
   if (reason.kind === 'refused') return `refused: ${reason.text}`
