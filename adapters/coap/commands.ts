@@ -58,7 +58,7 @@ export async function takeCommands(
     await register(house, session, exchange, resource, channels, how)
     return
   }
-  if (session.sendings.has(resource)) {
+  if (session.sendingOf(resource) !== undefined) {
     // What comes is notified; whoever asks gets what is out, once more.
     const held = after === undefined ? outOf(house, session, resource, channels) : undefined
     const given = held && commandBlock(held, 0, szx, session.reach.room)
@@ -94,7 +94,7 @@ async function register(
   if (observation === undefined) {
     observation = new Observation(house, session, resource, channels, token, szx, isExplicit)
     observation.isAnswered = false
-    session.sendings.set(resource, observation)
+    session.addSending(observation)
   } else observation.renew(token, szx, isExplicit)
   const refused = await attachAll(session, channels, observation)
   if (refused !== undefined) {
@@ -125,7 +125,7 @@ async function register(
 }
 
 function observationOf(session: CoapSession, resource: string): Observation | undefined {
-  const sending = session.sendings.get(resource)
+  const sending = session.sendingOf(resource)
   return sending instanceof Observation ? sending : undefined
 }
 
@@ -134,9 +134,9 @@ export async function attachAll(
   channels: readonly ChannelName[],
   way: Way,
 ): Promise<Refused | undefined> {
-  for (const attached of await Promise.all(channels.map((one) => session.attach(one, way)))) {
+  for (const attached of await Promise.all(channels.map((one) => session.links.attach(one, way)))) {
     if (!(attached instanceof CoapLink)) {
-      session.detach(way, true)
+      session.links.detach(true, undefined, way)
       return attached
     }
   }
@@ -155,7 +155,7 @@ function outOf(
   channels: readonly ChannelName[],
 ): Held | undefined {
   for (const channel of channels) {
-    const link = session.linkOf(channel)
+    const link = session.links.of(channel)
     const { held } = link ?? {}
     if (link === undefined || held?.mayBeWritten(core.clock.nowMs()) !== true) continue
     held.written = true
@@ -193,7 +193,7 @@ async function acknowledge(session: CoapSession, id: string, way: Way): Promise<
   const place = locateCommand(session.app, id)
   if (place === undefined || place.device !== session.device) return false
   const channel = place.channel.slice(place.channel.lastIndexOf('/') + 1)
-  const link = session.linkOf(channel)
+  const link = session.links.of(channel)
   if (link?.held?.isNamed(id) === true) {
     link.acknowledged(link.held)
     if (link.way instanceof Sending) link.way.released(link)
@@ -208,7 +208,7 @@ async function acknowledge(session: CoapSession, id: string, way: Way): Promise<
     }
     return true
   }
-  await session.attach(channel, way, position)
+  await session.links.attach(channel, way, position)
   return true
 }
 

@@ -142,7 +142,7 @@ class Running implements House, MessageUser {
     // Observers are not told: the gateway that comes back knows them, and they need not ask again.
     for (const session of this.sessions.all()) session.suspend(Math.random() * spreadMs)
     await this.#settled(graceMs)
-    for (const session of this.sessions.all()) session.speaking.stop()
+    for (const session of this.sessions.all()) session.spoken?.stop()
     await this.sessions.flush()
     this.messages.stop()
     this.#uploads.stop()
@@ -235,7 +235,7 @@ class Running implements House, MessageUser {
 
   /** What was reported is answered, or the time is over. */
   async #settled(graceMs: number): Promise<void> {
-    const reports = [...this.sessions.all()].map(({ speaking }) => speaking.settled())
+    const reports = [...this.sessions.all()].map(({ spoken }) => spoken?.settled())
     if (graceMs <= 0 || reports.every((one) => one === undefined)) return
     const { clock } = this.core
     await new Promise<void>((resolve) => {
@@ -268,7 +268,7 @@ class Running implements House, MessageUser {
       if (silentMs < session.keepaliveMs && silentMs < restMs) continue
       if (silentMs >= limits.coapSessionKeptMs) this.sessions.forget(session)
       else {
-        if (silentMs >= restMs) session.speaking.rest()
+        if (silentMs >= restMs) session.spoken?.rest()
         if (silentMs >= session.keepaliveMs && session.isListening) session.ping()
       }
     }

@@ -75,7 +75,7 @@ export class Observation extends Sending {
       const { held } = link
       if (held === undefined) continue
       held.isTheirs = false
-      if (held.written && held.command.delivery === 'now') this.session.drop(link)
+      if (held.written && held.command.delivery === 'now') this.session.links.drop(link)
     }
   }
 

@@ -95,13 +95,13 @@ export class Polling implements Way {
     this.#timer?.cancel()
     this.#timer = undefined
     this.#exchange = undefined
-    this.#session.detach(this, graceful, this.backAtMs)
+    this.#session.links.detach(graceful, this.backAtMs, this)
   }
 
   #links(): CoapLink[] {
     const links: CoapLink[] = []
     for (const channel of this.#channels) {
-      const link = this.#session.linkOf(channel)
+      const link = this.#session.links.of(channel)
       if (link?.way === this) links.push(link)
     }
     return links

@@ -80,7 +80,7 @@ export class Resources {
       this.#answer(exchange, made)
       return
     }
-    const serving = made.sendings.get(serverResource)
+    const serving = made.sendingOf(serverResource)
     if (serving !== undefined) {
       const refused = await attachAll(made, serving.channels, serving)
       if (refused !== undefined) {

@@ -19,7 +19,7 @@ export class Revival {
 
   /** After a restart: a device that had fallen silent before it is waited for. */
   get isDue(): boolean {
-    for (const { dormant } of this.#session.sendings.values()) if (!dormant) return true
+    for (const { dormant } of this.#session.sendings) if (!dormant) return true
     return false
   }
 
@@ -27,7 +27,7 @@ export class Revival {
     if (this.#isUnderWay) return
     this.#isUnderWay = true
     try {
-      for (const sending of [...this.#session.sendings.values()]) await this.#revive(sending)
+      for (const sending of this.#session.sendings) await this.#revive(sending)
     } finally {
       this.#isUnderWay = false
     }
@@ -35,11 +35,11 @@ export class Revival {
 
   async #revive(sending: Sending): Promise<void> {
     const session = this.#session
-    const isHere = (): boolean => session.sendings.get(sending.resource) === sending
+    const isHere = (): boolean => session.sendings.includes(sending)
     sending.dormant = false
     for (const channel of sending.channels) {
-      if (session.linkOf(channel) !== undefined) continue
-      const attached = await session.attach(channel, sending)
+      if (session.links.of(channel) !== undefined) continue
+      const attached = await session.links.attach(channel, sending)
       if (attached instanceof CoapLink) continue
       if (isHere()) sending.closed(undefined, attached.reason, attached.retryAfterMs)
       return
@@ -47,7 +47,7 @@ export class Revival {
     if (session.sleepUntilMs > this.#house.core.clock.nowMs()) {
       // It said so meanwhile.
       sending.dormant = true
-      session.detach(sending, true, session.sleepUntilMs)
+      session.links.detach(true, session.sleepUntilMs, sending)
     } else if (isHere() && sending.isAnswered) sending.run()
   }
 }

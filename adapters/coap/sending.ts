@@ -39,7 +39,6 @@ export interface Composed {
  * attaches it again (rule 25).
  */
 export abstract class Sending implements Way {
-  readonly takes = 'open'
   readonly resource: string
   readonly channels: readonly ChannelName[]
   protected readonly house: House
@@ -62,6 +61,10 @@ export abstract class Sending implements Way {
     this.session = session
     this.resource = resource
     this.channels = channels
+  }
+
+  get takes(): 'open' {
+    return 'open'
   }
 
   abstract get record(): SendingRecord
@@ -140,7 +143,7 @@ export abstract class Sending implements Way {
   protected links(): CoapLink[] {
     const links: CoapLink[] = []
     for (const channel of this.channels) {
-      const link = this.session.linkOf(channel)
+      const link = this.session.links.of(channel)
       if (link?.way === this) links.push(link)
     }
     return links

@@ -4,16 +4,15 @@ import type {
   Credential,
   DeviceId,
   Intake,
-  Position,
   Reason,
   Trail,
 } from '../../src/contract/index.ts'
 import type { Peer } from './datagrams.ts'
 import type { Exchange, Response } from './exchange.ts'
-import { Few } from './few.ts'
 import { Hint } from './hint.ts'
 import type { House } from './house.ts'
-import { CoapLink, type LinkHost, type Way } from './link.ts'
+import type { CoapLink, LinkHost } from './link.ts'
+import { Links } from './links.ts'
 import { Polling } from './polling.ts'
 import { Reach } from './reach.ts'
 import { endsSession } from './reasons.ts'
@@ -40,25 +39,26 @@ export interface Identity {
  * What a device has by its token, wherever it sends it from.
  *
  *     token ─▶ session ─┬─ speaking: what it reports
- *                       ├─ links, one a channel ◀─ observations, its server, or its polling
+ *                       ├─ links, one a channel ◀─ sendings: observations, its server; or its polling
  *                       ╰─ reach: where it is, and what may be sent there
  */
 export class CoapSession implements LinkHost {
   /** Empty until a session of before a restart is heard of. */
   token: string
+  /** By which such a one is found until then. */
+  hash: string | undefined
   readonly identity: Identity
   readonly reach: Reach
-  readonly speaking: Speaking
-  /** By resource. */
-  readonly sendings = new Few<string, Sending>()
+  readonly links: Links
   readonly #house: House
-  readonly #links = new Few<ChannelName, CoapLink>()
+  /** One a resource: an array, since there are few and every device at rest has it. */
+  #sendings: readonly Sending[] = none
   // Made when needed, like all that a device at rest does without.
+  #speaking: Speaking | undefined
   #polling: Polling | undefined
   #hint: Hint | undefined
   #revival: Revival | undefined
   #trail: Trail | undefined
-  #attaching: Map<ChannelName, Promise<CoapLink | Refused>> | undefined
   /** Whose command was last given on a resource: its further blocks are asked for there. */
   #shown: Map<string, CoapLink> | undefined
   #isOver = false
@@ -71,8 +71,18 @@ export class CoapSession implements LinkHost {
     this.token = token
     this.identity = identity
     this.reach = new Reach(house.messages, this, peer, isProven)
-    this.speaking = new Speaking(house.core, this)
+    this.links = new Links(house, this)
     this.heardAtMs = house.core.clock.nowMs()
+  }
+
+  get speaking(): Speaking {
+    this.#speaking ??= new Speaking(this.#house.core, this)
+    return this.#speaking
+  }
+
+  /** undefined: it has not reported anything yet. */
+  get spoken(): Speaking | undefined {
+    return this.#speaking
   }
 
   get polling(): Polling {
@@ -133,20 +143,18 @@ export class CoapSession implements LinkHost {
     return Math.min(keepaliveMaxMs, Math.max(keepaliveMinMs, askedMs)) // as the core grants it
   }
 
-  /** Is it there to receive without being asked? */
   /** Something of it is attached, by a poll or otherwise. */
   get isAttached(): boolean {
-    for (const _ of this.#links.values()) return true
-    return false
+    return this.links.all.length > 0
   }
 
+  /** Is it there to receive without being asked? */
   get isListening(): boolean {
-    for (const link of this.#links.values()) if (link.way !== this.#polling) return true
-    return false
+    return this.links.all.some((link) => link.way !== this.#polling)
   }
 
   get observed(): readonly SendingRecord[] {
-    return [...this.sendings.values()].map(({ record }) => record)
+    return this.#sendings.map(({ record }) => record)
   }
 
   // Signs of life.
@@ -156,7 +164,7 @@ export class CoapSession implements LinkHost {
     const from = this.reach.peer.key
     if (this.reach.heard(peer, bytes)) {
       this.#house.moved(this, from)
-      for (const sending of this.sendings.values()) sending.moved()
+      for (const sending of this.#sendings) sending.moved()
     }
     this.touch()
   }
@@ -164,10 +172,10 @@ export class CoapSession implements LinkHost {
   touch(): void {
     this.heardAtMs = this.#house.core.clock.nowMs()
     this.sleepUntilMs = 0
-    this.speaking.touch()
-    for (const link of this.#links.values()) link.session?.touch()
+    this.#speaking?.touch()
+    for (const link of this.links.all) link.session?.touch()
     let isDormant = false
-    for (const sending of this.sendings.values()) {
+    for (const sending of this.#sendings) {
       sending.heard()
       isDormant ||= sending.dormant
     }
@@ -184,63 +192,37 @@ export class CoapSession implements LinkHost {
     this.reach.ping()
   }
 
-  // Links.
+  // What its commands go by.
 
-  linkOf(channel: ChannelName): CoapLink | undefined {
-    return this.#links.get(channel)
+  get sendings(): readonly Sending[] {
+    return this.#sendings
   }
 
-  /** A link for a channel, its commands going this way from now on. */
-  async attach(channel: ChannelName, way: Way, resumeFrom?: Position): Promise<CoapLink | Refused> {
-    const link = this.#links.get(channel)
-    if (link !== undefined) {
-      link.way = way
-      return link
-    }
-    this.#attaching ??= new Map()
-    let attaching = this.#attaching.get(channel)
-    if (attaching === undefined) {
-      attaching = this.#attach(channel, way, resumeFrom).finally(() => {
-        this.#attaching?.delete(channel)
-        if (this.#attaching?.size === 0) this.#attaching = undefined
-      })
-      this.#attaching.set(channel, attaching)
-    }
-    const attached = await attaching
-    if (attached instanceof CoapLink) attached.way = way
-    return attached
+  sendingOf(resource: string): Sending | undefined {
+    for (const sending of this.#sendings) if (sending.resource === resource) return sending
+    return undefined
   }
 
-  /** Its links of one way. */
-  detach(way: Way, graceful: boolean, backAtMs?: number): void {
-    for (const [channel, link] of this.#links) {
-      if (link.way !== way) continue
-      this.#links.delete(channel)
-      link.detach(graceful, backAtMs)
-    }
-  }
-
-  /** One that is made anew. */
-  drop(link: CoapLink): void {
-    if (this.#links.get(link.channel) === link) this.#links.delete(link.channel)
-    link.detach(true)
+  /** There is none of its resource yet. */
+  addSending(sending: Sending): void {
+    this.#sendings = this.#sendings.concat(sending)
   }
 
   linkClosed(link: CoapLink): void {
-    if (this.#links.get(link.channel) === link) this.#links.delete(link.channel)
+    this.links.remove(link)
     if (!this.isListening) this.reach.stop()
   }
 
   sendingOver(sending: Sending, graceful: boolean): void {
     sending.stop()
-    if (this.sendings.get(sending.resource) === sending) {
-      this.sendings.delete(sending.resource)
+    if (this.#sendings.includes(sending)) {
+      this.#sendings = this.#sendings.filter((one) => one !== sending)
       if (!this.#isOver) this.#house.keepSoon(this)
     }
-    for (const link of this.#links.values()) {
+    for (const link of this.links.all) {
       if (link.way === sending && link.held?.isPolled === true) this.polling.adopt(link)
     }
-    this.detach(sending, graceful)
+    this.links.detach(graceful, undefined, sending)
   }
 
   /** All of it: the device left, or may not stay. */
@@ -248,13 +230,13 @@ export class CoapSession implements LinkHost {
     if (this.#isOver) return
     this.#isOver = true
     this.rest(graceful, backAtMs)
-    this.speaking.stop()
+    this.#speaking?.stop()
     this.#trail?.end(graceful ? 'normal' : 'lost')
   }
 
   /** It receives nothing any more until it is heard of again. */
   rest(graceful: boolean, backAtMs?: number): void {
-    for (const sending of this.sendings.values()) {
+    for (const sending of this.#sendings) {
       sending.stop()
       sending.dormant = true
     }
@@ -271,7 +253,7 @@ export class CoapSession implements LinkHost {
 
   /** The gateway stops: who waits for an answer is told, who observes need not know (rule 25). */
   suspend(retryAfterMs: number): void {
-    for (const sending of this.sendings.values()) sending.stop()
+    for (const sending of this.#sendings) sending.stop()
     this.#polling?.goesAway(retryAfterMs)
     this.#detachAll(true)
   }
@@ -281,10 +263,7 @@ export class CoapSession implements LinkHost {
       this.#polling.backAtMs = backAtMs
       this.#polling.stop(graceful)
     }
-    for (const [channel, link] of this.#links) {
-      this.#links.delete(channel)
-      link.detach(graceful, backAtMs)
-    }
+    this.links.detach(graceful, backAtMs)
     this.reach.stop()
   }
 
@@ -294,7 +273,7 @@ export class CoapSession implements LinkHost {
 
   /** A reply to a command is kept: it needs no acknowledgement any more. */
   replied(id: string): void {
-    for (const link of this.#links.values()) {
+    for (const link of this.links.all) {
       if (link.held?.isNamed(id) !== true) continue
       link.forget(id)
       if (link.way !== this.#polling) (link.way as Sending).released(link)
@@ -341,35 +320,6 @@ export class CoapSession implements LinkHost {
     exchange.isProven = this.reach.isProven && exchange.peer.key === this.reach.peer.key
     exchange.respond(fits)
   }
-
-  async #attach(
-    channel: ChannelName,
-    way: Way,
-    resumeFrom: Position | undefined,
-  ): Promise<CoapLink | Refused> {
-    const { core } = this.#house
-    try {
-      if (!(await this.#house.isWelcome(this))) return { kind: 'refused', reason: 'unauthorized' }
-    } catch {
-      return { kind: 'refused', reason: 'unavailable' }
-    }
-    const link = new CoapLink(this, this.#house.makeLinkId(), channel, way)
-    const { app, device, keepaliveMs } = this.identity
-    const attached = await core.attach(link, {
-      app,
-      device,
-      channel,
-      windowMaxCommands: 1,
-      ...(keepaliveMs !== undefined && { keepaliveMs }),
-      ...(resumeFrom !== undefined && { resumeFrom }),
-    })
-    if (attached.kind === 'refused') return attached
-    if (link.closedBy !== undefined || this.#isOver) {
-      attached.session.detach(true)
-      return link.closedBy ?? { kind: 'refused', reason: 'normal' }
-    }
-    link.session = attached.session
-    this.#links.set(channel, link)
-    return link
-  }
 }
+
+const none: readonly Sending[] = []

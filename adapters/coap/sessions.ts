@@ -31,10 +31,18 @@ const deviceMax = 4
 /** 128 bits and more; 22 letters and digits of base64url. */
 const makeToken = (): string => randomBytes(tokenBytes).toString('base64url')
 const hashOf = (token: string): string => createHash('sha256').update(token).digest('hex')
+/** Derived, and not held: there may be a hundred thousand sessions, and it is asked for now and then. */
+const pathOf = ({ token, hash }: CoapSession): string => `${under}/${hash ?? hashOf(token)}`
 
-/** Of a credential, so that a session can be told from those of the secret that came after. */
-export const credentialMark = ({ storedKey }: Credential): string =>
-  createHash('sha256').update(storedKey).digest('base64url').slice(0, 22)
+const markLength = 22
+/**
+ * Of a credential, so that a session can be told from those of the secret that came after. By way of
+ * bytes: part of a text would hold on to the whole of it, for as long as the session.
+ */
+export const credentialMark = ({ storedKey }: Credential): string => {
+  const text = createHash('sha256').update(storedKey).digest('base64url')
+  return Buffer.from(text, 'latin1').toString('latin1', 0, markLength)
+}
 
 /**
  * Every session there is, by its token, its address and its device.
@@ -50,8 +58,9 @@ export class Sessions {
   readonly #byHash = new Map<string, CoapSession>()
   readonly #byPeer = new Map<string, CoapSession>()
   readonly #byDevice = new Map<string, CoapSession[]>()
-  readonly #hashes = new Map<CoapSession, string>()
+  readonly #all = new Set<CoapSession>()
   readonly #unkept = new Set<CoapSession>()
+  /** Where those lay that are over. */
   readonly #gone = new Set<string>()
   #writing: Promise<void> | undefined
 
@@ -61,7 +70,7 @@ export class Sessions {
   }
 
   get size(): number {
-    return this.#hashes.size
+    return this.#all.size
   }
 
   get isFull(): boolean {
@@ -69,7 +78,7 @@ export class Sessions {
   }
 
   all(): IterableIterator<CoapSession> {
-    return this.#hashes.keys()
+    return this.#all.values()
   }
 
   find(token: string): CoapSession | undefined {
@@ -81,6 +90,7 @@ export class Sessions {
     this.#byHash.delete(hash)
     this.#byToken.set(token, restored)
     restored.token = token
+    restored.hash = undefined
     return restored
   }
 
@@ -98,13 +108,12 @@ export class Sessions {
     const token = makeToken()
     const session = new CoapSession(this.#house, token, identity, peer, isProven)
     if (isServer) {
-      session.sendings.set(serverResource, new Serving(this.#house, session, channelsOf('')))
+      session.addSending(new Serving(this.#house, session, channelsOf('')))
     }
-    const hash = hashOf(token)
-    const change = { path: `${under}/${hash}`, value: JSON.stringify(recordOf(session)) }
+    const change = { path: pathOf(session), value: JSON.stringify(recordOf(session)) }
     await this.#house.core.shelf.write([change])
     this.#byToken.set(token, session)
-    this.#add(session, hash)
+    this.#add(session)
     return session
   }
 
@@ -115,21 +124,18 @@ export class Sessions {
   }
 
   async keep(session: CoapSession): Promise<void> {
-    const hash = this.#hashes.get(session)
-    if (hash === undefined) return
-    const change = { path: `${under}/${hash}`, value: JSON.stringify(recordOf(session)) }
+    if (!this.#all.has(session)) return
+    const change = { path: pathOf(session), value: JSON.stringify(recordOf(session)) }
     await this.#house.core.shelf.write([change])
   }
 
   keepSoon(session: CoapSession): void {
-    if (this.#hashes.has(session)) this.#unkept.add(session)
+    if (this.#all.has(session)) this.#unkept.add(session)
   }
 
   forget(session: CoapSession): void {
-    const hash = this.#hashes.get(session)
-    if (hash === undefined) return
-    this.#hashes.delete(session)
-    this.#byHash.delete(hash)
+    if (!this.#all.delete(session)) return
+    if (session.hash !== undefined) this.#byHash.delete(session.hash)
     this.#byToken.delete(session.token)
     this.#unkept.delete(session)
     if (this.#byPeer.get(session.peer.key) === session) this.#byPeer.delete(session.peer.key)
@@ -137,7 +143,7 @@ export class Sessions {
     const others = (this.#byDevice.get(key) ?? []).filter((other) => other !== session)
     if (others.length === 0) this.#byDevice.delete(key)
     else this.#byDevice.set(key, others)
-    this.#gone.add(hash)
+    this.#gone.add(pathOf(session))
     session.end(false)
   }
 
@@ -183,15 +189,15 @@ export class Sessions {
               explicit,
             )
       sending.dormant = dormant === true
-      session.sendings.set(resource, sending)
+      session.addSending(sending)
     }
-    const hash = path.slice(under.length + 1)
-    this.#byHash.set(hash, session)
-    this.#add(session, hash)
+    session.hash = path.slice(under.length + 1)
+    this.#byHash.set(session.hash, session)
+    this.#add(session)
   }
 
-  #add(session: CoapSession, hash: string): void {
-    this.#hashes.set(session, hash)
+  #add(session: CoapSession): void {
+    this.#all.add(session)
     this.#byPeer.set(session.peer.key, session)
     const key = deviceKey(session.app, session.device)
     const all = this.#byDevice.get(key)
@@ -210,20 +216,19 @@ export class Sessions {
     while (this.#unkept.size > 0 || this.#gone.size > 0) {
       const changes: { path: string; value: string | undefined }[] = []
       const gone = [...this.#gone].slice(0, writesMax)
-      for (const hash of gone) {
-        this.#gone.delete(hash)
-        changes.push({ path: `${under}/${hash}`, value: undefined })
+      for (const path of gone) {
+        this.#gone.delete(path)
+        changes.push({ path, value: undefined })
       }
       const kept = [...this.#unkept].slice(0, writesMax - gone.length)
       for (const session of kept) {
         this.#unkept.delete(session)
-        const hash = this.#hashes.get(session)!
-        changes.push({ path: `${under}/${hash}`, value: JSON.stringify(recordOf(session)) })
+        changes.push({ path: pathOf(session), value: JSON.stringify(recordOf(session)) })
       }
       try {
         await this.#house.core.shelf.write(changes)
       } catch {
-        for (const hash of gone) this.#gone.add(hash)
+        for (const path of gone) this.#gone.add(path)
         for (const session of kept) this.keepSoon(session)
         return
       }
@@ -233,7 +238,9 @@ export class Sessions {
 
 /** The channels of what is observed or polled: all there are for everybody, or the one it names. */
 export const channelsOf = (resource: string): readonly string[] =>
-  resource === '' ? ['urgent', 'main'] : [resource]
+  resource === '' ? everybodys : [resource]
+
+const everybodys: readonly string[] = ['urgent', 'main']
 
 function recordOf(session: CoapSession): SessionRecord {
   const { app, device, via, kdf, credential, keepaliveMs } = session.identity

@@ -40,7 +40,6 @@ export interface LateProof {
 export class Channel {
   readonly id: ChannelId
   readonly resumed: 'resumed' | 'fresh' | 'tail-lost'
-  readonly position: Position
   readonly uplinkKept: Sequence
   /** To be carried out by the hub, in order, and emptied. */
   readonly effects: Effect[] = []
@@ -48,13 +47,16 @@ export class Channel {
   readonly liveness: Liveness
 
   readonly #window: Window
-  readonly #uplinks: Dedupe
+  readonly #epoch: Epoch
+  readonly #start: Offset
+  /** None where its device numbers nothing; most do not, or bring it by another way. */
+  readonly #uplinks: Dedupe | undefined
   readonly #uplinkEpoch: Epoch | undefined
   /** Ended as in doubt while out on this link: a late acknowledgement is proof worth telling. */
   #doubted: Map<Offset, CommandId> | undefined
   readonly #doubtedMax: number
 
-  /** @param uplinks what others who bring uplinks of this channel judge by too. */
+  /** @param uplinks what others who bring uplinks of this channel judge by too; with an `uplinkEpoch`. */
   constructor(
     id: ChannelId,
     head: Head,
@@ -66,12 +68,13 @@ export class Channel {
     const { resumed, start } = resume(head, arrival.resumeFrom)
     this.id = id
     this.resumed = resumed
-    this.position = { epoch: currentEpoch(head), offset: start }
+    this.#epoch = currentEpoch(head)
+    this.#start = start
+    const { uplinkEpoch } = arrival
+    this.#uplinks = uplinks
+    this.#uplinkEpoch = uplinkEpoch
     // The last that is kept, not the last that was judged (rule 15).
-    const kept = new Dedupe(head.uplinks)
-    this.#uplinks = uplinks ?? kept
-    this.#uplinkEpoch = arrival.uplinkEpoch
-    this.uplinkKept = arrival.uplinkEpoch === undefined ? 0 : kept.keptUpTo(arrival.uplinkEpoch)
+    this.uplinkKept = uplinkEpoch === undefined ? 0 : new Dedupe(head.uplinks).keptUpTo(uplinkEpoch)
     this.#window = new Window(arrival.windowMaxCommands, limits.windowMaxBytes)
     this.#doubtedMax = limits.mailboxMaxCommands
     const { acknowledges } = arrival
@@ -79,6 +82,11 @@ export class Channel {
     this.liveness = new Liveness(this.effects, this.#window, limits, arrival.keepaliveMs, nowMs)
     const settlement = settleArrival(this, head, arrival, limits, nowMs)
     this.effects.push({ kind: 'settle', settlement })
+  }
+
+  /** Where it started; derived, since it is asked for once or twice. */
+  get position(): Position {
+    return { epoch: this.#epoch, offset: this.#start }
   }
 
   get inFlight(): number {
@@ -135,16 +143,19 @@ export class Channel {
   }
 
   /**
-   * Is an uplink new? Without a stamp nobody can tell, and each arrival is. The answer holds for the
-   * batch that keeps it together with `keptUplinks`: from then on it is not.
+   * Is an uplink new? Without a stamp, or of a device that came saying it numbers nothing, nobody can
+   * tell, and each arrival is. The answer holds for the batch that keeps it together with
+   * `keptUplinks`: from then on it is not.
    */
   judge({ stamp }: { readonly stamp?: Stamp }): Judgement {
-    return stamp === undefined ? 'fresh' : this.#uplinks.judge(stamp, this.isInOrder(stamp))
+    if (stamp === undefined || this.#uplinks === undefined) return 'fresh'
+    return this.#uplinks.judge(stamp, this.isInOrder(stamp))
   }
 
   /** Would it be new? For what cannot be kept at once. */
   look({ stamp }: { readonly stamp?: Stamp }): Judgement {
-    return stamp === undefined ? 'fresh' : this.#uplinks.look(stamp, this.isInOrder(stamp))
+    if (stamp === undefined || this.#uplinks === undefined) return 'fresh'
+    return this.#uplinks.look(stamp, this.isInOrder(stamp))
   }
 
   /** What this session brings so comes in order: all before it was seen, or is lost. */
@@ -153,8 +164,8 @@ export class Channel {
   }
 
   /** What the batch of judged uplinks must keep so that their repeats are known. */
-  get keptUplinks(): string {
-    return this.#uplinks.encode()
+  get keptUplinks(): string | undefined {
+    return this.#uplinks?.encode()
   }
 
   #settleAcknowledged(outs: readonly Out[], nowMs: number): void {

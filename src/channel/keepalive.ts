@@ -18,7 +18,8 @@ export class Keepalive {
   #heardAtMs: number
   /** Its silence counts from here. */
   #silentFromMs: number
-  #answerByMs = Number.POSITIVE_INFINITY
+  /** A probe is to be answered by then. */
+  #answerByMs: number | undefined
 
   constructor(intervalMs: number, nowMs: number) {
     this.intervalMs = intervalMs
@@ -35,7 +36,7 @@ export class Keepalive {
   }
 
   get probing(): boolean {
-    return this.#answerByMs !== Number.POSITIVE_INFINITY
+    return this.#answerByMs !== undefined
   }
 
   heard(nowMs: number): void {
@@ -46,7 +47,7 @@ export class Keepalive {
   /** Nobody listened until now: what it did not say says nothing. */
   excused(nowMs: number): void {
     this.#silentFromMs = nowMs
-    this.#answerByMs = Number.POSITIVE_INFINITY
+    this.#answerByMs = undefined
   }
 
   probe(nowMs: number, timeoutMs: number): void {
@@ -54,11 +55,15 @@ export class Keepalive {
   }
 
   get deadlineMs(): number {
-    return Math.min(this.#answerByMs, this.#silentFromMs + this.intervalMs * 1.25 + 10_000)
+    const silentUntilMs = this.#silentFromMs + this.intervalMs * 1.25 + 10_000
+    return this.#answerByMs === undefined
+      ? silentUntilMs
+      : Math.min(this.#answerByMs, silentUntilMs)
   }
 
   expired(nowMs: number): 'keepalive-expired' | 'unresponsive' | undefined {
     if (nowMs < this.deadlineMs) return undefined
-    return nowMs >= this.#answerByMs ? 'unresponsive' : 'keepalive-expired'
+    const unanswered = this.#answerByMs !== undefined && nowMs >= this.#answerByMs
+    return unanswered ? 'unresponsive' : 'keepalive-expired'
   }
 }

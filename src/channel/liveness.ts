@@ -16,7 +16,8 @@ export class Liveness {
   readonly #window: Window
   readonly #limits: Limits
   readonly #keepalive: Keepalive
-  readonly #roundtrip = new Roundtrip()
+  /** From the first acknowledgement on: many a channel never has one. */
+  #roundtrip: Roundtrip | undefined
   #askAgainAtMs = 0
   #acknowledgedAtMs: number | undefined
 
@@ -73,7 +74,9 @@ export class Liveness {
   /** The device has acknowledged a command; what was sent before on an older link tells no time. */
   acknowledged(out: { readonly sentAtMs: number; readonly repeated: boolean }, nowMs: number) {
     this.#acknowledgedAtMs = nowMs
-    if (!out.repeated) this.#roundtrip.sample(nowMs - out.sentAtMs)
+    if (out.repeated) return
+    this.#roundtrip ??= new Roundtrip()
+    this.#roundtrip.sample(nowMs - out.sentAtMs)
   }
 
   /** The probe is on its way. */
@@ -102,7 +105,8 @@ export class Liveness {
     const oldestMs = this.#window.oldestSentAtMs
     if (oldestMs === undefined || this.#keepalive.probing) return Number.POSITIVE_INFINITY
     const { ackOverdueMinMs, ackOverdueMaxMs } = this.#limits
-    const overdueMs = this.#roundtrip.overdueMs(ackDelayMs, ackOverdueMinMs, ackOverdueMaxMs)
+    const overdueMs =
+      this.#roundtrip?.overdueMs(ackDelayMs, ackOverdueMinMs, ackOverdueMaxMs) ?? ackOverdueMaxMs
     return Math.max(oldestMs + overdueMs, this.#askAgainAtMs)
   }
 }

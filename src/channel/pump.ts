@@ -35,8 +35,8 @@ export class Pump {
   #linkFull = false
   #running = false
   #held = false
-  /** No more are out at once than the window, and no more than this. */
-  #narrow = Number.POSITIVE_INFINITY
+  /** No more are out at once than this, which is the window or less. */
+  #most: number
 
   /**
    * @param start where delivery starts.
@@ -51,6 +51,7 @@ export class Pump {
     this.#spokenUpTo = start
     this.#top = head.top
     this.#intended = head.intended
+    this.#most = window.maxCommands
   }
 
   /** The device knows it is attached; commands may follow. */
@@ -65,7 +66,7 @@ export class Pump {
 
   /** So many may be out at once, where that is less than the window; what is out stays out. */
   narrow(max: number): void {
-    this.#narrow = max
+    this.#most = Math.min(this.#window.maxCommands, max)
     this.#read()
   }
 
@@ -183,10 +184,6 @@ export class Pump {
 
   get #windowFull(): boolean {
     return this.#bytesFull || this.#window.size >= this.#most
-  }
-
-  get #most(): number {
-    return Math.min(this.#window.maxCommands, this.#narrow)
   }
 
   #read(): void {

@@ -145,13 +145,13 @@ export class Arrivals {
   async #enter(channel: ChannelId, link: Link, hello: Hello, asked: Asked): Promise<Attached> {
     const { dedupes } = this.#house
     // Held from before its mailbox is read: what others judge meanwhile is in it.
-    const uplinks = dedupes.hold(channel)
+    const uplinks = hello.uplinkEpoch === undefined ? undefined : dedupes.hold(channel)
     let attached: Attached | undefined
     try {
       attached = await this.#settleIn(channel, link, hello, asked, uplinks)
       return attached
     } finally {
-      if (attached?.kind !== 'session') dedupes.letGo(uplinks)
+      if (uplinks !== undefined && attached?.kind !== 'session') dedupes.letGo(uplinks)
     }
   }
 
@@ -160,13 +160,14 @@ export class Arrivals {
     link: Link,
     hello: Hello,
     asked: Asked,
-    uplinks: SharedDedupe,
+    uplinks: SharedDedupe | undefined,
   ): Promise<Attached> {
-    const { engine, clock, limits, service, heartbeats } = this.#house
+    const { engine, clock, limits, service, heartbeats, dedupes } = this.#house
     const { app, device, silence } = hello
     // What the older session still had on its way settles first: "last kept" must be true (rule 15).
     const learned = silence && heartbeats.load(app, device, silence)
-    await Promise.all([engine.flushed(), uplinks.loading, learned])
+    const { losses } = dedupes
+    await Promise.all([engine.flushed(), uplinks?.loading, learned])
     const head = await this.#open(channel, hello)
     const claim = await engine.directory.claim(channel, link.id)
     const late =
@@ -175,7 +176,7 @@ export class Arrivals {
       this.#crowded(channel, hello) ??
       refusedIf(asked.device && !isGranted(asked.device, link.via) ? 'unauthorized' : undefined) ??
       refusedIf(asked.device && misplaced(link, asked.device, hello.channel)) ??
-      (uplinks.isVoid ? unavailable : undefined)
+      (uplinks?.isVoid === true || dedupes.losses !== losses ? unavailable : undefined)
     if (late !== undefined) {
       engine.directory.release(claim)
       return late
@@ -189,7 +190,7 @@ export class Arrivals {
       uplinkEpoch: hello.uplinkEpoch,
       acknowledges: link.acknowledges !== false,
     }
-    const live = new Channel(channel, head, arrival, limits, clock.nowMs(), uplinks.dedupe)
+    const live = new Channel(channel, head, arrival, limits, clock.nowMs(), uplinks?.dedupe)
     const figures = {
       uplinks,
       tally: service.tally(app, link.protocol, deviceClass),

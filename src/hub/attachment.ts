@@ -39,9 +39,8 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
   readonly link: Link
   readonly claim: Claim
   readonly attachedAtMs: number
-  readonly device: DeviceKey
   readonly tally: Tally
-  readonly sharedUplinks: SharedDedupe
+  readonly sharedUplinks: SharedDedupe | undefined
   readonly trail: Trail
   heapIndex = -1
   armedAtMs = 0
@@ -72,11 +71,15 @@ export class Attachment implements Session, Sleeper, HoldsAnswers, Standing, Pat
     this.claim = claim
     this.link = link
     this.#channel = channel
-    this.device = deviceOf(channel.id)
     this.attachedAtMs = host.clock.nowMs()
     const { epoch, offset } = channel.position
     this.trail.note('attached', { epoch, offset, reason: channel.resumed, about: link.peer })
     this.perform()
+  }
+
+  /** Derived: it is asked for when somebody comes, goes or falls silent. */
+  get device(): DeviceKey {
+    return deviceOf(this.#channel.id)
   }
 
   get channel(): string {

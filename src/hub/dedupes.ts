@@ -21,10 +21,10 @@ export class SharedDedupe {
 /**
  * The dedupes in use, one a channel.
  *
- *     attachment ─────╮
- *     intake, stamped ─┼─▶ hold ─▶ one Dedupe ─▶ judged and kept in the same step
- *     intake, stamped ─╯            ▲
- *                                   ╰─ the mailbox, behind all that was settled before
+ *     attachment, numbering ─╮
+ *     intake, stamped ───────┼─▶ hold ─▶ one Dedupe ─▶ judged and kept in the same step
+ *     intake, stamped ───────╯            ▲
+ *                                         ╰─ the mailbox, behind all that was settled before
  *
  * Two of them for one channel would each keep a state that knows nothing of the other's uplinks.
  * Nobody needs one: it is let go, and what it knows is in the mailbox, which is where the next begins.
@@ -32,6 +32,7 @@ export class SharedDedupe {
 export class Dedupes {
   readonly #mailbox: Mailbox
   readonly #shared = new Map<ChannelId, SharedDedupe>()
+  #losses = 0
 
   constructor(mailbox: Mailbox) {
     this.#mailbox = mailbox
@@ -39,6 +40,11 @@ export class Dedupes {
 
   get size(): number {
     return this.#shared.size
+  }
+
+  /** How often the store has lost something: what was read of it before may be untrue. */
+  get losses(): number {
+    return this.#losses
   }
 
   /** To be let go of, once each. Whoever finds it `loading` must wait for that. */
@@ -98,6 +104,7 @@ export class Dedupes {
 
   /** The store has lost something; nobody knows of which. */
   voidAll(): void {
+    this.#losses++
     for (const shared of this.#shared.values()) shared.isVoid = true
     this.#shared.clear()
   }

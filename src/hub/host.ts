@@ -29,8 +29,8 @@ export interface Host {
 
 /** What an attachment brings along for service figures, and what it shares with others. */
 export interface Figures {
-  /** Held for it. */
-  readonly uplinks: SharedDedupe
+  /** Held for it; undefined: its device numbers nothing. */
+  readonly uplinks: SharedDedupe | undefined
   /** The record of its link. */
   readonly trail: Trail
   readonly tally: Tally

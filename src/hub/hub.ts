@@ -253,7 +253,7 @@ export class Hub implements Core, Gateway, Whole {
   detached(attachment: Attachment, why: Reason | 'lost', backAtMs?: number): void {
     const { channel } = attachment
     this.#parts.patrol.remove(attachment)
-    this.dedupes.letGo(attachment.sharedUplinks)
+    if (attachment.sharedUplinks !== undefined) this.dedupes.letGo(attachment.sharedUplinks)
     this.engine.directory.release(attachment.claim)
     this.quotas.detached(channelParts(channel).app)
     if (this.#live.get(channel) === attachment) {

@@ -273,7 +273,7 @@ test('rule 6: a reply names a scheduled command by its first id, by a session an
 
 test('rule 17: a stamped reply is kept once, whoever brings it again; one too old is stale', async () => {
   const world = await withLocker()
-  const { session, link } = await world.attach()
+  const { session, link } = await world.attach({ uplinkEpoch: 7 })
   const id = await world.command({ expect: 'reply' })
   const stamp = { epoch: 5, sequence: 100 }
   const { intake } = await world.admit()

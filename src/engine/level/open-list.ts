@@ -8,7 +8,8 @@ import type { Entry } from './command-record.ts'
  *                          ^ head
  */
 export class OpenList {
-  #entries: (Entry | undefined)[] = []
+  /** Shared while there is none: every attached channel has a list, and most are empty. */
+  #entries: (Entry | undefined)[] = none
   #head = 0
 
   get size(): number {
@@ -21,7 +22,8 @@ export class OpenList {
 
   /** Its offset is above all others. */
   push(entry: Entry): void {
-    this.#entries.push(entry)
+    if (this.#entries === none) this.#entries = [entry]
+    else this.#entries.push(entry)
   }
 
   get(offset: Offset): Entry | undefined {
@@ -38,7 +40,7 @@ export class OpenList {
     }
     this.#entries[this.#head++] = undefined
     if (this.#head === this.#entries.length) {
-      this.#entries.length = 0
+      this.#entries = none
       this.#head = 0
     } else if (this.#head >= 1_024 && this.#head * 2 >= this.#entries.length) {
       this.#entries.splice(0, this.#head)
@@ -67,3 +69,6 @@ export class OpenList {
     return low
   }
 }
+
+/** Nothing is ever put in here. */
+const none: (Entry | undefined)[] = []
