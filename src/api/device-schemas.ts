@@ -83,6 +83,22 @@ const MailboxDepth = Type.Object({
   bytes: Type.Integer({ description: 'payload bytes not yet delivered' }),
   oldestAt: Type.Optional(Time),
 })
+const Keepalive = Type.Object(
+  {
+    grantedS: Type.Optional(
+      Type.Number({
+        description: 'how long it may be silent, as it was told, s; while it is here',
+      }),
+    ),
+    provenS: Type.Optional(
+      Type.Number({
+        description:
+          'The longest silence that a connection of it has survived where it was last, s. Absent: none yet, or not at hand since a restart, until it comes.',
+      }),
+    ),
+  },
+  { description: 'How long its connections may be silent, as far as that was learned' },
+)
 export const Device = Type.Object(
   {
     device: Identifier,
@@ -96,6 +112,7 @@ export const Device = Type.Object(
     changedAt: Time,
     presence: Presence,
     mailbox: MailboxDepth,
+    keepalive: Type.Optional(Keepalive),
     secret: Type.Optional(Type.String({ description: 'shown this once, when we made it' })),
   },
   { title: 'Device' },

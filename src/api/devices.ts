@@ -27,6 +27,7 @@ export function deviceRoutes(app: App, context: ApiContext, records: DeviceRecor
       gateway.presence(record.app, record.device),
       await gateway.depth(record.app, record.device),
       secret,
+      gateway.keepalive(record.app, record.device),
     )
 
   app.put(

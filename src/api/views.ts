@@ -4,6 +4,7 @@ import type {
   DeviceRecord,
   Explanation,
   Found,
+  Keepalive,
   KeptCommand,
   OpenCommand,
   OpenStatus,
@@ -46,11 +47,20 @@ const presenceView = (record: DeviceRecord, presence: Presence) => ({
   term: presence.term,
 })
 
+const keepaliveView = ({ grantedMs, provenMs }: Keepalive) =>
+  grantedMs === undefined && provenMs === undefined
+    ? undefined
+    : {
+        grantedS: grantedMs === undefined ? undefined : grantedMs / 1000,
+        provenS: provenMs === undefined ? undefined : provenMs / 1000,
+      }
+
 export const deviceView = (
   record: DeviceRecord,
   presence: Presence,
   depth: Depth,
   secret?: string,
+  keepalive?: Keepalive,
 ): Device => ({
   device: record.device,
   disabled: record.disabled,
@@ -63,6 +73,7 @@ export const deviceView = (
   changedAt: time(record.changedAtMs),
   presence: presenceView(record, presence),
   mailbox: depthView(depth),
+  keepalive: keepalive && keepaliveView(keepalive),
   secret,
 })
 

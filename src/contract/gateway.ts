@@ -44,6 +44,8 @@ export interface Gateway {
   /** What happened last, of one device. */
   readonly traces: Traces
   presence(app: AppId, device: DeviceId): Presence
+  /** How long it may be silent, as far as that is at hand. */
+  keepalive(app: AppId, device: DeviceId): Keepalive
   depth(app: AppId, device: DeviceId): Promise<Depth>
   /** End its commands (rule 7), close its links, forget it. False: there was none. */
   removeDevice(app: AppId, device: DeviceId): Promise<boolean>
@@ -172,6 +174,17 @@ export interface Explanation {
   readonly lastAcknowledgedAtMs?: number
   /** When something happens to it if nobody says anything. */
   readonly nextAtMs?: number
+}
+
+/** How long a device may be silent; see `docs/keep-alive.md`. */
+export interface Keepalive {
+  /** As it was told, ms; the least of its connections. undefined: it has none that the core watches. */
+  readonly grantedMs: number | undefined
+  /**
+   * The longest silence that a connection of it has survived in the network it came from last, ms.
+   * undefined: none yet, or forgotten by this process since it was last here.
+   */
+  readonly provenMs: number | undefined
 }
 
 export interface Presence {

@@ -152,6 +152,12 @@ export class Heartbeats {
     if (news !== undefined || heartbeat.provenMs !== provenMs) this.#learned(known)
   }
 
+  /** What a device has proved where it was last, if that is at hand; undefined: nothing. */
+  provenMs(app: AppId, device: DeviceId): number | undefined {
+    const provenMs = this.#devices.get(deviceKey(app, device))?.places.at(-1)?.heartbeat.provenMs
+    return provenMs === 0 ? undefined : provenMs
+  }
+
   forget(app: AppId, device: DeviceId): void {
     const key = deviceKey(app, device)
     this.#devices.delete(key)

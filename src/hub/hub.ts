@@ -24,6 +24,7 @@ import type {
   Explanation,
   Gateway,
   Hello,
+  Keepalive,
   Limits,
   Link,
   Presence,
@@ -341,6 +342,11 @@ export class Hub implements Core, Gateway, Whole {
 
   presence(app: AppId, device: DeviceId): Presence {
     return this.#parts.presences.of(app, device)
+  }
+
+  keepalive(app: AppId, device: DeviceId): Keepalive {
+    const grantedMs = this.#parts.presences.keepaliveMs(app, device)
+    return { grantedMs, provenMs: this.heartbeats.provenMs(app, device) }
   }
 
   depth(app: AppId, device: DeviceId): Promise<Depth> {

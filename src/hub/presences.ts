@@ -21,6 +21,8 @@ export interface Standing {
   readonly via: DeviceId | undefined
   /** It went quiet and is being asked for a sign of life. */
   readonly suspect: boolean
+  /** How long it may be silent; left out, or Infinity: others watch it. */
+  readonly keepaliveMs?: number
   /** End it from our side. */
   close(reason: Reason, retryAfterMs?: number): void
 }
@@ -155,6 +157,14 @@ export class Presences {
       backAtMs: state === 'asleep' ? backAtMs : undefined,
       term,
     }
+  }
+
+  /** What a device was told, the least of all that stands for it; undefined: nothing. */
+  keepaliveMs(app: AppId, device: DeviceId): number | undefined {
+    let leastMs = Number.POSITIVE_INFINITY
+    for (const { keepaliveMs } of this.#devices.get(deviceKey(app, device))?.standing ?? nothing)
+      leastMs = Math.min(leastMs, keepaliveMs ?? leastMs)
+    return leastMs === Number.POSITIVE_INFINITY ? undefined : leastMs
   }
 
   /** @returns whether it is the first of its device. */

@@ -26,6 +26,7 @@ test('a new device without a secret is given one, shown this once', async () => 
   assert.deepEqual([got.body.tags, got.body.attributes], [['berlin'], { doors: 24 }])
   assert.deepEqual(got.body.presence, { state: 'offline' })
   assert.deepEqual(got.body.mailbox, { commands: 0, bytes: 0 })
+  assert.deepEqual(got.body.keepalive, { grantedS: 60 })
 })
 
 test('no body at all registers too; a chosen secret is not repeated', async () => {

@@ -16,6 +16,7 @@ import {
   type EndStatus,
   type Explanation,
   type Gateway,
+  type Keepalive,
   limits,
   locateCommand,
   type Presence,
@@ -229,6 +230,10 @@ export class FakeGateway implements Gateway {
 
   presence(): Presence {
     return { state: 'offline', sinceMs: undefined, heardAtMs: undefined, protocol: undefined }
+  }
+
+  keepalive(): Keepalive {
+    return { grantedMs: 60_000, provenMs: undefined }
   }
 
   async depth(app: AppId, device: DeviceId): Promise<Depth> {

@@ -54,6 +54,25 @@ test('one of class battery goes on to 25 minutes; one that says what it wants ge
   assert.equal(await asked(1, 2), 5)
 })
 
+test('what a device was told and what it has proved can be asked, also when it is away', async () => {
+  const world = await withLocker()
+  const asked = () => {
+    const { grantedMs, provenMs } = world.hub.keepalive('default', 'locker')
+    return [grantedMs, provenMs].map((ms) => (ms === undefined ? undefined : ms / second))
+  }
+  assert.deepEqual(asked(), [undefined, undefined])
+  const { session } = await world.attach({ silence: home })
+  assert.deepEqual(asked(), [60, undefined])
+  for (let i = 0; i < 3; i++) await beat(world, session)
+  assert.deepEqual(asked(), [116, 93])
+  // Another channel of it, that says itself what it wants: the least of both.
+  const { session: fixed } = await world.attach({ channel: 'urgent', keepaliveMs: 30 * second })
+  assert.deepEqual(asked(), [30, 93])
+  fixed.detach(true)
+  session.detach(true)
+  assert.deepEqual(asked(), [undefined, 93])
+})
+
 test('the new interval is what the dead-line goes by, from the moment it is told', async () => {
   const world = await withLocker()
   const { link, session } = await world.attach({ silence: home })
