@@ -24,8 +24,9 @@ import { ConnectionTrail, Nothing, type Writer } from './trails.ts'
 const strangersShare = 1 / 16
 /** Entries of one connection before anybody has proved to be there: more tell nothing. */
 const strangerEntriesMax = 16
-/** Each so many entries, twice as many devices are looked at: so those that are over go as fast as others come. */
+/** Each so many entries, so many devices are looked at: has one nothing left, it is forgotten. */
 const sweepEntries = 256
+const sweepDevices = 32
 
 /**
  * The flight recorder: writes what happened into a ring, decodes it when somebody asks.
@@ -264,6 +265,6 @@ export class FlightRecorder implements Recorder, Traces, Writer {
   #wrote(track: Track, place: number): void {
     track.last = place
     if (track.followers !== undefined) this.#followers.tell(track)
-    if (place % sweepEntries === 0) this.register.sweep(2 * sweepEntries)
+    if (place % sweepEntries === 0) this.register.sweep(sweepDevices)
   }
 }

@@ -30,6 +30,8 @@ export class Register {
   readonly #endedStrangers = new Queue()
   readonly #ended = new Queue()
   #next: Iterator<Track> | undefined
+  /** Devices listed since the last sweep. */
+  #came = 0
 
   constructor(ring: Ring, strangers: Ring) {
     this.#ring = ring
@@ -57,6 +59,7 @@ export class Register {
     if (track === undefined) {
       track = new Track(app, device)
       this.#tracks.set(key, track)
+      this.#came++
     }
     return track
   }
@@ -69,6 +72,7 @@ export class Register {
     if (other !== undefined) return other
     track.listed = true
     this.#tracks.set(key, track)
+    this.#came++
     return track
   }
 
@@ -123,9 +127,14 @@ export class Register {
 
   // Forgetting.
 
-  /** Look at so many devices, in turn: called as entries are written, so all are seen again and again. */
-  sweep(count: number): void {
+  /**
+   * Look at some devices, in turn: called as entries are written, so all are seen again and again; and
+   * at twice as many as came since, so those that are over go as fast as others come.
+   */
+  sweep(atLeast: number): void {
     this.#release()
+    const count = atLeast + 2 * this.#came
+    this.#came = 0
     for (let i = 0; i < count; i++) {
       this.#next ??= this.#tracks.values()
       const { value, done } = this.#next.next()
