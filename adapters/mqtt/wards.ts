@@ -51,7 +51,7 @@ export class Wards implements WardHost {
   async subscribe(filter: string, qos: 0 | 1 | 2): Promise<Subscribed | undefined> {
     if (filter === closedFilter) {
       this.#isTold = true
-      return { kind: 'granted', qos: 0, start: () => {} }
+      return { kind: 'granted', qos: qos === 0 ? 0 : 1, start: () => {} }
     }
     const other = this.client.house.topics.wantedForAnother(this.client, filter)
     if (other === undefined) return undefined

@@ -96,6 +96,44 @@ test('the mosquitto commands of docs/mqtt.md, "Ten minutes", work as they stand 
   }
 })
 
+test('the mosquitto commands of docs/mqtt.md, "For other devices", work as they stand there', async () => {
+  const page = readFileSync(path.join(import.meta.dirname, '../../docs/mqtt.md'), 'utf8')
+  const lines = linesUnder(page, '## For other devices')
+  assert.equal(lines.length, 4)
+  const [who, wait, reply, report] = lines as [string, string, string, string]
+  const gateway = await start()
+  try {
+    await gateway.api('PUT', '/v1/devices/CAB-1', { secret })
+    await gateway.api('PUT', '/v1/devices/box-1', { gateways: ['CAB-1'] })
+    const env = { GATEWAY: '127.0.0.1', PORT: String(gateway.port('mqtt')), SECRET: secret }
+    for (const more of ['', ' -V 5']) {
+      const waiting = run(`${who}${more}; ${wait}`, env)
+      const { body } = await gateway.api('POST', '/v1/devices/box-1/commands', {
+        ...{ name: 'open', payload: { door: 1 }, expect: 'reply' },
+      })
+      const id = body.id as string
+      const got = await waiting
+      assert.equal(got.output, `devices/box-1/commands/${id}/open {"door":1}\n`)
+      for (const line of [reply, report]) {
+        const { code, output } = await run(`${who}${more}; ${line}`, { ...env, ID: id })
+        assert.equal(`${code}${output}`, '0')
+      }
+      const ended = await gateway.api('GET', `/v1/commands/${id}`)
+      assert.equal(ended.body.status, 'done')
+    }
+    const events = await gateway.api('GET', '/v1/events?type=event&device=box-1')
+    assert.deepEqual(
+      events.body.items.map(({ name }: { name: string }) => name),
+      ['door-opened', 'door-opened'],
+    )
+    await gateway.api('PUT', '/v1/devices/box-1', { gateways: [] })
+    const refused = await run(`${who} -V 5; ${wait}`, env)
+    assert.match(refused.output, /subscription.*(rejected|denied|not authorized)|not authorized/i)
+  } finally {
+    await gateway.stop()
+  }
+})
+
 test('mosquitto_sub in 3.1 and 3.1.1, persistent and clean, gets what waits, once, in order', async () => {
   const gateway = await start()
   try {
