@@ -11,6 +11,7 @@ import type {
   Webhooks,
 } from '../contract/index.ts'
 import { Hub } from '../hub/hub.ts'
+import { BacklogDrops } from './backlog.ts'
 import { expiryHoldMs, jumpMs, SystemClock } from './clock.ts'
 import { NodeDrain } from './drain.ts'
 import { type FirstKey, provideFirstKey } from './first-key.ts'
@@ -148,6 +149,8 @@ export class Node {
     metrics.add({ prefix: 'pike_engine_', figures: () => engine.figures() })
     metrics.add({ prefix: 'pike_', figures: () => hub.figures() })
     metrics.add({ prefix: 'pike_', figures: () => ({ ready: hub.ready().ok ? 1 : 0 }) })
+    const backlog = new BacklogDrops()
+    metrics.add({ prefix: 'pike_', figures: () => backlog.figures() })
     metrics.addSla(() => hub.sla())
     metrics.addLimits(limits)
 
