@@ -114,7 +114,7 @@ export class Resources {
       resource = rest[1] ?? ''
       rest = rest.slice(2)
       if (!isIdentifier(resource)) {
-        session.answer(exchange, wrong(code.notFound, 'no such channel'))
+        session.answer(exchange, refusal('unknown-channel'))
         return
       }
     }

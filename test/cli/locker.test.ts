@@ -121,6 +121,29 @@ describe('pike locker: whose device it is, and where its secret comes from', () 
     assert.match(wrong.said(), /the gateway does not want LK-2 of app acme/)
   })
 
+  test('several lockers behind one controller share its connection; one it may not speak for is named', async () => {
+    const { secret } = await pike.devices.put('CAB-1')
+    for (const box of ['box-1', 'box-2']) await typed.ok('device', 'add', box, '--gateway', 'CAB-1')
+    await typed.ok('device', 'add', 'stranger')
+    const behind = ['--behind', 'CAB-1', '--secret', secret!]
+    await comesAndGoes(locker(['box-1', 'box-2', ...behind]), pike, 'box-2', async () => {
+      for (const box of ['box-1', 'box-2']) {
+        const sent = await pike.send(
+          box,
+          { name: 'open', payload: { door: 7 }, expect: 'reply' },
+          { waitSeconds: 20 },
+        )
+        assert.equal(sent.status, 'done')
+        assert.equal((await pike.devices.get(box))?.presence.via, 'CAB-1')
+      }
+    })
+    await typed.fails(
+      /does not let CAB-1 speak for stranger of app default.*\n.*among its gateways/,
+      ...['locker', 'stranger', ...behind, '--port', String(gateway.ports.pike)],
+    )
+    await typed.fails(/share that of --behind/, 'locker', 'box-1', 'box-2')
+  })
+
   test('a secret file that is none is said before anything is tried', async () => {
     const empty = join(folder, 'empty')
     writeFileSync(empty, '\n')
