@@ -51,6 +51,19 @@ function again(
   journal.wire.push(wire(family, session, what, 1_800))
 }
 
+test('delivered by the acknowledgement of a repeat that the device refused as late: true, if that is told too', () => {
+  const journal = rawHistory('mqtt')
+  const { id, offset } = journal.receipts.at(-1)!
+  journal.receipts.at(-1)!.raw!.acknowledgedAtMs = undefined
+  assert.deepEqual(rulesOf(journal), ['outcome-untrue'])
+  const reply = { kind: 'reply', sequence: 0, epoch, offset, id, status: 'rejected' } as const
+  journal.wire.push(wire('mqtt', 2, reply, 1_950))
+  assert.deepEqual(rulesOf(journal), ['outcome-untrue'], 'not told')
+  journal.log.push(entry({ id: 'a-8', type: 'command.late', command: id, atMs: 2_500 }))
+  journal.reread = [...journal.log]
+  assert.deepEqual(rulesOf(journal), [])
+})
+
 const families = Object.keys(allowances) as Family[]
 const repeating = families.filter((family) => allowances[family].command !== 'never')
 

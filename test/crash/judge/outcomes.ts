@@ -42,8 +42,10 @@ export function outcomesTrue(facts: Facts, findings: Findings, options: JudgeOpt
         findings.add('outcome-untrue', `${id} ended ${why}, yet it was written to a link`)
       }
     }
-    if ((status === 'delivered' || status === 'unanswered') && !received) {
-      // The device's end has it and refused it: true as far as it goes, if the refusal is told too.
+    const isTaken = status === 'delivered' || status === 'unanswered'
+    if (isTaken && (receipts === undefined || unacknowledged(receipts))) {
+      // The device's end has it, or has it again, and refused it: true as far as it goes, if the
+      // refusal is told too.
       const refused = replied.get(id)?.has('rejected') === true
       if (!refused) findings.add('outcome-untrue', `${id} ended ${why}, ${neverHad(facts, id)}`)
       else if (options.final && !late.has(id)) {
@@ -58,9 +60,8 @@ export function outcomesTrue(facts: Facts, findings: Findings, options: JudgeOpt
         findings.add('outcome-untrue', `${id} ended ${why}, the device never said so`)
       }
     }
-    if ((status === 'delivered' || status === 'unanswered') && receipts?.[0]?.raw !== undefined) {
-      proved(findings, receipts, end.atMs, `${id} ended ${why}`)
-    }
+    if (isTaken && receipts !== undefined)
+      notBeforeItsProof(findings, receipts, end.atMs, `${id} ended ${why}`)
     const saidAtMs = saidAt.get(`${id} ${status}`)
     if (saidAtMs !== undefined && end.atMs + clocksMs < saidAtMs) {
       const early = Math.round(saidAtMs - end.atMs)
@@ -86,12 +87,19 @@ export function outcomesTrue(facts: Facts, findings: Findings, options: JudgeOpt
 /** One clock, read by two processes, in whole ms. */
 const clocksMs = 50
 
-/** Promise 2: `delivered` is what the device's end acknowledged, and nothing is before its proof. */
-function proved(findings: Findings, receipts: readonly Receipt[], endAtMs: number, what: string) {
+/** Promise 2: `delivered` is what the device's end acknowledged. */
+const unacknowledged = (receipts: readonly Receipt[]): boolean =>
+  receipts.every(({ raw }) => raw !== undefined && raw.acknowledgedAtMs === undefined)
+
+/** Promise 2: nothing is before its proof. */
+function notBeforeItsProof(
+  findings: Findings,
+  receipts: readonly Receipt[],
+  endAtMs: number,
+  what: string,
+) {
   const proofs = receipts.flatMap(({ raw }) => raw?.acknowledgedAtMs ?? [])
-  if (proofs.length === 0) {
-    findings.add('outcome-untrue', `${what}; the device never acknowledged it`)
-  } else if (endAtMs + clocksMs < Math.min(...proofs)) {
+  if (proofs.length > 0 && endAtMs + clocksMs < Math.min(...proofs)) {
     const early = Math.round(Math.min(...proofs) - endAtMs)
     findings.add('outcome-untrue', `${what} ${early} ms before the device acknowledged it`)
   }
@@ -116,6 +124,7 @@ function cancelsTrue(facts: Facts, findings: Findings): void {
 }
 
 function neverHad(facts: Facts, id: string): string {
+  if (facts.receipts.has(id)) return 'the device never acknowledged it'
   const times = facts.written.get(id)?.length ?? 0
   return `the device never had it (seen on its wire ${times === 0 ? 'never' : `${times} times`})`
 }
