@@ -33,9 +33,10 @@ type Since = (at: string) => string
 
 function presenceSentences(one: Device, since: Since): string[] {
   const { device, disabled } = one
-  const { state, heardAt, protocol, reason, backAt } = one.presence
+  const { state, heardAt, protocol, via, reason, backAt } = one.presence
   const at = one.presence.since === undefined ? '' : ` ${since(one.presence.since)}`
   const over = protocol === undefined || protocol === '' ? '' : ` over ${protocol}`
+  const by = via === undefined ? '' : `; ${via} speaks for it`
   const when = backAt === undefined ? '' : ` at ${backAt}`
   const heard = heardAt === undefined ? [] : [`It was last heard ${heardAt}.`]
   if (disabled)
@@ -44,7 +45,7 @@ function presenceSentences(one: Device, since: Since): string[] {
       ...(at === '' ? [] : [`It has been ${state}${at}.`]),
       ...heard,
     ]
-  if (state === 'online') return [`${device} has been online${over}${at}.`, ...heard]
+  if (state === 'online') return [`${device} has been online${over}${at}${by}.`, ...heard]
   if (state === 'suspect')
     return [
       `${device} has been suspect${at}: it is overdue and was asked for a sign of life.`,
@@ -80,7 +81,7 @@ function mailboxSentence({ device, mailbox }: Device, since: Since): string {
 }
 
 function keptSentences(one: Device): string[] {
-  const { tags, attributes, channels, credentials } = one
+  const { tags, attributes, channels, credentials, gateways = [] } = one
   const extra = Object.entries(channels).map(([name, { maxCommands, overflow, connection }]) => {
     const bounds = [
       ...(maxCommands === undefined ? [] : [`at most ${maxCommands}`]),
@@ -92,6 +93,7 @@ function keptSentences(one: Device): string[] {
   return [
     tags.length === 0 ? 'It has no tags.' : `It is tagged ${tags.join(', ')}.`,
     ...(Object.keys(attributes).length === 0 ? [] : [`Attributes: ${JSON.stringify(attributes)}`]),
+    ...(gateways.length === 0 ? [] : [`${gateways.join(', ')} may speak for it.`]),
     ...(extra.length === 0 ? [] : [`Channels beside main and urgent: ${extra.join('; ')}.`]),
     ...(credentials > 1
       ? [

@@ -31,6 +31,21 @@ test('a device that never came: offline since nobody knows when, nothing waits',
   ])
 })
 
+test('a device that another speaks for: who does now, and who may', () => {
+  const presence = {
+    state: 'online',
+    since: at('11:58:01'),
+    protocol: 'mqtt',
+    via: 'CAB-1',
+  } as const
+  const sentences = said({ presence, gateways: ['CAB-1', 'CAB-2'] })
+  assert.equal(
+    sentences[0],
+    `SZ-1 has been online over mqtt since ${at('11:58:01')} (119 s); CAB-1 speaks for it.`,
+  )
+  assert.ok(sentences.includes('CAB-1, CAB-2 may speak for it.'), sentences.join('\n'))
+})
+
 test('a device that is there: over what, since when, how long that is, what waits', () => {
   const presence = {
     state: 'online',
