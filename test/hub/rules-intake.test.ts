@@ -288,6 +288,17 @@ test('rule 17: a stamped reply is kept once, whoever brings it again; one too ol
   assert.equal((await world.events('command.late')).length, 0)
 })
 
+test('what tells repeats is held for those only who number what they send', async () => {
+  const world = await withLocker()
+  const { session } = await world.attach()
+  assert.equal(world.hub.dedupes.size, 0)
+  session.detach(true)
+  const numbering = await world.attach({ uplinkEpoch: 7 })
+  assert.equal(world.hub.dedupes.size, 1)
+  numbering.session.detach(true)
+  assert.equal(world.hub.dedupes.size, 0)
+})
+
 test('rule 16: a reply whose session ends while its command is looked up is not taken for a repeat on the next', async () => {
   const world = await withLocker()
   const { link, session } = await world.attach({ uplinkEpoch: 7 })
