@@ -20,9 +20,11 @@ export interface Events {
   latest(app: AppId): Promise<EventId>
   /**
    * Called after each sync with what it made durable, in order, over all apps.
+   * @param without 'reports': what devices report (`event`) may be left out, then perhaps of all there
+   * was. There are thousands a second, and looking at each of them to pass it over costs.
    * @returns stops listening.
    */
-  listen(heard: (events: readonly KeptEvent[]) => void): () => void
+  listen(heard: (events: readonly KeptEvent[]) => void, without?: 'reports'): () => void
   /**
    * Forget what is older, in every log or in that of one app, and then the oldest of all while the
    * logs together are larger than `maxBytes`. Resolves with how many went.

@@ -121,7 +121,7 @@ export class Hub implements Core, Gateway, Whole {
     this.#unlisten = this.engine.events.listen((events) => {
       noteKept(this.recorder, events)
       this.#parts.waiters.heard(events)
-    })
+    }, 'reports')
     this.engine.onState((state, detail) => this.#engineTurned(state, detail))
     await this.quotas.load(this.clock.nowMs())
     await this.#parts.presences.remember(this.clock.nowMs())

@@ -97,6 +97,12 @@ function keepingExam(subject: EngineSubject): void {
     const rig = await Rig.make(t, subject)
     const heard: KeptEvent[] = []
     const stop = rig.engine.events.listen((events) => heard.push(...events))
+    const others: KeptEvent[] = []
+    let syncs = 0
+    rig.engine.events.listen((events) => {
+      syncs++
+      others.push(...events)
+    }, 'reports')
     await Promise.all([
       logEvents(rig, [uplink(rig, { name: 'a' }), uplink(rig, { name: 'b', app: 'other' })]),
       logEvents(rig, [uplink(rig, { name: 'c' })]),
@@ -108,6 +114,9 @@ function keepingExam(subject: EngineSubject): void {
     })
     await rig.engine.flushed()
     assert.deepEqual(namesOf(heard), ['a', 'b', 'c', 'd', 'ended'])
+    // Who wants no reports is called after each sync all the same.
+    assert.deepEqual(namesOf(others), ['ended'])
+    assert.ok(syncs >= 2, `called ${syncs} times`)
     const shop = await allEvents(rig, 'shop')
     same(
       heard.filter(({ app }) => app === 'shop'),

@@ -31,10 +31,13 @@ export class LevelEvents implements Events, Part {
   readonly #recent: RecentEvents
   readonly #purging: EventPurge
   readonly #surprised: (error: unknown) => void
-  readonly #listeners = new Set<(events: readonly KeptEvent[]) => void>()
+  readonly #listeners = new Set<Listener>()
   #fresh: KeptEvent[] = []
   #freshSequences: number[] = []
   #writing: KeptEvent[] = []
+  /** Those of them that are no reports. */
+  #freshOthers: KeptEvent[] = []
+  #writingOthers: KeptEvent[] = []
 
   constructor(
     database: Database,
@@ -73,7 +76,9 @@ export class LevelEvents implements Events, Part {
     this.#database.put(eventKey(event.app, sequence), value)
     // Whoever reads sees only what is durable by now.
     this.#recent.push(event.app, sequence, value)
-    this.#fresh.push({ ...event, id: state.idOfTop() })
+    const kept = { ...event, id: state.idOfTop() }
+    this.#fresh.push(kept)
+    if (event.kind !== 'event') this.#freshOthers.push(kept)
     this.#freshSequences.push(sequence)
     return sequence
   }
@@ -151,8 +156,9 @@ export class LevelEvents implements Events, Part {
     return undefined
   }
 
-  listen(heard: (events: readonly KeptEvent[]) => void): () => void {
-    const listener = (events: readonly KeptEvent[]) => heard(events)
+  listen(heard: (events: readonly KeptEvent[]) => void, without?: 'reports'): () => void {
+    const listener = (all: readonly KeptEvent[], others: readonly KeptEvent[]) =>
+      heard(without === undefined ? all : others)
     this.#listeners.add(listener)
     return () => {
       this.#listeners.delete(listener)
@@ -173,17 +179,21 @@ export class LevelEvents implements Events, Part {
 
   encode(): void {
     this.#writing = this.#fresh
+    this.#writingOthers = this.#freshOthers
     this.#fresh = []
+    this.#freshOthers = []
     this.#freshSequences = []
   }
 
   synced(): void {
     const events = this.#writing
     if (events.length === 0) return
+    const others = this.#writingOthers
     this.#writing = []
+    this.#writingOthers = []
     for (const listener of this.#listeners) {
       try {
-        listener(events)
+        listener(events, others)
       } catch (error) {
         this.#surprised(error)
       }
@@ -193,6 +203,8 @@ export class LevelEvents implements Events, Part {
   drop(): void {
     this.#recent.clear()
     this.#fresh = []
+    this.#freshOthers = []
+    this.#writingOthers = []
     this.#freshSequences = []
     this.#writing = []
   }
@@ -271,3 +283,5 @@ class PageBuilder {
     this.items.push(event)
   }
 }
+
+type Listener = (all: readonly KeptEvent[], others: readonly KeptEvent[]) => void

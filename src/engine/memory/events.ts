@@ -46,8 +46,9 @@ export class MemoryEvents implements Events {
     return this.#commits.look(() => this.#idAt(this.#disk.logs.get(app)?.top ?? 0))
   }
 
-  listen(heard: (events: readonly KeptEvent[]) => void): () => void {
-    const listener = (events: readonly KeptEvent[]) => heard(events)
+  listen(heard: (events: readonly KeptEvent[]) => void, without?: 'reports'): () => void {
+    const listener = (events: readonly KeptEvent[]) =>
+      heard(without === undefined ? events : events.filter(({ kind }) => kind !== 'event'))
     this.#listeners.add(listener)
     return () => {
       this.#listeners.delete(listener)
