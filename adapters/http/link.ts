@@ -90,8 +90,13 @@ export abstract class HttpLink implements Link {
   /**
    * Attach it; of those the device has, the newest wins.
    * @param resumeFrom where it says it stands.
+   * @param goesOn in place of a link that it gave up.
    */
-  async attach(resumeFrom?: Position, windowMaxCommands?: number): Promise<Refusal | undefined> {
+  async attach(
+    resumeFrom: Position | undefined,
+    windowMaxCommands: number | undefined,
+    goesOn: boolean,
+  ): Promise<Refusal | undefined> {
     const { app, device, links } = this.visitor
     const attached = await this.core.attach(this, {
       app,
@@ -99,6 +104,7 @@ export abstract class HttpLink implements Link {
       channel: this.channel,
       ...(resumeFrom !== undefined && { resumeFrom }),
       ...(windowMaxCommands !== undefined && { windowMaxCommands }),
+      ...(goesOn && { goesOn }),
     })
     if (attached.kind === 'refused') return refusalOf(attached.reason, attached.retryAfterMs)
     const { session } = attached

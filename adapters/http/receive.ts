@@ -93,9 +93,10 @@ export class Reception {
     const links: StreamLink[] = []
     for (const channel of asked.channels) {
       const older = visitor.links.get(channel)
-      if (older instanceof Seat && !older.isWaitedFor) older.detach(true)
+      const goesOn = older instanceof Seat && !older.isWaitedFor
+      if (goesOn) older.detach(true)
       const link = new StreamLink(this.#parts(visitor, channel, response), stream)
-      const refusal = await link.attach(asked.positions.get(channel), asked.max)
+      const refusal = await link.attach(asked.positions.get(channel), asked.max, goesOn)
       if (refusal === undefined) links.push(link)
       if (refusal === undefined && !stream.isOver) continue
       for (const one of links) one.detach(true)
@@ -134,7 +135,8 @@ export class Reception {
     if (told !== undefined) return refusalOf(told.reason, told.retryAfterMs)
     const position = positions.get(channel)
     const older = visitor.links.get(channel)
-    if (older instanceof Seat && !older.isWaitedFor) {
+    const goesOn = older instanceof Seat && !older.isWaitedFor
+    if (goesOn) {
       const how = older.windowMaxCommands === max ? older.comesBack(position) : 'again'
       if (how === 'not-sent') return { problem: 'not-sent', said: older.standing }
       if (how === 'goes-on') {
@@ -145,7 +147,7 @@ export class Reception {
     }
     const patience = { lingering: this.#lingering, answering: this.#answering }
     const seat = new Seat(this.#parts(visitor, channel, response), patience, max)
-    return (await seat.attach(position, max)) ?? seat
+    return (await seat.attach(position, max, goesOn)) ?? seat
   }
 
   #parts(visitor: Visitor, channel: ChannelName, response: ServerResponse): LinkParts {

@@ -90,6 +90,8 @@ export interface Hello {
   readonly resumeFrom?: Position
   /** The epoch in which it numbers its uplinks; absent: it does not. */
   readonly uplinkEpoch?: Epoch
+  /** Its device has just given up a link for this one: it was here, and takes nobody's place. */
+  readonly goesOn?: boolean
 }
 
 /** What the core must know to learn how long a device may be silent. */

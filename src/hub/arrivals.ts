@@ -230,18 +230,22 @@ export class Arrivals {
   }
 
   /** One who is here already may take over, and so come back to what it was. */
-  #tooMuch(channel: ChannelId): Attached | undefined {
+  #tooMuch(channel: ChannelId, hello: Hello): Attached | undefined {
     const retryAfterMs = this.#house.crowdedMs()
-    if (retryAfterMs === undefined || this.#house.attached(channel) !== undefined) return undefined
+    if (retryAfterMs === undefined || this.#wasHere(channel, hello)) return undefined
     this.#house.counts.crowded++
     return { kind: 'refused', reason: 'overloaded', retryAfterMs }
   }
 
   /** Its app has as many links as it may; one that takes over takes no more (`AppQuota.sessions`). */
-  #crowded(channel: ChannelId, { app }: Hello): Attached | undefined {
-    const instead = this.#house.attached(channel) !== undefined
-    const admitted = this.#house.quotas.admits(app, instead, this.#house.clock.nowMs())
+  #crowded(channel: ChannelId, hello: Hello): Attached | undefined {
+    const instead = this.#wasHere(channel, hello)
+    const admitted = this.#house.quotas.admits(hello.app, instead, this.#house.clock.nowMs())
     return admitted ? undefined : { kind: 'refused', reason: 'overloaded' }
+  }
+
+  #wasHere(channel: ChannelId, { goesOn }: Hello): boolean {
+    return goesOn === true || this.#house.attached(channel) !== undefined
   }
 
   async #refusal(
@@ -251,7 +255,7 @@ export class Arrivals {
     asked: Asked,
   ): Promise<Attached | undefined> {
     const { engine, clock } = this.#house
-    const closed = this.#closed() ?? this.#tooMuch(channel)
+    const closed = this.#closed() ?? this.#tooMuch(channel, hello)
     if (closed !== undefined) return closed
     const device = await engine.names.device(hello.app, hello.device)
     asked.device = device

@@ -57,6 +57,16 @@ test('an answer given up for lost that comes after all counts, whatever was hand
   for (const id of ids) assert.equal((await rig.ended(id)).status, 'delivered')
 })
 
+test('a device whose answer got lost is no new one: it is answered where new ones are sent away', async (t) => {
+  const { rig, poll, ask } = await httpRig(t)
+  await rig.submit({ name: 'one' })
+  await poll('channel=main')
+  rig.hub.press(1)
+  assert.deepEqual(names(await poll('channel=main')), ['one'])
+  assert.equal((await ask('/device/v1/commands?channel=urgent')).status, 503)
+  rig.hub.press(0)
+})
+
 test('an answer is of one channel, and its epoch names it; copied back, it is understood', async (t) => {
   const { rig, poll } = await httpRig(t)
   await poll()
