@@ -7,7 +7,7 @@ import { type GatewaySide, gatewaySide } from './sides.ts'
 import { verdict } from './verdict.ts'
 
 const warmupSeconds = 1
-/** Alternations, however few rounds were asked for: the difference is smaller than one of them tells. */
+/** However few were asked for: the difference is smaller than one round tells. */
 const leastRounds = 6
 const costMax = 0.05
 const undeliveredEach = 4
@@ -28,8 +28,9 @@ interface Load {
 }
 
 /**
- * The gateway with its flight recorder beside one without, in turns of the same minutes: what the
- * recorder costs of CPU for each command, for each event.
+ * The gateway with its flight recorder beside one without, loaded at the same moments on the same
+ * core, so that what else the machine does meets both: what the recorder costs of CPU for each
+ * command, for each event.
  */
 export async function recorderPart(options: Options): Promise<void> {
   for (const load of loads) {
@@ -67,7 +68,7 @@ async function compare(options: Options, load: Load): Promise<void> {
   const ofSide = (side: GatewaySide): readonly Run[] => runs.get(side)!
   const dearer = ofSide(recording).map((run, i) => usOf(run) / usOf(ofSide(without)[i]!) - 1)
   printTable(
-    `recorder: ${load.title}, in ${rounds} alternations`,
+    `recorder: ${load.title}, in ${rounds} rounds`,
     ['', `${load.unit}s/s [range]`, `CPU µs/${load.unit} [range]`, 'main thread', 'dearer by, %'],
     sides.map((side) => [
       side.name,
