@@ -42,8 +42,12 @@ const made = (block: string, gateway: GatewayProcess, command: string): string =
 
 function shell(script: string, cwd: string): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
-    const child = execFile('bash', ['-euo', 'pipefail', '-c', script], { cwd }, (error, out, err) =>
-      resolve({ code: error === null ? 0 : Number(error.code ?? 1), output: out + err }),
+    const child = execFile(
+      'bash',
+      ['--norc', '-euo', 'pipefail', '-c', script],
+      { cwd },
+      (error, out, err) =>
+        resolve({ code: error === null ? 0 : Number(error.code ?? 1), output: out + err }),
     )
     child.stdin?.end()
   })

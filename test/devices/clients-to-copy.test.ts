@@ -28,8 +28,11 @@ test('the commands of docs/pike-protocol.md, "Clients to copy", work as they sta
     ].join('\n')
     const { error, output } = await new Promise<{ error: Error | null; output: string }>(
       (resolve) =>
-        execFile('bash', ['-euo', 'pipefail', '-c', script], { cwd: folder }, (error, out, err) =>
-          resolve({ error, output: out + err }),
+        execFile(
+          'bash',
+          ['--norc', '-euo', 'pipefail', '-c', script],
+          { cwd: folder },
+          (error, out, err) => resolve({ error, output: out + err }),
         ),
     )
     assert.equal(error, null, output)

@@ -40,7 +40,7 @@ const run = (line: string, env: Record<string, string> = {}): Promise<Ran> =>
       timeout: 30_000,
       maxBuffer: 8 * 1024 * 1024,
     }
-    execFile('bash', ['-euc', line], options, (error, out, err) =>
+    execFile('bash', ['--norc', '-euc', line], options, (error, out, err) =>
       resolve({ code: error === null ? 0 : 1, output: out + err }),
     )
   })

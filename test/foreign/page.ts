@@ -9,7 +9,7 @@ export interface Ran {
 export const run = (line: string, env: Record<string, string>): Promise<Ran> =>
   new Promise((resolve) => {
     const options = { env: { ...process.env, ...env }, timeout: 30_000 }
-    execFile('bash', ['-euc', line], options, (error, out, err) =>
+    execFile('bash', ['--norc', '-euc', line], options, (error, out, err) =>
       resolve({ code: error === null ? 0 : 1, output: out + err }),
     )
   })
