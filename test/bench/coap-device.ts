@@ -74,14 +74,15 @@ export class CoapDevice implements BenchDevice {
     socket.on('message', (bytes) => this.#take(bytes))
     await new Promise<void>((resolve) => socket.connect(port, '127.0.0.1', resolve))
     waiting.add(this)
-    const { app, index, bare, receives } = this.#settings
+    const { app, index, bare, receives, channel } = this.#settings
     const path = bare ? ['example_data'] : await this.#login(app, deviceName(index))
     const events = bare ? path : [...path, 'events', eventName]
     const payload = eventPayload()
     this.#event = message(bare ? code.put : code.post, 0, paths(events), payload)
     this.#payloadAt = this.#event.length - payload.length
     if (!receives || bare) return
-    const options = [option(number.observe, ''), ...paths([...path, 'commands'], number.observe)]
+    const commands = channel === undefined ? ['commands'] : ['channels', channel, 'commands']
+    const options = [option(number.observe, ''), ...paths([...path, ...commands], number.observe)]
     await this.#ask(message(code.get, observing, options))
   }
 

@@ -35,6 +35,8 @@ export interface DeviceSettings {
   readonly qos: 0 | 1
   /** The server is a bare peer of ours: it knows no devices, secrets and sessions. */
   readonly bare: boolean
+  /** It receives on this channel alone, where its protocol gives it more by itself. */
+  readonly channel?: string
 }
 
 export type MakeDevice = (settings: DeviceSettings) => BenchDevice

@@ -53,6 +53,11 @@ export async function idlePart(options: Options): Promise<void> {
     ...options.protocols.map((kind) =>
       row(protocols[kind].title, () => ourIdle(options, kind, devices), kind),
     ),
+    ...options.protocols
+      .filter((kind) => kind === 'coap')
+      .map((kind) =>
+        row(`${protocols[kind].title}, one channel`, () => ourIdle(options, kind, devices, 'main')),
+      ),
     ...(options.alone
       ? []
       : [
@@ -97,7 +102,12 @@ export async function idlePart(options: Options): Promise<void> {
   }
 }
 
-async function ourIdle(options: Options, kind: DeviceKind, devices: number): Promise<Idle> {
+async function ourIdle(
+  options: Options,
+  kind: DeviceKind,
+  devices: number,
+  channel?: string,
+): Promise<Idle> {
   const folder = makeFolder(options)
   const load = newLoad()
   const first = await startFor(folder, kind)
@@ -108,7 +118,7 @@ async function ourIdle(options: Options, kind: DeviceKind, devices: number): Pro
   const gateway = await startFor(folder, kind, collectableArgs)
   const port = gateway.ports[protocols[kind].listener]
   const connect = (from: number, more: number): Promise<number> =>
-    load.ask('connectDevices', { port, count: more, from, kind })
+    load.ask('connectDevices', { port, count: more, from, kind, ...(channel && { channel }) })
   const idle = await measure(gateway.pid, devices, connect, () => heapOf(gateway))
   const lost = await load.ask('lostDevices')
   if (lost > 0) throw new Error(`${lost} devices were cut off`)
