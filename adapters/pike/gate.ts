@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Core, LinkId, Reason } from '../../src/contract/index.ts'
+import { Door } from '../../src/listen/door.ts'
 import { Sweep } from '../../src/listen/sweep.ts'
 
 /** What runs against the handshake's time. */
@@ -25,6 +26,8 @@ export interface PikeCounts {
 export class Gate {
   readonly core: Core
   readonly handshakes: Sweep<Overdue>
+  /** Where more come than can be let in. */
+  readonly door: Door
   readonly #refusals: Sweep<() => void>
   readonly counts: PikeCounts = {
     connectionsTotal: 0,
@@ -51,6 +54,12 @@ export class Gate {
       (item) => item.overdue(),
       'fair',
     )
+    // A client waits for its WELCOME as long as we wait for its proof.
+    this.door = new Door({
+      clock: core.clock,
+      waitMaxMs: core.limits.handshakeTimeoutMs,
+      lateMs: () => this.handshakes.lateMs,
+    })
     const { refusalDelayMs } = core.limits
     this.#refusals = new Sweep(core.clock, refusalDelayMs, 'pike-refusals', (tell) => tell())
   }

@@ -28,7 +28,7 @@ const calm = { noDelay: true }
 
 /** After our goodbye, for theirs. */
 const lingerMs = 5_000
-const overloadedRetryS = 5
+const overloadedRetryMs = 5_000
 const spreadMinMs = 1_000
 
 /** Pike over TCP and TLS. The protocol is in `docs/pike-protocol.md`. */
@@ -141,8 +141,12 @@ class PikeAdapter implements Adapter {
     const isFull =
       house === undefined || house.connections.size >= house.gate.core.limits.connectionsMax
     if (isFull || !house.addresses.admits(socket)) {
-      this.#refusedTotal++
-      this.#turnAway(socket, context === undefined)
+      this.#turnAway(socket, context === undefined, overloadedRetryMs, 'too many connections')
+      return
+    }
+    const { door, handshakes } = house.gate
+    if (!door.admits(handshakes.size)) {
+      this.#turnAway(socket, context === undefined, door.comeBackMs(), 'too many at once')
       return
     }
     if (context === undefined) {
@@ -155,7 +159,8 @@ class PikeAdapter implements Adapter {
   }
 
   /** Says why where that costs nothing, and waits for nobody. */
-  #turnAway(socket: Socket, plain: boolean): void {
+  #turnAway(socket: Socket, plain: boolean, retryAfterMs: number, text: string): void {
+    this.#refusedTotal++
     socket.on('error', () => {})
     if (!plain) {
       hangUp(socket)
@@ -165,8 +170,8 @@ class PikeAdapter implements Adapter {
       type: 'close',
       channelNumber: undefined,
       code: codeOf('overloaded'),
-      retryAfterS: overloadedRetryS,
-      text: 'too many connections',
+      retryAfterS: Math.ceil(retryAfterMs / 1000),
+      text,
     })
     socket.end(bytes, () => socket.destroy())
   }

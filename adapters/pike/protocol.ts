@@ -238,6 +238,7 @@ export class PikeProtocol implements OpeningsHost, Intake, Overdue {
       this.#state = 'open'
       this.gate.handshakes.remove(this)
       this.gate.counts.handshakesTotal++
+      this.gate.door.letIn()
       this.#decoder.frameMaxBytes = this.limits.frameMaxBytes
       this.#decoder.bindingsMax = bound ? bindingsMax : 0
     }

@@ -21,8 +21,9 @@ export class Sweep<T> {
   readonly #name: string
   readonly #overdue: (item: T) => void
   readonly #fair: boolean
-  /** When we were not there, of all time so far. */
+  /** When we were not there, of all time so far, and the last time. */
   #missedMs = 0
+  #lateMs = 0
   readonly #ends = new Map<T, number>()
   #timer: Timer | undefined
 
@@ -43,6 +44,11 @@ export class Sweep<T> {
 
   get size(): number {
     return this.#ends.size
+  }
+
+  /** How late we were when it was looked at last, of a fair one that has something to look at. */
+  get lateMs(): number {
+    return this.#ends.size === 0 ? 0 : this.#lateMs
   }
 
   /** The time runs from now. */
@@ -76,6 +82,7 @@ export class Sweep<T> {
   #run(atMs: number): void {
     this.#timer = undefined
     const lateMs = this.#clock.nowMs() - atMs
+    this.#lateMs = lateMs
     if (this.#fair && lateMs >= lateMinMs) this.#missedMs += lateMs
     const nowMs = this.#clock.nowMs() - this.#missedMs
     for (const [item, endMs] of this.#ends) {

@@ -10,14 +10,14 @@ import { type VirtualStorm, virtualStorm } from './virtual.ts'
 function storm(seed: number, of: Partial<VirtualStorm> & Pick<VirtualStorm, 'devices' | 'fault'>) {
   const below = randomBy(seed)
   const { devices } = of
-  const backMs = virtualStorm({
+  const { backMs, vain } = virtualStorm({
     ...{ downMs: 2_000, perSecond: 8_000, backlogMax: limits.listenBacklog },
     ...{ sliceMax: limits.drainSliceMax, quietMs: 100 },
     spreadMs: Math.max(1_000, (devices / limits.comeBackPerSecond) * 1000),
     random: () => below(2 ** 30) / 2 ** 30,
     ...of,
   })
-  return { ...judgeReturn(backMs, devices, 0), lastMs: backMs.at(-1) ?? Number.NaN }
+  return { ...judgeReturn(backMs, devices, 0), lastMs: backMs.at(-1) ?? Number.NaN, vain }
 }
 
 /** When the last of the old process's devices was told, and a gateway starts. */
@@ -83,4 +83,24 @@ test('with a backlog that holds few, those it has no room for come late and toge
   const wide = storm(1, of)
   assert.ok(wide.peakOverMean < narrow.peakOverMean, 'the backlog makes no difference')
   assert.ok(wide.backMs < narrow.backMs, 'the backlog makes no difference')
+})
+
+test('a gateway that lets in 300 a second sends away whom it has no time for, and lets in as many as it can', () => {
+  const of = { devices: 19_000, fault: 'kill', perSecond: 300, downMs: 2_000 } as const
+  const all = { ...of, backlogMax: Number.POSITIVE_INFINITY }
+  const open = storm(1, all)
+  const guarded = storm(1, { ...all, door: true })
+  assert.equal(guarded.back, of.devices)
+  assert.ok(open.vain > of.devices / 2, `${open.vain} in vain without a door`)
+  // In the first second it does not know yet how slow it is.
+  assert.ok(guarded.vain < open.vain / 4, `${guarded.vain} of ${open.vain} in vain`)
+  const bestMs = of.downMs + (of.devices / of.perSecond) * 1000
+  assert.ok(guarded.lastMs < 1.5 * bestMs, `${guarded.lastMs} ms, ${bestMs} at best`)
+  assert.ok(guarded.peakOverMean <= 2, `peak over mean ${guarded.peakOverMean}`)
+})
+
+test('where there is time for all nobody is sent away', () => {
+  const of = { devices: 5_000, fault: 'kill', perSecond: 3_000, downMs: 2_000 } as const
+  const all = { ...of, backlogMax: Number.POSITIVE_INFINITY }
+  assert.equal(storm(1, { ...all, door: true }).lastMs, storm(1, all).lastMs)
 })

@@ -1,5 +1,7 @@
+import { codeOf } from '../../adapters/pike/reasons.ts'
 import { Lifecycle } from '../../devices/lifecycle.ts'
 import { reconnectPolicy } from '../../devices/reconnect.ts'
+import { Door } from '../../src/listen/door.ts'
 
 /**
  * A storm without a machine: as many of the client's life cycles, and a gateway that is a queue.
@@ -16,6 +18,8 @@ export interface VirtualStorm {
   /** How many handshakes it manages. */
   readonly perSecond: number
   readonly backlogMax: number
+  /** It accepts whatever comes, and sends away at once whom it has no time for. */
+  readonly door?: boolean
   readonly random: () => number
   /** Of a polite one. */
   readonly spreadMs: number
@@ -25,6 +29,7 @@ export interface VirtualStorm {
 
 const sliceEveryMs = 50
 const startTimeoutMs = 10_000
+const overloaded = codeOf('overloaded')
 /** Linux, from the first SYN. */
 const synAgainMs = [1_000, 3_000, 7_000]
 
@@ -40,13 +45,27 @@ type Happening =
   | { readonly kind: 'syn'; readonly of: Device; readonly connection: number; readonly n: number }
   | { readonly kind: 'in'; readonly of: Device; readonly connection: number }
 
-/** @returns when each was back, ms after the fault, in order. */
-export function virtualStorm(storm: VirtualStorm): readonly number[] {
+export interface VirtualReturn {
+  /** When each was back, ms after the fault, in order. */
+  readonly backMs: readonly number[]
+  /** Handshakes that were made for devices that had given up. */
+  readonly vain: number
+}
+
+export function virtualStorm(storm: VirtualStorm): VirtualReturn {
   const { downMs, perSecond, random } = storm
   const due = new Queue<Happening>()
   const backMs: number[] = []
+  let vain = 0
   let freeAtMs = downMs
   let nowMs = 0
+  const waiting = (): number => Math.max(0, ((freeAtMs - nowMs) * perSecond) / 1000)
+  const door = new Door({
+    clock: { nowMs: () => nowMs } as never,
+    waitMaxMs: startTimeoutMs,
+    // With one loop all that waits is behind.
+    lateMs: () => freeAtMs - nowMs,
+  })
 
   const give = (of: Device, input: Parameters<Lifecycle['input']>[0]): void => {
     for (const effect of of.life.input(input, nowMs)) {
@@ -86,14 +105,20 @@ export function virtualStorm(storm: VirtualStorm): readonly number[] {
       lost(of, storm.fault === 'polite' ? storm.spreadMs : undefined)
     } else if (what.connection !== of.connection) {
       // It gave up meanwhile. One that was in the queue all the same cost its time.
+      if (what.kind === 'in') vain++
     } else if (what.kind === 'refused') {
       lost(of)
     } else if (what.kind === 'in') {
+      door.letIn()
       give(of, { kind: 'ready', connection: what.connection, policy: reconnectPolicy })
       if (of.life.state.kind === 'running') backMs.push(nowMs)
     } else if (nowMs < downMs) {
       due.add(nowMs + 1, { ...what, kind: 'refused' })
-    } else if (((freeAtMs - nowMs) * perSecond) / 1000 > storm.backlogMax) {
+    } else if (storm.door === true && !door.admits(waiting())) {
+      const retryAfterMs = Math.ceil(door.comeBackMs() / 1000) * 1000
+      const cause = { kind: 'closed', code: overloaded, retryAfterMs, text: '' } as const
+      give(of, { kind: 'lost', connection: of.connection, cause })
+    } else if (waiting() > storm.backlogMax) {
       const again = synAgainMs[what.n]
       const before = what.n === 0 ? 0 : synAgainMs[what.n - 1]!
       if (again !== undefined) due.add(nowMs + again - before, { ...what, n: what.n + 1 })
@@ -102,7 +127,7 @@ export function virtualStorm(storm: VirtualStorm): readonly number[] {
       due.add(freeAtMs, { ...what, kind: 'in' })
     }
   }
-  return backMs
+  return { backMs, vain }
 }
 
 /** By time; what was added first comes first. */
