@@ -1,7 +1,7 @@
 import { progress } from './bench.ts'
 import { fixed, printTable, whole } from './figures.ts'
 import { settledRss } from './idle.ts'
-import { rssOf } from './machine.ts'
+import { collectableArgs, collectGarbage, rssOf } from './machine.ts'
 import type { Options } from './options.ts'
 import { bareCoap, libcoap, coapPeerDevices as peerDevices } from './peers.ts'
 import { gatewaySides, type ProtocolSide, peerSide, stopAll } from './sides.ts'
@@ -15,7 +15,7 @@ const mb = 1_048_576
 
 /** Memory of a server while it answers a million requests. */
 export async function memoryAfterMany(options: Options): Promise<void> {
-  const ours = await gatewaySides(options, ['coap'])
+  const ours = await gatewaySides(options, ['coap'], { nodeArgs: collectableArgs })
   const beside = [
     await peerSide(options, bareCoap, 'coap', { listens: false, devices: peerDevices }),
     await peerSide(options, libcoap, 'coap', { listens: false, devices: peerDevices }),
@@ -33,12 +33,12 @@ export async function memoryAfterMany(options: Options): Promise<void> {
   const at = Array.from({ length: steps + 1 }, (_, i) => whole((i * requests) / steps))
   printTable(
     `coap memory: RSS, MB, after so many confirmable requests of ${options.devices} devices (others: ${peerDevices}), in brackets without mapped files; ours are events, on disk before the answer`,
-    ['server', ...at, 'then, settled', 'heap at the start, at the end', 'requests/s'],
+    ['server', ...at, 'then, settled', 'heap, collected', 'requests/s'],
     rows,
   )
   console.log()
   for (const [i] of ours.entries()) {
-    const what = `MB more after ${whole(requests)} requests than after ${at[1]}, without mapped files`
+    const what = `MB of heap more after ${whole(requests)} requests than after ${at[1]}`
     verdict(what, grown[i]!, grownMaxMb, undefined, 0, 'less')
   }
 }
@@ -47,15 +47,16 @@ async function oneSide(
   side: ProtocolSide,
 ): Promise<{ readonly cells: string[]; readonly grownMb: number }> {
   const { name, pid, load, gateway } = side
-  const heap = async (): Promise<string> => {
-    const bytes = (await gateway?.metrics())?.get('nodejs_heap_size_used_bytes')
-    return bytes === undefined ? '' : fixed(bytes / mb, 0)
+  /** MB, garbage collected: what is resident goes up and down by what is not collected yet. */
+  const heap = async (): Promise<number> => {
+    if (gateway === undefined) return Number.NaN
+    await collectGarbage(pid)
+    return ((await gateway.metrics()).get('nodejs_heap_size_used_bytes') ?? Number.NaN) / mb
   }
   const look = (): string =>
     `${fixed(rssOf(pid) / mb, 0)} (${fixed(rssOf(pid, 'RssAnon') / mb, 0)})`
-  const before = await heap()
+  const heaps = [await heap()]
   const rss = [look()]
-  let first = 0
   let perSecond = 0
   for (let step = 1; step <= steps; step++) {
     progress(`${name}: ${step} of ${steps}`)
@@ -72,14 +73,13 @@ async function oneSide(
     }
     perSecond += run.perSecond / steps
     rss.push(look())
-    if (step === 1) first = rssOf(pid, 'RssAnon')
+    heaps.push(await heap())
   }
-  const grownMb = (rssOf(pid, 'RssAnon') - first) / mb
   progress(`${name}: settling`)
   const settled = fixed((await settledRss(pid)) / mb, 0)
-  const after = await heap()
+  const shown = gateway === undefined ? '' : heaps.map((value) => fixed(value, 0)).join(', ')
   return {
-    cells: [name, ...rss, settled, before === '' ? '' : `${before}, ${after}`, whole(perSecond)],
-    grownMb,
+    cells: [name, ...rss, settled, shown, whole(perSecond)],
+    grownMb: heaps.at(-1)! - heaps[1]!,
   }
 }
