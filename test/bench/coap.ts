@@ -18,7 +18,6 @@ export async function coapPart(options: Options): Promise<void> {
 async function commands(options: Options): Promise<void> {
   const sides = await gatewaySides(options, ['coap'])
   const what = `→ notification to ${options.devices} observers → ACK, durable, with outcomes, 100 B`
-  if (wants(options, 'memory')) await memoryAfterMany(options)
   if (wants(options, 'single')) {
     const title = `coap commands: single calls, ${options.connections} connections ${what}`
     await commandRows(options, sides, 'single', title)
