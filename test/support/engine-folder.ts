@@ -1,4 +1,4 @@
-import { cp, mkdtemp, rename, rm } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import type { Clock, Engine, Limits } from '../../src/contract/index.ts'
@@ -8,6 +8,23 @@ interface FolderOptions {
   readonly folder: string
   readonly clock: Clock
   readonly limits?: Partial<Limits>
+}
+
+const copyTriesMax = 50
+
+const namesIn = async (folder: string): Promise<string> =>
+  (await readdir(folder, { recursive: true })).sort().join('/')
+
+/** @returns false: a file went while it was copied. */
+async function copied(from: string, to: string): Promise<boolean> {
+  try {
+    // Its lock belongs to the process that runs on the original.
+    await cp(from, to, { recursive: true, filter: (file) => basename(file) !== 'LOCK' })
+    return true
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ENOENT') return false
+    throw error
+  }
 }
 
 /** An engine that keeps all it has in one folder, e.g. `folderSubject(openLevelEngine)`. */
@@ -21,9 +38,14 @@ export const folderSubject = (
     let copies = 0
     const copy = async (from: string) => {
       const to = join(home, `copy-${++copies}`)
-      // Its lock belongs to the process that runs on the original.
-      await cp(from, to, { recursive: true, filter: (file) => basename(file) !== 'LOCK' })
-      return to
+      // A running driver makes and removes files meanwhile: a copy is of one set of them, or none.
+      for (let tries = 1; ; tries++) {
+        const names = await namesIn(from)
+        const whole = await copied(from, to)
+        if (whole && names === (await namesIn(from))) return to
+        if (tries === copyTriesMax) throw new Error(`${from} never kept still for a copy`)
+        await rm(to, { recursive: true, force: true })
+      }
     }
     const replaceBy = async (other: string) => {
       await rm(folder, { recursive: true, force: true })
