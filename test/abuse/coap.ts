@@ -5,6 +5,9 @@ import { uintBytes } from '../adapters/coap/client.ts'
 import { secretOf } from '../fuzz/gateway.ts'
 import { type Attack, type Stage, sleep } from './stage.ts'
 
+/** A device whose mailbox no other attack fills. */
+const unfilled = 63
+
 /** Of what an address sent, until it has answered something. RFC 9175 §2.4, RFC 7252 §11.3. */
 const amplificationMax = 3
 /** In a minute to an observer that falls silent. */
@@ -133,11 +136,11 @@ export const coapAttacks: readonly Attack[] = [
     name: 'an observer with ten commands waiting falls silent at a new address',
     listeners: ['coap'],
     async run(stage) {
-      const [address, session] = await logIn(stage, '127.7.1.1', 0)
+      const [address, session] = await logIn(stage, '127.7.1.1', unfilled)
       for (let i = 0; i < 10; i++)
         await stage.gateway.api(
           'POST',
-          '/v1/devices/mad0/commands',
+          `/v1/devices/mad${unfilled}/commands`,
           { name: 'a', payload: 'x'.repeat(900) },
           stage.key,
         )
