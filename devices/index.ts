@@ -28,7 +28,7 @@ export {
 export { mqtt5Session, mqttSession } from './mqtt/session.ts'
 export type { PikeClientEvents, PikeClientOptions, RunningReport, SendReport } from './options.ts'
 export type { SendFailure, Sent } from './outbox.ts'
-export { type BehindOptions, PikeGateway } from './pike-gateway.ts'
+export { type BehindOptions, PikeGateway } from './pike/gateway.ts'
 export type { ReconnectPolicy } from './reconnect.ts'
 export {
   type DeviceStorage,

@@ -9,14 +9,9 @@ import { type Cause, type Effect, type Input, Lifecycle, type State } from './li
 import type { DeviceLimits } from './limits.ts'
 import type { PikeClientEvents, PikeClientOptions } from './options.ts'
 import type { SendFailure, Slot } from './outbox.ts'
+import { Session } from './pike/session.ts'
 import { reconnectPolicy } from './reconnect.ts'
-import {
-  type ClientSession,
-  type Move,
-  Session,
-  type SessionEvents,
-  type SessionParts,
-} from './session.ts'
+import type { ClientSession, Move, SessionEvents, SessionParts } from './session.ts'
 
 const never = Number.POSITIVE_INFINITY
 

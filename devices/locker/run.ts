@@ -4,7 +4,7 @@ import { deviceClock } from '../clock.ts'
 import type { Command, Respond } from '../command.ts'
 import type { StopReason } from '../lifecycle.ts'
 import type { PikeClientOptions } from '../options.ts'
-import type { BehindOptions, PikeGateway } from '../pike-gateway.ts'
+import type { BehindOptions, PikeGateway } from '../pike/gateway.ts'
 import { Locker, type LockerEffect, type LockerOptions } from './locker.ts'
 
 export interface RunLockerOptions extends PikeClientOptions {

@@ -1,8 +1,8 @@
-import { batchMax, capability, type Frame } from '../adapters/pike/frames.ts'
-import type { DeviceChannel } from './channel.ts'
-import type { DeviceLimits } from './limits.ts'
-import type { Slot } from './outbox.ts'
-import type { Uplink } from './storage.ts'
+import { batchMax, capability, type Frame } from '../../adapters/pike/frames.ts'
+import type { DeviceChannel } from '../channel.ts'
+import type { DeviceLimits } from '../limits.ts'
+import type { Slot } from '../outbox.ts'
+import type { Uplink } from '../storage.ts'
 
 /** Where frames go. */
 export interface FrameSink {

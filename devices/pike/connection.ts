@@ -1,15 +1,15 @@
 import type { Duplex } from 'node:stream'
-import { FrameDecoder, FrameEncoder } from '../adapters/pike/codec.ts'
+import { FrameDecoder, FrameEncoder } from '../../adapters/pike/codec.ts'
 import {
   capability,
   closeCode,
   type Frame,
   type HelloFrame,
   type WelcomeFrame,
-} from '../adapters/pike/frames.ts'
-import { type DeviceKeys, makeProof, sameBytes, serverProof } from '../src/secrets/secrets.ts'
-import type { Cause } from './lifecycle.ts'
-import type { DeviceLimits } from './limits.ts'
+} from '../../adapters/pike/frames.ts'
+import { type DeviceKeys, makeProof, sameBytes, serverProof } from '../../src/secrets/secrets.ts'
+import type { Cause } from '../lifecycle.ts'
+import type { DeviceLimits } from '../limits.ts'
 
 export interface ConnectionEvents {
   /** A channel is open. `askedAtMs`: when we asked for it; the server's moment is not before that. */

@@ -1,7 +1,7 @@
-import { capability } from '../adapters/pike/frames.ts'
-import { PikeClient } from './client.ts'
+import { capability } from '../../adapters/pike/frames.ts'
+import { PikeClient } from '../client.ts'
+import type { PikeClientOptions } from '../options.ts'
 import type { CarrierOptions } from './connection.ts'
-import type { PikeClientOptions } from './options.ts'
 import { Session } from './session.ts'
 import { Trunk } from './trunk.ts'
 

@@ -1,7 +1,7 @@
-import type { Frame, HelloFrame } from '../adapters/pike/frames.ts'
+import type { Frame, HelloFrame } from '../../adapters/pike/frames.ts'
+import { openSocket, type PikeClientOptions } from '../options.ts'
 import { Branch, type BranchHost } from './branch.ts'
 import { type CarrierOptions, Connection, type Sharers } from './connection.ts'
-import { openSocket, type PikeClientOptions } from './options.ts'
 
 /** The highest channel number there is. */
 const lastNumber = 63

@@ -1,6 +1,6 @@
-import { closeCode, type Frame, type HelloFrame } from '../adapters/pike/frames.ts'
+import { closeCode, type Frame, type HelloFrame } from '../../adapters/pike/frames.ts'
+import type { Cause } from '../lifecycle.ts'
 import type { Carrier, CarrierOptions, ConnectionEvents } from './connection.ts'
-import type { Cause } from './lifecycle.ts'
 
 /** The connection that branches share. */
 export interface BranchHost {
