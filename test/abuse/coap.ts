@@ -162,11 +162,11 @@ export const coapAttacks: readonly Attack[] = [
     name: 'one that answers, then observes ten commands and falls silent',
     listeners: ['coap'],
     async run(stage) {
-      const [address, session] = await logIn(stage, '127.7.2.1', 1)
+      const [address, session] = await logIn(stage, '127.7.2.1', unfilled)
       for (let i = 0; i < 10; i++)
         await stage.gateway.api(
           'POST',
-          '/v1/devices/mad1/commands',
+          `/v1/devices/mad${unfilled}/commands`,
           { name: 'a', payload: 'x'.repeat(900) },
           stage.key,
         )

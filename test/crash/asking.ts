@@ -1,6 +1,6 @@
+import type { Random } from '../support/random.ts'
 import type { Ask, Journal } from './journal.ts'
 import type { Parts } from './parts.ts'
-import type { Random } from './random.ts'
 
 /** What the bounded channel of every device is called and may hold. */
 export const smallChannel = { name: 'media', maxCommands: 4, overflow: 'drop-oldest' } as const

@@ -1,3 +1,4 @@
+import type { Random } from '../support/random.ts'
 import type { Names } from './asking.ts'
 import type { Called, Caller } from './caller.ts'
 import { isUnavailable } from './caller.ts'
@@ -8,7 +9,6 @@ import { LineCall } from './line-call.ts'
 import { sleep } from './load.ts'
 import { steadyTag } from './named-devices.ts'
 import type { Parts } from './parts.ts'
-import type { Random } from './random.ts'
 import { Worker } from './worker.ts'
 
 export interface BroadcastOptions {

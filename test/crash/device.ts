@@ -2,12 +2,12 @@ import { type ProtocolName, protocols } from '../../cli/protocols.ts'
 import { PikeClient } from '../../devices/client.ts'
 import type { Command, CommandReply, Respond } from '../../devices/command.ts'
 import { type DeviceStorage, memoryStorage, type StorageChange } from '../../devices/storage.ts'
+import type { Random } from '../support/random.ts'
 import { smallChannel } from './asking.ts'
 import { fieldOf } from './http.ts'
 import type { AppReply, Journal, Report } from './journal.ts'
 import { idOf, isForLater } from './judge/facts.ts'
 import { sleep } from './load.ts'
-import type { Random } from './random.ts'
 import type { WorldDevice } from './raw-device.ts'
 
 const channels = ['main', 'urgent', smallChannel.name] as const

@@ -1,6 +1,6 @@
+import type { Random } from '../support/random.ts'
 import type { Fault, FaultKind } from './journal.ts'
 import { sleep } from './load.ts'
-import type { Random } from './random.ts'
 import type { World } from './world.ts'
 
 /** A stop that takes this long will never end by itself. */

@@ -1,10 +1,10 @@
+import type { Random } from '../support/random.ts'
 import type { Asking } from './asking.ts'
 import { type Api, fieldOf, textOf } from './http.ts'
 import type { Ask, Attempt, Journal } from './journal.ts'
 import { absent } from './journal-many.ts'
 import { LineCall } from './line-call.ts'
 import { acceptedFrom, sleep } from './load.ts'
-import type { Random } from './random.ts'
 import { Worker } from './worker.ts'
 
 export interface LinesOptions {

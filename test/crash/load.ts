@@ -1,10 +1,10 @@
+import type { Random } from '../support/random.ts'
 import type { Asking, Names } from './asking.ts'
 import { isUnreached } from './caller.ts'
 import { type Answer, type Api, textOf, timeOf } from './http.ts'
 import type { Accepted, Ask, Attempt, Journal } from './journal.ts'
 import { absent } from './journal-many.ts'
 import type { Parts } from './parts.ts'
-import type { Random } from './random.ts'
 
 export interface LoadOptions {
   readonly journal: Journal

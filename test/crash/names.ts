@@ -1,3 +1,4 @@
+import type { Random } from '../support/random.ts'
 import type { Names } from './asking.ts'
 import type { Caller } from './caller.ts'
 import { type Api, fieldOf, numberOf, textOf } from './http.ts'
@@ -6,7 +7,6 @@ import { absent } from './journal-many.ts'
 import { keyWorks } from './load.ts'
 import { NamedDevices } from './named-devices.ts'
 import type { Parts } from './parts.ts'
-import type { Random } from './random.ts'
 import { noteRead, noteWrite } from './registers.ts'
 import { Worker } from './worker.ts'
 

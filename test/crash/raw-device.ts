@@ -1,9 +1,9 @@
+import type { Random } from '../support/random.ts'
 import { smallChannel } from './asking.ts'
 import { numberOf } from './http.ts'
 import type { AppReply, Family, Journal, Raw, Report } from './journal.ts'
 import { channelOfId } from './judge/facts.ts'
 import { sleep } from './load.ts'
-import type { Random } from './random.ts'
 
 /** What a world asks of a device, whatever it is made of. */
 export interface WorldDevice {

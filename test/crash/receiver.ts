@@ -1,11 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { verify } from '../../src/secrets/webhook-signature.ts'
+import type { Random } from '../support/random.ts'
 import { fieldOf, textOf } from './http.ts'
 import type { Journal } from './journal.ts'
 import type { Push } from './journal-many.ts'
 import { sleep } from './load.ts'
-import type { Random } from './random.ts'
 
 /** How it fares for a while. `down`: nobody listens. */
 type Mood = 'well' | 'slow' | 'refusing' | 'hanging' | 'down'

@@ -1,7 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram'
+import type { Random } from '../support/random.ts'
 import type { Paper } from './ear.ts'
 import { CoapEar } from './ear-coap.ts'
-import type { Random } from './random.ts'
 
 export interface CoapTapOptions {
   readonly paper: Paper

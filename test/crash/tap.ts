@@ -1,6 +1,6 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import type { Random } from '../support/random.ts'
 import type { Ear } from './ear.ts'
-import type { Random } from './random.ts'
 
 export interface TapOptions {
   readonly makeEar: () => Ear

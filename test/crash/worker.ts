@@ -1,5 +1,5 @@
+import type { Random } from '../support/random.ts'
 import { sleep } from './load.ts'
-import type { Random } from './random.ts'
 
 /** Does one thing after another, at its own pace, until it is stopped. */
 export class Worker {

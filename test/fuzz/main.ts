@@ -85,7 +85,7 @@ function table(rows: readonly Row[]): string {
     String(row.waited),
     row.memory.map(({ heapBytes }) => megabytes(heapBytes)).join(', '),
     row.descriptors.join(', '),
-    `${row.bystanderMedianMs.toFixed(0)}, ${row.bystanderWorstMs.toFixed(0)} ms of ${row.rounds}`,
+    `${row.bystanderMedianMs.toFixed(0)}, ${row.bystanderWorst.worstMs.toFixed(0)} ms (${row.bystanderWorst.worstOf}) of ${row.rounds}`,
   ])
   return columns([head, ...body])
 }

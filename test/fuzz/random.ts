@@ -1,4 +1,4 @@
-import { Random } from '../crash/random.ts'
+import { Random } from '../support/random.ts'
 
 /** The draws of one case: the same for its seed and number, whatever ran before it. */
 export const caseRandom = (seed: number, number: number): Random =>

@@ -1,4 +1,4 @@
-import { Bystanders } from './bystanders/index.ts'
+import { Bystanders, type Fared } from './bystanders/index.ts'
 import { type Case, dump } from './case.ts'
 import { Gateway, type Memory } from './gateway.ts'
 import { Numbers } from './numbers.ts'
@@ -29,7 +29,7 @@ export interface Row extends Tally {
   readonly memory: readonly [before: Memory, after: Memory]
   readonly descriptors: readonly [before: number, after: number]
   readonly bystanderMedianMs: number
-  readonly bystanderWorstMs: number
+  readonly bystanderWorst: Fared
   readonly rounds: number
 }
 
@@ -124,10 +124,10 @@ async function runGroup(
       // The first batch is the warm-up.
       before ??= look
       const { fared } = await bystanders.look()
-      const worstMs = Math.max(...fared.map((one) => one.worstMs ?? 0))
+      const { worstMs, worstOf } = worstFared(fared)
       const rate = (done() / (performance.now() - startMs)) * 1000
       options.progress(
-        `${name}, seed ${seed}: ${done()} cases, ${rate.toFixed(0)}/s, heap ${megabytes(look.memory.heapBytes)}, honest waited ${worstMs.toFixed(0)} ms at most`,
+        `${name}, seed ${seed}: ${done()} cases, ${rate.toFixed(0)}/s, heap ${megabytes(look.memory.heapBytes)}, honest waited ${worstMs.toFixed(0)} ms at most (${worstOf})`,
       )
     }
     const seconds = (performance.now() - startMs) / 1000
@@ -151,7 +151,7 @@ async function runGroup(
         memory: [before!.memory, after.memory],
         descriptors: [before!.descriptors, after.descriptors],
         bystanderMedianMs: median(bystanders.fared.map(({ medianMs }) => medianMs)),
-        bystanderWorstMs: Math.max(...bystanders.fared.map(({ worstMs }) => worstMs)),
+        bystanderWorst: worstFared(bystanders.fared),
         rounds: bystanders.fared.reduce((sum, { rounds }) => sum + rounds, 0),
       }
     })
@@ -192,6 +192,10 @@ async function settle(gateway: Gateway): Promise<string | undefined> {
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
 }
+
+/** NaN: it had no round. */
+const worstFared = (fared: readonly Fared[]): Fared =>
+  fared.reduce((worst, one) => (one.worstMs > worst.worstMs ? one : worst))
 
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN

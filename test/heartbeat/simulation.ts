@@ -1,3 +1,4 @@
+import { TimeQueue } from '../support/time-queue.ts'
 import { Chance } from './chance.ts'
 import type { Ending, Kind, Policy, Range } from './policies.ts'
 
@@ -70,13 +71,13 @@ export function simulate(kind: Kind, weather: Weather): Outcome[] {
     { length: weather.devices },
     (_, i) => new Device(kind, weather, networks, restarts, i),
   )
-  const queue = new Queue()
-  for (const device of devices) queue.push(device)
+  const queue = new TimeQueue<Device>()
+  for (const device of devices) queue.add(device.nextAtMs, device)
   for (;;) {
-    const device = queue.pop()
+    const device = queue.take()?.what
     if (device === undefined || device.nextAtMs >= weather.days * day) break
     device.step()
-    queue.push(device)
+    queue.add(device.nextAtMs, device)
   }
   return devices.map((device) => device.outcome())
 }
@@ -306,40 +307,5 @@ class Device {
     this.#policy.ended(atMs, how, told)
     this.#connected = false
     this.nextAtMs = atMs + backInMs
-  }
-}
-
-/** Devices by what happens next. */
-class Queue {
-  readonly #heap: Device[] = []
-
-  push(device: Device): void {
-    const heap = this.#heap
-    let at = heap.push(device) - 1
-    while (at > 0) {
-      const above = (at - 1) >> 1
-      if (heap[above]!.nextAtMs <= device.nextAtMs) break
-      heap[at] = heap[above]!
-      at = above
-    }
-    heap[at] = device
-  }
-
-  pop(): Device | undefined {
-    const heap = this.#heap
-    const first = heap[0]
-    const last = heap.pop()
-    if (first === undefined || last === undefined || heap.length === 0) return first
-    let at = 0
-    for (;;) {
-      let below = 2 * at + 1
-      if (below >= heap.length) break
-      if (below + 1 < heap.length && heap[below + 1]!.nextAtMs < heap[below]!.nextAtMs) below++
-      if (heap[below]!.nextAtMs >= last.nextAtMs) break
-      heap[at] = heap[below]!
-      at = below
-    }
-    heap[at] = last
-    return first
   }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { limits } from '../../src/contract/index.ts'
-import { randomBy } from '../support/mutations.ts'
+import { randomBy } from '../support/random.ts'
 import { judgeReturn } from './run.ts'
 import { type VirtualStorm, virtualStorm } from './virtual.ts'
 

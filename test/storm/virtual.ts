@@ -2,6 +2,7 @@ import { codeOf } from '../../adapters/pike/reasons.ts'
 import { Lifecycle } from '../../devices/lifecycle.ts'
 import { reconnectPolicy } from '../../devices/reconnect.ts'
 import { Door } from '../../src/listen/door.ts'
+import { TimeQueue } from '../support/time-queue.ts'
 
 /**
  * A storm without a machine: as many of the client's life cycles, and a gateway that is a queue.
@@ -54,7 +55,7 @@ export interface VirtualReturn {
 
 export function virtualStorm(storm: VirtualStorm): VirtualReturn {
   const { downMs, perSecond, random } = storm
-  const due = new Queue<Happening>()
+  const due = new TimeQueue<Happening>()
   const backMs: number[] = []
   let vain = 0
   let freeAtMs = downMs
@@ -128,48 +129,4 @@ export function virtualStorm(storm: VirtualStorm): VirtualReturn {
     }
   }
   return { backMs, vain }
-}
-
-/** By time; what was added first comes first. */
-class Queue<T> {
-  readonly #heap: { readonly atMs: number; readonly n: number; readonly what: T }[] = []
-  #added = 0
-
-  add(atMs: number, what: T): void {
-    const heap = this.#heap
-    const entry = { atMs, n: this.#added++, what }
-    let at = heap.push(entry) - 1
-    while (at > 0) {
-      const above = (at - 1) >> 1
-      if (!this.#before(entry, heap[above]!)) break
-      heap[at] = heap[above]!
-      at = above
-    }
-    heap[at] = entry
-  }
-
-  take(): { readonly atMs: number; readonly what: T } | undefined {
-    const heap = this.#heap
-    const first = heap[0]
-    const last = heap.pop()
-    if (first === undefined || last === undefined || heap.length === 0) return first
-    let at = 0
-    for (;;) {
-      let below = 2 * at + 1
-      if (below >= heap.length) break
-      if (below + 1 < heap.length && this.#before(heap[below + 1]!, heap[below]!)) below++
-      if (!this.#before(heap[below]!, last)) break
-      heap[at] = heap[below]!
-      at = below
-    }
-    heap[at] = last
-    return first
-  }
-
-  #before(
-    a: { readonly atMs: number; readonly n: number },
-    b: { readonly atMs: number; readonly n: number },
-  ): boolean {
-    return a.atMs < b.atMs || (a.atMs === b.atMs && a.n < b.n)
-  }
 }

@@ -1,5 +1,5 @@
 import { answerQuestions } from '../bench/worker.ts'
-import { randomBy } from '../support/mutations.ts'
+import { randomBy } from '../support/random.ts'
 import { StormDevice } from './device.ts'
 
 /** Devices of one process: many more than one could hold, together with the others. */

@@ -7,9 +7,9 @@ import { BackupReader } from '../../../src/engine/level/backup-format.ts'
 import { restoreStore } from '../../../src/engine/level/index.ts'
 import { end, keep, settle } from '../../support/engine-words.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
+import { randomBy } from '../../support/random.ts'
 import { backedUp, findings, open, seed, taken, temporary } from './backup-world.ts'
 import { breakage, openOnDisk } from './subject.ts'
-import { randomOf } from './workload.ts'
 
 test('a backup is of one moment, whatever is accepted and ends while it is taken', async (t) => {
   const home = await temporary(t)
@@ -47,7 +47,7 @@ test('a backup is of one moment, whatever is accepted and ends while it is taken
 
 test('a backup is read in pieces of any size', async (t) => {
   const { bytes } = await backedUp(t)
-  const random = randomOf(seed)
+  const random = randomBy(seed)
   for (const size of [1, 7, 1_000]) {
     const reader = new BackupReader(() => {})
     for (let at = 0; at < bytes.length; ) {

@@ -12,7 +12,8 @@ import { openLevelEngine } from '../../../src/engine/level/index.ts'
 import type { Store } from '../../../src/engine/level/store.ts'
 import { makeStore } from '../../../src/engine/level/store.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
-import { randomOf, Workload } from './workload.ts'
+import { randomBy } from '../../support/random.ts'
+import { Workload } from './workload.ts'
 
 const fixtures = fileURLToPath(new URL('./fixtures/', import.meta.url))
 const runs = Number(process.env.PIKE_RUNS ?? 12)
@@ -97,7 +98,7 @@ const missed = 'amcehnldtoqypbvj'
 test('a record that is gone is found, whichever it is', async (t) => {
   const folder = await full(t)
   const records = await recordsOf(folder)
-  const random = randomOf(seed)
+  const random = randomBy(seed)
   for (const letter of missed) {
     const keys = records.map(([key]) => key).filter((key) => key.startsWith(`${letter}/`))
     assert.ok(keys.length > 0, `the store has nothing under ${letter}`)
@@ -131,7 +132,7 @@ test('a record too many is found, whichever it is', async (t) => {
 test('a bit that is not as it was is found, where a record is held against others', async (t) => {
   const folder = await full(t)
   const records = await recordsOf(folder)
-  const random = randomOf(seed)
+  const random = randomBy(seed)
   for (const letter of 'cqph') {
     const some = records.filter(([key]) => key.startsWith(`${letter}/`))
     for (let times = 0; times < 6; times++) {
@@ -246,7 +247,7 @@ test('a byte that changed in a file of the store is found, or the store cannot b
   }
   assert.ok(files.some(({ name }) => name.endsWith('.ldb')))
   assert.ok(files.some(({ name }) => name.endsWith('.log')))
-  const random = randomOf(seed)
+  const random = randomBy(seed)
   for (let run = 0; run < 4 * runs; run++) {
     const copy = await mkdtemp(join(tmpdir(), 'pike-check-test-'))
     try {

@@ -12,6 +12,7 @@ import { decodeRecord } from '../../../src/engine/level/record.ts'
 import { makeStore } from '../../../src/engine/level/store.ts'
 import { append, command, end, keep, settle } from '../../support/engine-words.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
+import { randomBy } from '../../support/random.ts'
 import {
   backedUp,
   findings,
@@ -23,7 +24,6 @@ import {
   temporary,
 } from './backup-world.ts'
 import { Disk } from './subject.ts'
-import { randomOf } from './workload.ts'
 
 const main = 'shop/locker-1/main'
 const fixtures = fileURLToPath(new URL('./fixtures/', import.meta.url))
@@ -222,7 +222,7 @@ test('rule 13: a restored store begins new epochs, says so once, and knows no po
 
 test('a file that is cut, changed, longer or something else is refused, and nothing is made', async (t) => {
   const { file, folder, bytes, home } = await backedUp(t)
-  const random = randomOf(seed)
+  const random = randomBy(seed)
   const broken: [what: string, Buffer][] = [
     ['empty', Buffer.alloc(0)],
     ['something else', Buffer.from('{"something": "else"}')],

@@ -6,6 +6,7 @@ import type { LevelEngine } from '../../../src/engine/level/index.ts'
 import { openLevelEngine } from '../../../src/engine/level/index.ts'
 import { append, settle } from '../../support/engine-words.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
+import { randomBy } from '../../support/random.ts'
 
 const apps = ['shop', 'sho', 'default'] as const
 const ids = ['ab', 'abc', 'ab-', 'locker-1', 'locker-2'] as const
@@ -30,17 +31,6 @@ async function copy(from: string, to: string): Promise<void> {
 /** What a power cut would leave is not asked here, so nothing waits for the disk. */
 const open = (folder: string, clock: ManualClock) => openLevelEngine({ folder, clock, sync: false })
 
-/** A reproducible stream of numbers (mulberry32). */
-export function randomOf(seed: number): (below: number) => number {
-  let state = seed >>> 0
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below
-  }
-}
-
 /**
  * Uses a real engine in every way there is, at random, restarts and crashes among them, and leaves a
  * store as a gateway would.
@@ -56,7 +46,7 @@ export class Workload {
     this.#home = home
     this.#engine = engine
     this.clock = clock
-    this.#random = randomOf(seed)
+    this.#random = randomBy(seed)
   }
 
   static async begin(seed: number): Promise<Workload> {

@@ -82,11 +82,13 @@ const joined = (before: Fared, one: Fared): Fared => {
   if (one.rounds === 0) return before
   if (before.rounds === 0) return one
   const rounds = before.rounds + one.rounds
+  const { worstMs, worstOf } = one.worstMs > before.worstMs ? one : before
   return {
     protocol: one.protocol,
     rounds,
     // Of medians, not of all: near enough, and nothing has to be kept.
     medianMs: (before.medianMs * before.rounds + one.medianMs * one.rounds) / rounds,
-    worstMs: Math.max(before.worstMs, one.worstMs),
+    worstMs,
+    worstOf,
   }
 }

@@ -12,6 +12,8 @@ export interface Fared {
   /** Of a command from the back end's call to its outcome, and of an event to its acknowledgement. */
   readonly medianMs: number
   readonly worstMs: number
+  /** What took so long. */
+  readonly worstOf: string
 }
 
 export interface Watched {
@@ -33,6 +35,7 @@ class Guarded {
   #reported = 0
   #heard = 0
   #times: number[] = []
+  #worst = { ms: Number.NaN, of: '' }
   #busySinceMs: number | undefined
   #busyWith = ''
 
@@ -76,12 +79,15 @@ class Guarded {
 
   look(): Fared {
     const times = this.#times.sort((a, b) => a - b)
+    const worst = this.#worst
     this.#times = []
+    this.#worst = { ms: Number.NaN, of: '' }
     return {
       protocol: this.bystander.protocol,
       rounds: Math.floor(times.length / 2),
       medianMs: times[times.length >> 1] ?? Number.NaN,
-      worstMs: times.at(-1) ?? Number.NaN,
+      worstMs: worst.ms,
+      worstOf: worst.of,
     }
   }
 
@@ -100,7 +106,9 @@ class Guarded {
     this.#busySinceMs = startMs
     this.#busyWith = what
     await run()
-    this.#times.push(performance.now() - startMs)
+    const ms = performance.now() - startMs
+    this.#times.push(ms)
+    if (!(ms <= this.#worst.ms)) this.#worst = { ms, of: `${this.bystander.protocol}: ${what}` }
   }
 
   async #command(): Promise<void> {

@@ -9,7 +9,7 @@ import {
   publicationBytes,
 } from '../../../../adapters/mqtt/v5/encode.ts'
 import type { Fault, Packet } from '../../../../adapters/mqtt/v5/packets.ts'
-import { randomBy } from '../../../support/mutations.ts'
+import { randomBy } from '../../../support/random.ts'
 import { bytesOf, parsed } from './bytes.ts'
 
 /** Decodes one whole packet. */

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { generate, type Packet } from 'mqtt-packet'
 import { AdapterRig, secretOf } from '../../../support/adapter-subject.ts'
 import { memorySubject } from '../../../support/engine-memory.ts'
-import { randomBy } from '../../../support/mutations.ts'
+import { randomBy } from '../../../support/random.ts'
 import { RawClient } from './raw-client.ts'
 import { mqtt5Subject } from './subject.ts'
 

@@ -15,9 +15,14 @@ export class Random {
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
   }
 
+  /** A whole number from 0 up to, not including, `bound`. */
+  below(bound: number): number {
+    return Math.floor(this.next() * bound)
+  }
+
   /** A whole number from `min` to `max`, both possible. */
   int(min: number, max: number): number {
-    return min + Math.floor(this.next() * (max - min + 1))
+    return min + this.below(max - min + 1)
   }
 
   chance(probability: number): boolean {
@@ -32,4 +37,10 @@ export class Random {
   fork(): Random {
     return new Random(this.int(0, 0xffff_ffff))
   }
+}
+
+/** For those that only ever ask for a whole number below a bound. */
+export function randomBy(seed: number): (bound: number) => number {
+  const random = new Random(seed)
+  return (bound) => random.below(bound)
 }
