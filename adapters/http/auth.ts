@@ -74,16 +74,15 @@ export class Doorman {
     if (header === undefined) return unauthorized
     const key = hash('sha256', header, 'base64')
     const known = this.#proofs.get(key)
-    if (known !== undefined) {
-      if (this.#core.clock.nowMs() < known.untilMs) return known
-      this.#proofs.delete(key)
-    }
+    if (known !== undefined && this.#core.clock.nowMs() < known.untilMs) return known
     const claimed = readAuthorization(header)
     // Nothing that could be anybody's: nothing was guessed.
     if (claimed === undefined) return unauthorized
     const same = this.#proving.get(key)
     if (same !== undefined) return same
-    if (this.#proving.size >= httpBounds.provingMax) return refusalOf('overloaded', 1_000)
+    // What was right a moment ago is no guess: however many guess, they do not keep it out.
+    const full = known === undefined && this.#proving.size >= httpBounds.provingMax
+    if (full) return refusalOf('overloaded', 1_000)
     const proving = this.#prove(key, claimed, peer).finally(() => this.#proving.delete(key))
     this.#proving.set(key, proving)
     return proving
@@ -104,6 +103,7 @@ export class Doorman {
     const fits = await checkSecret(verifier.credentials, app, device, secret)
     // Judging takes a while, in which others were judged.
     const later = await core.verifier(app, device, kdf, peer)
+    this.#proofs.delete(key)
     if (later.limited) return rateLimited
     if (fits === undefined || !verifier.admits || !later.admits) {
       core.wrongSecret(app, device, peer)

@@ -17,7 +17,7 @@ export const httpBounds = {
   provedMs: 10_000,
   /** Proved secrets remembered, as hashes. At the bound the oldest go. */
   provedMax: 20_000,
-  /** Secrets being proved at once. Above: `overloaded`. */
+  /** Secrets being proved at once that were not proved before. Above: `overloaded`. */
   provingMax: 64,
   /** A device that posts is forgotten this long after its last request. */
   visitorIdleMs: 60_000,

@@ -70,6 +70,24 @@ test('a wrong secret is never remembered: each counts, and no header is guessed 
   assert.ok('problem' in limited && limited.problem === 'rate-limited', 'limited')
 })
 
+test('who proved itself before is proved again however many guess meanwhile, and once', async () => {
+  const core = new FakeCore()
+  const doorman = new Doorman(core)
+  const header = basic('SZ-0042', strongSecret)
+  await doorman.prove(header, peer)
+  core.clock.advance(10_000)
+  const guesses = Array.from({ length: 65 }, (_, i) =>
+    doorman.prove(basic(`d${i}`, strongSecret), peer),
+  )
+  const again = await doorman.prove(header, peer)
+  assert.ok('device' in again && again.device === 'SZ-0042', 'proved')
+  core.clock.advance(10_000)
+  core.add('SZ-0042', { secret: 'another-secret-of-128-bits' })
+  const [refused] = await Promise.all([doorman.prove(header, peer), ...guesses])
+  assert.ok('problem' in refused && refused.problem === 'unauthorized', 'its secret is another now')
+  assert.equal(doorman.remembered, 0)
+})
+
 test('more secrets than may be proved at once are refused as overloaded', async () => {
   const core = new FakeCore()
   const doorman = new Doorman(core)
