@@ -25,6 +25,9 @@ const kinds = {
   auth: 15,
 } as const
 
+/** By its first byte. */
+export const isConnect = (packet: Uint8Array): boolean => packet[0]! >> 4 === kinds.connect
+
 /** Flags of the first byte that are laid down (§2.1.3); PUBLISH has its own. */
 const flagsOf: ReadonlyMap<number, number> = new Map([
   [kinds.connect, 0],

@@ -5,7 +5,7 @@ import type { Connection, Dialect } from '../connection.ts'
 import type { GateProblem } from '../gate.ts'
 import { wordsFor } from '../reasons.ts'
 import type { Addressee, Outgoing, Wire } from '../wire.ts'
-import { decodePacket } from './decode.ts'
+import { decodePacket, isConnect } from './decode.ts'
 import { encodePublish, type Publication, publicationBytes } from './encode.ts'
 import { type Opened, openClient } from './opening.ts'
 import {
@@ -89,12 +89,17 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
       this.#waiting.push(packet)
       return
     }
+    // Whatever is in it: what is wrong there may be what only CONNACK can say [MQTT-3.1.0-2].
+    if (this.#client !== undefined && isConnect(packet)) {
+      this.fail(code.protocolError, 'a second CONNECT')
+      return
+    }
     let at = 1
     while (packet[at]! >= 0x80) at++
     const read = decodePacket(packet[0]!, packet, at + 1, packet.length)
     if (read.type === 'fault') this.fail(read.code, read.text)
-    else if (this.#client !== undefined) this.#take(read, this.#client)
     else if (read.type === 'connect') this.#connect(read)
+    else if (this.#client !== undefined) this.#take(read, this.#client)
     else this.fail(code.protocolError, 'a connection begins with CONNECT') // [MQTT-3.1.0-1]
   }
 
@@ -291,7 +296,7 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
     return this.#state === 'over'
   }
 
-  #take(packet: Packet, client: MqttClient): void {
+  #take(packet: Exclude<Packet, ConnectPacket>, client: MqttClient): void {
     client.touch()
     switch (packet.type) {
       case 'publish':
@@ -322,9 +327,6 @@ class Dialect5 implements Dialect, Wire, UplinksHost {
         return
       case 'disconnect':
         this.#disconnected(packet)
-        return
-      case 'connect':
-        this.fail(code.protocolError, 'a second CONNECT') // [MQTT-3.1.0-2]
         return
       case 'auth':
         // No method was agreed on [MQTT-4.12.0-6].

@@ -135,6 +135,7 @@ test('more publishes than the Receive Maximum end the connection with 0x93', asy
 
 const broken: readonly (readonly [what: string, hex: string, code: number])[] = [
   ['a second CONNECT', '100d00044d51545405020000000000', 0x82],
+  ['a second CONNECT of another protocol', '100900034d515400000000', 0x82],
   ['AUTH', 'f000', 0x82],
   ['a retained publish', '310d00086576656e74732f6100313233', 0x9a],
   ['a wildcard in a publish', '300600012b002020', 0x90],
