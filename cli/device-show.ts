@@ -24,6 +24,7 @@ export function deviceSentences(device: Device, nowMs: number): readonly string[
   const since = (at: string): string => `since ${at} (${lengthText(nowMs - Date.parse(at))})`
   return [
     ...presenceSentences(device, since),
+    ...keepaliveSentences(device),
     mailboxSentence(device, since),
     ...keptSentences(device),
   ]
@@ -68,6 +69,14 @@ function why(reason: string | undefined): string {
 const ends: Readonly<Record<string, string>> = {
   ...Object.fromEntries(Object.entries(reasons).map(([name, { text }]) => [name, text])),
   lost: 'its connection broke',
+}
+
+function keepaliveSentences({ keepalive }: Device): string[] {
+  const { grantedS, provenS } = keepalive ?? {}
+  const told = grantedS === undefined ? [] : [`it is told to be silent for ${grantedS} s at most`]
+  const proven = provenS === undefined ? [] : [`${provenS} s of silence were survived`]
+  const text = [...told, ...proven].join('; ')
+  return text === '' ? [] : [`Keep-alive: ${text}.`]
 }
 
 function mailboxSentence({ device, mailbox }: Device, since: Since): string {

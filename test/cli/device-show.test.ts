@@ -46,6 +46,16 @@ test('a device that another speaks for: who does now, and who may', () => {
   assert.ok(sentences.includes('CAB-1, CAB-2 may speak for it.'), sentences.join('\n'))
 })
 
+test('keep-alive: what it is told, what was survived, and nothing where nothing is known', () => {
+  const about = (keepalive: NonNullable<Device['keepalive']>) =>
+    said({ keepalive }).filter((sentence) => sentence.startsWith('Keep-alive'))
+  assert.deepEqual(about({}), [])
+  assert.deepEqual(about({ provenS: 240 }), ['Keep-alive: 240 s of silence were survived.'])
+  assert.deepEqual(about({ grantedS: 300, provenS: 240 }), [
+    'Keep-alive: it is told to be silent for 300 s at most; 240 s of silence were survived.',
+  ])
+})
+
 test('a device that is there: over what, since when, how long that is, what waits', () => {
   const presence = {
     state: 'online',
