@@ -19,6 +19,17 @@ const rebootPauseMs = [3_000, 10_000] as const
 /** Off for a moment, or long enough for commands to wait and to expire. */
 const offMs = { short: [0, 500], long: [1_000, 5_000] } as const
 
+export interface CrashDeviceOptions {
+  readonly name: string
+  readonly secret: string
+  readonly journal: Journal
+  readonly random: Random
+  /** At each boot one of these. */
+  readonly speaks: readonly ProtocolName[]
+  /** It reports and reboots so many times less often than usual. */
+  readonly seldom: number
+}
+
 /**
  * A device with an application that does what it is told, at its own pace, and writes down what it
  * was handed. Its storage outlives reboots; what is stored and what the gateway was heard to have
@@ -37,6 +48,7 @@ export class CrashDevice implements WorldDevice {
   readonly #timers = new Set<NodeJS.Timeout>()
   #client: PikeClient | undefined
   readonly #speaks: readonly ProtocolName[]
+  readonly #seldom: number
   #speech: ProtocolName
   #port: (listener: string) => number = () => 0
   /** Commands at the application: in the middle of one nobody pulls the plug. */
@@ -45,14 +57,8 @@ export class CrashDevice implements WorldDevice {
   #calm = false
   #ended = false
 
-  /** @param speaks at each boot one of these. */
-  constructor(
-    name: string,
-    secret: string,
-    journal: Journal,
-    random: Random,
-    speaks: readonly ProtocolName[],
-  ) {
+  constructor({ name, secret, journal, random, speaks, seldom }: CrashDeviceOptions) {
+    this.#seldom = seldom
     this.#speaks = speaks
     this.#speech = speaks[0]!
     this.name = name
@@ -86,8 +92,8 @@ export class CrashDevice implements WorldDevice {
     if (this.#client !== undefined) return
     this.#port = port
     this.#boot()
-    this.#later(burstPauseMs, () => this.#burst())
-    this.#later(rebootPauseMs, () => void this.#reboot())
+    this.#eachTime(burstPauseMs, () => this.#burst())
+    this.#eachTime(rebootPauseMs, () => void this.#reboot())
   }
 
   /** No more events and reboots; it stays and answers. */
@@ -148,12 +154,16 @@ export class CrashDevice implements WorldDevice {
     await sleep(this.#random.int(min, max))
     if (this.#ended) return
     this.#boot()
-    this.#later(rebootPauseMs, () => void this.#reboot())
+    this.#eachTime(rebootPauseMs, () => void this.#reboot())
+  }
+
+  #eachTime([min, max]: readonly [number, number], run: () => void): void {
+    this.#later([min * this.#seldom, max * this.#seldom], run)
   }
 
   #burst(): void {
     if (this.#calm) return
-    this.#later(burstPauseMs, () => this.#burst())
+    this.#eachTime(burstPauseMs, () => this.#burst())
     const channel = this.#random.chance(0.3) ? 'urgent' : 'main'
     for (let left = this.#random.int(1, burstMax); left > 0; left--) {
       const u = (this.#counters.get(channel) ?? 0) + 1

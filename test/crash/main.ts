@@ -1,8 +1,8 @@
-import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { readConditions } from '../../cli/weather/conditions.ts'
 import { runCommand, Wrong } from '../support/command-line.ts'
 import type { FaultKind } from './journal.ts'
+import { writeJournals } from './journal-file.ts'
 import { allParts, readParts } from './parts.ts'
 import { speechNames, speechOf } from './protocols.ts'
 import { type RunOptions, type RunResult, runFaults, runYoung } from './run.ts'
@@ -26,6 +26,7 @@ const usage = `Starts the real gateway, loads it, hurts it, and judges what the 
   --devices N                              with a client of ours (12)
   --raw N                                  that remember nothing, of each protocol that has such (2)
   --rate N                                 commands a second, in sum (60)
+  --seldom N                               devices report and reboot so many times less often (1)
   --round-ms MIN..MAX                      undisturbed time before each fault (400..2000)
   --weather loss=5%,rtt=200ms,…            bad weather between devices and gateway; see pike weather --help
   --pause-ms MIN..MAX                      length of a pause (1000..8000)
@@ -42,7 +43,7 @@ const usage = `Starts the real gateway, loads it, hurts it, and judges what the 
   --hasty                                  end at the first finding
   --json                                   the result as JSON on standard output
   --keep                                   keep the data folder
-  --journal FILE                           write down everything seen, as JSON
+  --journal FILE                           write down everything seen, as lines of JSON
 
 Disk and power need root and loop devices; without them: exit code 3.`
 
@@ -63,6 +64,7 @@ function readOptions(): {
       devices: { type: 'string', default: '12' },
       raw: { type: 'string', default: '2' },
       rate: { type: 'string', default: '60' },
+      seldom: { type: 'string', default: '1' },
       'round-ms': { type: 'string', default: '400..2000' },
       'pause-ms': { type: 'string', default: '1000..8000' },
       weather: { type: 'string' },
@@ -116,6 +118,7 @@ function readOptions(): {
       devices: number('devices', values.devices),
       raw: number('raw', values.raw),
       rate: number('rate', values.rate),
+      seldom: number('seldom', values.seldom),
       roundMs: range('round-ms', values['round-ms']),
       pauseMs: range('pause-ms', values['pause-ms']),
       volumeMb: number('volume-mb', values['volume-mb']),
@@ -154,15 +157,6 @@ async function main(): Promise<number> {
   if (process.stderr.isTTY) process.stderr.write('\n')
 
   const findings = results.flatMap((result) => result.findings)
-  if (journal !== undefined) {
-    writeFileSync(
-      journal,
-      JSON.stringify(
-        results.map((result) => ({ ...result.journal, statuses: [...result.journal.statuses] })),
-        (_, value: unknown) => (value instanceof Set ? [...value] : value),
-      ),
-    )
-  }
   if (json) {
     const { faults, rounds, seed, devices, raw, speech, rate, parts = allParts } = run
     console.log(
@@ -186,6 +180,11 @@ async function main(): Promise<number> {
     console.log(table(results))
     if (findings.length > 0) console.log(findingLines(findings))
   }
+  if (journal !== undefined)
+    writeJournals(
+      journal,
+      results.map((result) => result.journal),
+    )
   for (const { kept } of results) if (kept !== undefined) console.error(`kept: ${kept}`)
   return findings.length === 0 ? exitCodes.clean : exitCodes.found
 }

@@ -32,6 +32,8 @@ export interface RawOptions {
   readonly secret: string
   readonly journal: Journal
   readonly random: Random
+  /** It reports and reboots so many times less often than usual. */
+  readonly seldom: number
 }
 
 /** An event or a reply, until somebody says that it is kept. */
@@ -78,6 +80,7 @@ export abstract class RawDevice implements WorldDevice {
   readonly #counters = new Map<string, number>()
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #stampEpoch: number
+  readonly #seldom: number
   #sequence = 0
   #sending = false
   #calm = false
@@ -85,11 +88,12 @@ export abstract class RawDevice implements WorldDevice {
   #ended = false
   protected isOn = false
 
-  constructor({ name, secret, journal, random }: RawOptions, mayStamp: boolean) {
+  constructor({ name, secret, journal, random, seldom }: RawOptions, mayStamp: boolean) {
     this.name = name
     this.secret = secret
     this.journal = journal
     this.random = random
+    this.#seldom = seldom
     this.stamps = mayStamp && random.chance(0.5)
     this.#stampEpoch = random.int(1, 0x7fff_ffff)
   }
@@ -111,8 +115,8 @@ export abstract class RawDevice implements WorldDevice {
     this.#started = true
     this.isOn = true
     this.connect(port)
-    this.later(burstPauseMs, () => this.#burst())
-    this.later(rebootPauseMs, () => void this.#reboot(port))
+    this.#eachTime(burstPauseMs, () => this.#burst())
+    this.#eachTime(rebootPauseMs, () => void this.#reboot(port))
   }
 
   calm(): void {
@@ -162,9 +166,13 @@ export abstract class RawDevice implements WorldDevice {
     this.#keep({ kind: 'reply', made, type: status, payload: { ...(reason && { reason }) } })
   }
 
+  #eachTime([min, max]: readonly [number, number], run: () => void): void {
+    this.later([min * this.#seldom, max * this.#seldom], run)
+  }
+
   #burst(): void {
     if (this.#calm) return
-    this.later(burstPauseMs, () => this.#burst())
+    this.#eachTime(burstPauseMs, () => this.#burst())
     if (this.#outbox.length > outboxMax) return
     const { name: device, family } = this
     const channel = this.random.chance(0.3) ? 'urgent' : 'main'
@@ -223,7 +231,7 @@ export abstract class RawDevice implements WorldDevice {
     if (this.#ended) return
     this.isOn = true
     this.connect(port)
-    this.later(rebootPauseMs, () => void this.#reboot(port))
+    this.#eachTime(rebootPauseMs, () => void this.#reboot(port))
   }
 
   protected later([min, max]: readonly [number, number], run: () => void): void {

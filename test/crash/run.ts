@@ -20,6 +20,7 @@ export interface RunOptions {
   /** See {@link WorldOptions}. */
   readonly speech?: Speech
   readonly raw?: number
+  readonly seldom?: number
   readonly rate: number
   /** Undisturbed time before each fault. */
   readonly roundMs: readonly [min: number, max: number]
@@ -80,6 +81,7 @@ export async function runFaults(options: RunOptions): Promise<RunResult> {
     devices: options.devices,
     speech: options.speech,
     raw: options.raw,
+    seldom: options.seldom,
     rate: options.rate,
     volumeMb: needsVolume(faults) ? options.volumeMb : undefined,
     parts: options.parts ?? allParts,

@@ -37,6 +37,8 @@ export interface WorldOptions {
   readonly speech?: Speech | undefined
   /** Devices that remember nothing, of each protocol for which there are such; 2 when absent. */
   readonly raw?: number | undefined
+  /** Devices report and reboot so many times less often than usual. */
+  readonly seldom?: number | undefined
   /** Single commands a second, in sum. Calls of many lines bring half of that on top. */
   readonly rate: number
   readonly parts: Parts
@@ -323,12 +325,12 @@ export class World {
 }
 
 function makeDevices(options: WorldOptions, journal: Journal, random: Random): WorldDevice[] {
-  const { speech = mixed, devices, raw = 2 } = options
+  const { speech = mixed, devices, raw = 2, seldom = 1 } = options
   const made: WorldDevice[] = []
   if (speech.clients.length > 0) {
     for (let at = 1; at <= devices; at++) {
-      const { clients } = speech
-      made.push(new CrashDevice(`crash-${at}`, makeSecret(), journal, random.fork(), clients))
+      const who = { name: `crash-${at}`, secret: makeSecret(), random: random.fork() }
+      made.push(new CrashDevice({ ...who, journal, seldom, speaks: speech.clients }))
     }
   }
   for (const family of speech.raw) {
@@ -336,7 +338,8 @@ function makeDevices(options: WorldOptions, journal: Journal, random: Random): W
     const count = speech.clients.length > 0 ? raw : devices
     for (let at = 1; at <= count; at++) {
       const name = `raw-${family}-${at}`
-      made.push(rawDevices[family]({ name, secret: makeSecret(), journal, random: random.fork() }))
+      const who = { name, secret: makeSecret(), random: random.fork() }
+      made.push(rawDevices[family]({ ...who, journal, seldom }))
     }
   }
   return made
