@@ -2,7 +2,7 @@ import type { ChannelId, Limits } from '../contract/index.ts'
 
 /**
  * Notices two clients that take one channel from each other: three take-overs within a minute hold
- * both off for a while (rule 18). Only channels taken over lately are remembered.
+ * both off for a while (rule 18). A client that takes over from itself is not said here. Only channels taken over lately are remembered.
  */
 export class Takeovers {
   readonly #limits: Limits

@@ -91,6 +91,12 @@ export class PikeEar implements Ear {
           offset: frame.offset,
           status: frame.status,
         })
+        return
+      case 'close':
+        // The others stay on the connection; how long this one stood is not for a tap to judge.
+        if (up) return
+        this.#channels.delete(frame.channelNumber)
+        this.#note(opened, { kind: 'gone' })
     }
   }
 

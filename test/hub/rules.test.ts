@@ -450,6 +450,22 @@ test('rule 18: three take-overs a minute hold both off for a minute and raise an
   await world.attach()
 })
 
+test('rule 18: a device whose dead links nobody noticed fights with nobody', async () => {
+  const world = await withLocker()
+  await world.attach({ uplinkEpoch: 7 })
+  for (let came = 0; came < 5; came++) {
+    await world.pass(10 * second)
+    const { attached } = await world.tryAttach({ uplinkEpoch: 7 })
+    assert.equal(attached.kind, 'session', 'the same memory, and silent before')
+  }
+  // Another memory, or alive a moment ago: that is somebody else.
+  await world.pass(10 * second)
+  await world.attach({ uplinkEpoch: 8 })
+  await world.attach({ uplinkEpoch: 8 })
+  const third = await world.tryAttach({ uplinkEpoch: 8 })
+  assert.equal(third.attached.kind === 'refused' && third.attached.reason, 'conflict')
+})
+
 test('rule 19: a fenced session neither delivers nor moves a cursor; its replies are facts', async () => {
   const world = await withLocker()
   const older = await world.attach()

@@ -100,7 +100,11 @@ export const moves = {
     const older = locker.line
     const before = { heldUntilMs: locker.heldUntilMs }
     const isReplacing = older !== undefined && !older.isClosed
-    const expected = refusal(story, locker, known, fields.channel, isReplacing)
+    const isItsOwn =
+      older?.uplinkEpoch === locker.uplinkEpoch &&
+      story.nowMs - older.heardAtMs >= limits.ackOverdueMaxMs
+    const isTaking = isReplacing && !isItsOwn
+    const expected = refusal(story, locker, known, fields.channel, isTaking)
     const asked = story.system.life.hub.attach(line, {
       app,
       device,
@@ -139,6 +143,8 @@ export const moves = {
     story.attachChanged(key)
     if (isReplacing) {
       assert.ok(older.closed?.reason === 'taken-over', `${key}: the older link was not told`)
+    }
+    if (isTaking) {
       locker.takeovers = [
         ...locker.takeovers.filter((at) => story.nowMs - at < limits.takeoverWindowMs),
         story.nowMs,
@@ -312,7 +318,7 @@ function refusal(
   locker: Locker,
   device: { readonly disabled: boolean; readonly channels: object } | undefined,
   channel: string,
-  isReplacing: boolean,
+  isTaking: boolean,
 ): readonly string[] | undefined {
   if (device === undefined || device.disabled) return ['unauthorized']
   if (!hasChannel(device as never, channel)) return ['unknown-channel']
@@ -321,7 +327,7 @@ function refusal(
   const lately = story.nowMs - quotaChangedAtMs < 60_000
   const mayBeCrowded = quota?.sessions !== undefined || lately
   const recent = locker.takeovers.filter((at) => story.nowMs - at < limits.takeoverWindowMs)
-  if (isReplacing && recent.length + 1 >= limits.takeoversMax)
+  if (isTaking && recent.length + 1 >= limits.takeoversMax)
     return mayBeCrowded ? ['conflict', 'overloaded'] : ['conflict']
   return mayBeCrowded ? ['overloaded', 'attached'] : undefined
 }
