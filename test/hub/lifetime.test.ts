@@ -85,7 +85,8 @@ test('an old connection is asked to come back, once; a young one, one of a batte
   assert.equal(world.hub.figures().connections_aged_total, 1)
 })
 
-test('what is on its way is acknowledged before it goes, and what comes meanwhile waits for the next connection', async () => {
+/** Half a second before its connection is old a command is on its way. */
+async function withOneOnItsWay() {
   const world = await World.open({ limits: { connectionLifetimeMs: 600_000 } })
   await world.register('locker')
   const endsMs = lifeEndsMs(world.clock.nowMs(), 600_000)
@@ -94,6 +95,11 @@ test('what is on its way is acknowledged before it goes, and what comes meanwhil
   world.clock.advance(endsMs - world.clock.nowMs() - 500)
   await world.command()
   await world.quiet()
+  return { world, link }
+}
+
+test('what is on its way is acknowledged before it goes, and what comes meanwhile waits for the next connection', async () => {
+  const { world, link } = await withOneOnItsWay()
   assert.equal(link.got.length, 1)
   world.clock.advance(500)
   await world.quiet()
@@ -111,14 +117,7 @@ test('what is on its way is acknowledged before it goes, and what comes meanwhil
 })
 
 test('one that acknowledges nothing is not waited for', async () => {
-  const world = await World.open({ limits: { connectionLifetimeMs: 600_000 } })
-  await world.register('locker')
-  const endsMs = lifeEndsMs(world.clock.nowMs(), 600_000)
-  const link = await polite(world, 'locker')
-  await live(world, link, endsMs - world.clock.nowMs() - 60_000)
-  world.clock.advance(endsMs - world.clock.nowMs() - 500)
-  await world.command()
-  await world.quiet()
+  const { world, link } = await withOneOnItsWay()
   world.clock.advance(500 + lastWordsMs)
   assert.equal(link.asked.length, 1)
 })
