@@ -21,7 +21,6 @@ const homes: readonly (readonly [home: string, may: readonly string[]])[] = [
   ['src/node', ['src/contract', 'src/hub']],
   ['src/backend', ['src/contract', 'src/secrets', 'src/api']],
   ['adapters/pike', ['src/contract', 'src/secrets', 'src/listen']],
-  ['adapters/coap', ['src/contract', 'src/secrets', 'src/listen']],
   ['adapters/mqtt', ['src/contract', 'src/secrets', 'src/listen']],
   ['adapters/coap', ['src/contract', 'src/secrets', 'src/listen']],
   ['adapters/http', ['src/contract', 'src/secrets', 'src/listen']],

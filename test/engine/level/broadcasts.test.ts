@@ -1,19 +1,12 @@
 import assert from 'node:assert/strict'
-import { cp, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { cp, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import type { TestContext } from 'node:test'
 import test from 'node:test'
-import type {
-  BroadcastCommand,
-  CreateBroadcast,
-  DeviceId,
-  Engine,
-} from '../../../src/contract/index.ts'
+import type { BroadcastCommand, CreateBroadcast, DeviceId } from '../../../src/contract/index.ts'
 import { makeStore } from '../../../src/engine/level/store.ts'
 import { append } from '../../support/engine-words.ts'
-import { ManualClock } from '../../support/manual-clock.ts'
-import { Disk, openOnDisk, until } from './subject.ts'
+import { DiskWorld, makeWorld } from './disk-world.ts'
+import { until } from './subject.ts'
 
 const names = (count: number): DeviceId[] =>
   Array.from({ length: count }, (_, at) => `d${String(at).padStart(5, '0')}`)
@@ -22,34 +15,7 @@ async function* inChunks(devices: readonly DeviceId[]) {
   for (let at = 0; at < devices.length; at += 500) yield devices.slice(at, at + 500)
 }
 
-class World {
-  readonly clock = new ManualClock()
-  readonly disk = new Disk()
-  readonly home: string
-  folder: string
-  engine!: Engine
-
-  private constructor(home: string) {
-    this.home = home
-    this.folder = join(home, 'store')
-  }
-
-  static async make(t: TestContext): Promise<World> {
-    const world = new World(await mkdtemp(join(tmpdir(), 'pike-level-')))
-    await world.start()
-    t.after(async () => {
-      await world.engine.close()
-      await rm(world.home, { recursive: true, force: true })
-    })
-    return world
-  }
-
-  async start(): Promise<void> {
-    const { clock, disk, folder } = this
-    this.engine = await openOnDisk({ folder, clock, disk })
-    await this.engine.flushed()
-  }
-
+class World extends DiskWorld {
   create(
     id: string,
     members: AsyncIterable<readonly DeviceId[]>,
@@ -76,8 +42,7 @@ class World {
   /** The keys of broadcasts in what a process that is killed now would leave. */
   async left(): Promise<readonly string[]> {
     const copy = join(this.home, 'copy')
-    const filter = (file: string) => basename(file) !== 'LOCK'
-    await cp(this.folder, copy, { recursive: true, filter })
+    await this.leaveAt(copy)
     const store = makeStore(join(copy, 'level'))
     await store.open()
     try {
@@ -90,7 +55,7 @@ class World {
 }
 
 test('what a crash leaves of one that was not made yet is cleared by the next start', async (t) => {
-  const world = await World.make(t)
+  const world = await makeWorld(t, World)
   await world.make('whole', 3)
   let goOn = () => {}
   const gate = new Promise<void>((resolve) => {
@@ -120,7 +85,7 @@ test('what a crash leaves of one that was not made yet is cleared by the next st
 })
 
 test('one that goes, goes with its members', async (t) => {
-  const world = await World.make(t)
+  const world = await makeWorld(t, World)
   await world.make('a', 1_000, { maxKept: 1 })
   await world.engine.broadcasts.stop('shop', 'a', 'enough')
   world.clock.advance(1)
@@ -134,14 +99,14 @@ test('one that goes, goes with its members', async (t) => {
 })
 
 test('too many members leave nothing behind', async (t) => {
-  const world = await World.make(t)
+  const world = await makeWorld(t, World)
   const made = await world.create('a', inChunks(names(1_700)), { maxDevices: 1_600 })
   assert.deepEqual(made, { kind: 'too-many', max: 1_600 })
   while ((await world.left()).length > 0) await world.engine.flushed()
 })
 
 test('who waits is found without looking at all that are placed, also after a start', async (t) => {
-  const world = await World.make(t)
+  const world = await makeWorld(t, World)
   const devices = names(3_000)
   await world.make('a', devices.length)
   let steps = 0
@@ -163,7 +128,7 @@ test('who waits is found without looking at all that are placed, also after a st
 })
 
 test('what is shown of it is durable', async (t) => {
-  const world = await World.make(t)
+  const world = await makeWorld(t, World)
   const { broadcasts } = world.engine
   await world.make('a', 3)
   const { disk } = world

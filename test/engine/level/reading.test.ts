@@ -1,55 +1,23 @@
 import assert from 'node:assert/strict'
-import { cp, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { cp } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import type { TestContext } from 'node:test'
 import test from 'node:test'
-import type { Engine, Offset, Reading } from '../../../src/contract/index.ts'
+import type { Offset, Reading } from '../../../src/contract/index.ts'
 import { limits, StoreUnavailable } from '../../../src/contract/index.ts'
 import { commandKey } from '../../../src/engine/level/keys.ts'
 import { makeStore } from '../../../src/engine/level/store.ts'
 import { append, end, endings, keep, linked, same, settle } from '../../support/engine-words.ts'
-import { ManualClock } from '../../support/manual-clock.ts'
-import { Disk, openOnDisk, until } from './subject.ts'
+import { DiskWorld, makeWorld } from './disk-world.ts'
+import { until } from './subject.ts'
 
 const main = 'shop/locker/main'
 
 /** An engine that can be started again on its folder, or on a copy of it. */
-class World {
-  readonly clock = new ManualClock()
-  readonly disk = new Disk()
-  readonly home: string
-  folder: string
-  engine!: Engine
-
-  private constructor(home: string) {
-    this.home = home
-    this.folder = join(home, 'store')
-  }
-
-  static async make(t: TestContext): Promise<World> {
-    const world = new World(await mkdtemp(join(tmpdir(), 'pike-level-')))
-    await world.start()
-    t.after(async () => {
-      await world.engine.close()
-      await rm(world.home, { recursive: true, force: true })
-    })
-    return world
-  }
-
-  async start(): Promise<void> {
-    const { clock, disk, folder } = this
-    this.engine = await openOnDisk({ folder, clock, disk })
-    await this.engine.flushed()
-  }
-
+class World extends DiskWorld {
   /** Go on from what a process that is killed now would leave. */
   async crash(): Promise<void> {
     const left = `${this.folder}-left`
-    await cp(this.folder, left, {
-      recursive: true,
-      filter: (file) => basename(file) !== 'LOCK',
-    })
+    await this.leaveAt(left)
     await this.engine.close()
     this.folder = left
     await this.start()
@@ -79,7 +47,7 @@ function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
 }
 
 test('what lies before a command that was passed over is answered at once', async (t) => {
-  const world = await World.make(t)
+  const world = await makeWorld(t, World)
   await world.engine.mailbox.open(main)
   const [, b] = (await world.keepAll('a', 'b', 'c')) as [Offset, Offset]
   const canceled = world.cancel(b)
@@ -90,7 +58,7 @@ test('what lies before a command that was passed over is answered at once', asyn
 })
 
 test('a read waits for the commit that makes an end durable, not for a later one', async (t) => {
-  const world = await World.make(t)
+  const world = await makeWorld(t, World)
   const { disk, engine } = world
   await engine.mailbox.open(main)
   const [a, b, , d] = (await world.keepAll('a', 'b', 'c', 'd', 'e')) as [
@@ -116,7 +84,7 @@ test('a read waits for the commit that makes an end durable, not for a later one
 })
 
 test('a read that fails rejects, and the next one finds all that is there', async (t) => {
-  const world = await World.make(t)
+  const world = await makeWorld(t, World)
   const { disk, engine } = world
   await world.keepAll('a', 'b')
   const { values } = disk
@@ -130,7 +98,7 @@ test('a read that fails rejects, and the next one finds all that is there', asyn
 })
 
 test('a command found damaged when it is to be sent ends, and others go on', async (t) => {
-  const world = await World.make(t)
+  const world = await makeWorld(t, World)
   const { disk, engine } = world
   const [, b] = (await world.keepAll('a', 'b', 'c', 'd')) as [Offset, Offset]
   await engine.mailbox.intend(main, b)
@@ -150,7 +118,7 @@ test('a command found damaged when it is to be sent ends, and others go on', asy
 })
 
 test('all that waits is read in order, whatever of it is at hand', async (t) => {
-  const world = await World.make(t)
+  const world = await makeWorld(t, World)
   const payloadOf = (at: number) => Buffer.alloc([90, 0, 3_000, 17, 700][at % 5]!, `${at}.`)
   const put = (from: number, count: number) =>
     Promise.all(
@@ -203,7 +171,7 @@ test('all that waits is read in order, whatever of it is at hand', async (t) => 
 })
 
 test('rule 11: a command found damaged when its channel is loaded ends too', async (t) => {
-  const world = await World.make(t)
+  const world = await makeWorld(t, World)
   const kept = []
   for (const name of ['a', 'b', 'c']) kept.push(await keep(world, main, { name }))
   const { epoch, offset } = kept[1]!
@@ -229,7 +197,7 @@ test('rule 11: a command found damaged when its channel is loaded ends too', asy
 })
 
 test('of those who wait for a channel to be loaded, one that cannot be served stops nobody', async (t) => {
-  const world = await World.make(t)
+  const world = await makeWorld(t, World)
   const once = { idempotency: { key: 'k', hash: 'h' } }
   await keep(world, main, {}, once)
   await world.engine.close()
@@ -249,7 +217,7 @@ test('of those who wait for a channel to be loaded, one that cannot be served st
 })
 
 test('rule 4: what this process sent is not taken for sent before, though its channel was let go', async (t) => {
-  const world = await World.make(t)
+  const world = await makeWorld(t, World)
   const { engine, clock } = world
   const now = await keep(world, main, { delivery: 'now' }, linked)
   engine.mailbox.sent(main, now.offset, clock.nowMs())
@@ -264,7 +232,7 @@ test('rule 4: what this process sent is not taken for sent before, though its ch
 })
 
 test('a record written while deadlines are looked at keeps the deadline of older commands', async (t) => {
-  const world = await World.make(t)
+  const world = await makeWorld(t, World)
   const { clock, disk } = world
   const { expiresAtMs } = await keep(world, main, { name: 'old' })
   await keep(world, 'shop/other/main', { expiresAtMs: expiresAtMs + 1 })
