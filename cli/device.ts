@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import type { Device, DeviceFilter } from '../src/backend/index.ts'
 import { type ApiOptions, connect, withApi } from './api-client.ts'
 import { pikeAsCalled } from './called.ts'
+import { deviceChannelCommand } from './device-channel.ts'
 import { deviceImportCommand } from './device-import.ts'
 import { deviceShowCommand } from './device-show.ts'
 import { Failure } from './failure.ts'
@@ -19,6 +20,7 @@ export const deviceCommand = (): Command =>
     .addCommand(deviceImportCommand())
     .addCommand(list())
     .addCommand(deviceShowCommand())
+    .addCommand(deviceChannelCommand())
     .addCommand(rotateSecret())
     .addCommand(
       switching(

@@ -63,7 +63,11 @@ async function tryPages(pages: readonly string[]): Promise<void> {
     const sent = await gateway.api('POST', '/v1/devices/SZ-0042/commands', { name: 'open' })
     const [node, ...args] = pikeCommand()
     const pike = [process.execPath, node, ...args].map((part) => `'${part}'`).join(' ')
+    const ports = [
+      ...['TCP pike', 'MQTT mqtt', 'COAP coap', 'HTTP http'].map((pair) => pair.split(' ')),
+    ].map(([setting, listener]) => `PIKE_${setting}_PORT=${gateway.port(listener!)}`)
     const before = [
+      `export ${ports.join(' ')}`,
       `export PIKE_API_URL=${gateway.url} PIKE_DATA_DIR=${gateway.dataDir} PIKE_API_KEY=${gateway.apiKey} KEY=${gateway.apiKey}`,
       `pike() { ${pike} "$@"; }`,
       'npx() { shift; pike "$@"; }',
@@ -83,6 +87,9 @@ async function tryPages(pages: readonly string[]): Promise<void> {
 
 test('the commands of docs/back-end.md work as they stand there', () =>
   tryPages(['docs/back-end.md']))
+
+test('the commands of docs/channels.md work as they stand there', () =>
+  tryPages(['docs/channels.md']))
 
 test('the commands of docs/operations.md work as they stand there', () =>
   tryPages(['docs/operations.md']))

@@ -52,6 +52,38 @@ describe('what a person types and reads, on a real gateway', () => {
     await typed.fails(/must be a name: letters, digits and \. _ ~ -/, 'device', 'add', 'a b')
   })
 
+  test('device channel adds, sets and removes a channel, and leaves the others', async () => {
+    const channel = (...args: string[]) => typed.ok('device', 'channel', ...args)
+    const kept = async () => (await typed.json('device', 'show', 'C-1')).channels
+    await typed.fails(/no device C-1/, 'device', 'channel', 'C-1', 'media')
+    await typed.ok('device', 'add', 'C-1')
+    await channel('C-1', 'bulk', '--max-commands', '5', '--overflow', 'drop-oldest')
+    assert.equal(
+      await channel('C-1', 'media', '--connection', 'independent'),
+      'media of C-1 has a connection of its own\n',
+    )
+    assert.equal(
+      await channel('C-1', 'bulk', '--max-commands', '7'),
+      'bulk of C-1 shares the connection, at most 7 commands wait, drop-oldest\n',
+    )
+    assert.deepEqual(await kept(), {
+      bulk: { maxCommands: 7, overflow: 'drop-oldest' },
+      media: { connection: 'independent' },
+    })
+    await channel('C-1', 'media', '--remove')
+    assert.deepEqual(Object.keys(await kept()), ['bulk'])
+    await typed.fails(/no channel media/, 'device', 'channel', 'C-1', 'media', '--remove')
+    await typed.fails(
+      /use shared, independent/,
+      'device',
+      'channel',
+      'C-1',
+      'x',
+      '--connection',
+      'own',
+    )
+  })
+
   test('a stopped broadcast tells how many were not placed, and which', async () => {
     const pike = pikeFor(gateway)
     const devices = Array.from({ length: 60 }, (_, index) => ({
