@@ -63,9 +63,10 @@ async function tryPages(pages: readonly string[]): Promise<void> {
     const sent = await gateway.api('POST', '/v1/devices/SZ-0042/commands', { name: 'open' })
     const [node, ...args] = pikeCommand()
     const pike = [process.execPath, node, ...args].map((part) => `'${part}'`).join(' ')
-    const ports = [
-      ...['TCP pike', 'MQTT mqtt', 'COAP coap', 'HTTP http'].map((pair) => pair.split(' ')),
-    ].map(([setting, listener]) => `PIKE_${setting}_PORT=${gateway.port(listener!)}`)
+    const listeners = { TCP: 'pike', MQTT: 'mqtt', COAP: 'coap', HTTP: 'http' }
+    const ports = Object.entries(listeners).map(
+      ([setting, name]) => `PIKE_${setting}_PORT=${gateway.port(name)}`,
+    )
     const before = [
       `export ${ports.join(' ')}`,
       `export PIKE_API_URL=${gateway.url} PIKE_DATA_DIR=${gateway.dataDir} PIKE_API_KEY=${gateway.apiKey} KEY=${gateway.apiKey}`,
