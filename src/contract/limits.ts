@@ -97,7 +97,7 @@ export const limits = {
   heartbeatNetworksMax: 10_000,
   /** An acknowledgement later than this leads to a probe; a probe this late kills the link. */
   ackOverdueMinMs: 2_000,
-  ackOverdueMaxMs: 10_000,
+  ackOverdueMaxMs: 9_000,
   /** Take-overs of one channel within a minute; then both wait `conflictHoldMs`. */
   takeoversMax: 3,
   takeoverWindowMs: 60_000,
