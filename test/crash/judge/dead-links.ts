@@ -7,7 +7,7 @@ export interface DeadLinkFigures {
   readonly unanswered: number
   /** Of those, from the first thing sent to the end; negative: there were none. */
   readonly unansweredMs: number
-  /** From the last byte heard to the end of one on which nothing was sent. */
+  /** From the last byte heard to the end of one on which nothing was sent, or which cannot be asked. */
   readonly idleMs: number
 }
 
@@ -17,9 +17,11 @@ const unansweredMaxMs = 20_000
 const roundMs = 5_000
 /** Whose links are connections that answer for themselves; others have rules of their own. */
 const families: readonly Family[] = ['pike', 'mqtt']
+/** Of those, where the gateway can ask. An MQTT server cannot: keep-alive decides (rule 21). */
+const asked: readonly Family[] = ['pike']
 
 /**
- * A link that is dead is found: soon where something was sent, else by its dead-line. Whoever ends a
+ * A link that is dead is found: soon where something was sent and it can be asked, else by its dead-line. Whoever ends a
  * connection, it must not have stood for longer. What a fault lies in is not judged: then it was the
  * gateway that was silent.
  */
@@ -44,7 +46,7 @@ export function deadLinksFound(
     )
     if (disturbed) return
     const first = sentAtMs.get(session)?.find((sent) => sent > heardAtMs)
-    if (first !== undefined) {
+    if (first !== undefined && asked.includes(family)) {
       const tookMs = goneAtMs - first
       figures.unanswered++
       figures.unansweredMs = Math.max(figures.unansweredMs, tookMs)
