@@ -55,6 +55,10 @@ export const causeOfDisconnect = (
   retryAfterMs: number,
 ): Cause => closed(reasons5[code] ?? 'unavailable', text ?? `DISCONNECT ${hex(code)}`, retryAfterMs)
 
+/** Is a SUBACK's refusal for now only? Then the gateway ends the connection, and says until when. */
+export const passes = (version: 4 | 5, code: number): boolean =>
+  version === 5 && (code === 0x97 || code === 0x80)
+
 /** Why a channel is not had. In MQTT 3 one code says that there is none; all else ends the connection. */
 export function causeOfSuback(version: 4 | 5, code: number, channel: string): Cause {
   if (version === 5 && code === 0x97) return closed('conflict', 'another takes this channel')

@@ -5,7 +5,7 @@ import type { SendFailure } from '../outbox.ts'
 import { reconnectPolicy } from '../reconnect.ts'
 import type { ClientSession, OpenSession, SessionEvents, SessionParts } from '../session.ts'
 import type { Uplink } from '../storage.ts'
-import { causeOfSuback } from './causes.ts'
+import { causeOfSuback, passes } from './causes.ts'
 import { MqttConnection } from './connection.ts'
 import { Lane } from './lane.ts'
 import type { Item, Saying, Speaker, Words } from './words.ts'
@@ -67,6 +67,8 @@ class MqttSession implements ClientSession {
   #ready = false
   #ended = false
   #flushing = false
+  /** Why a channel is not had for now: DISCONNECT follows, and knows when to come back. */
+  #refusal: Cause | undefined
   /** The gateway, or the network, has ended it. */
   #told = false
 
@@ -83,7 +85,7 @@ class MqttSession implements ClientSession {
       ponged: () => parts.heartbeat.ponged(parts.nowMs()),
       heard: () => parts.heartbeat.heard(),
       drained: () => this.scheduleFlush(),
-      ended: (cause) => this.#lost(cause),
+      ended: (cause) => this.#lost(cause.kind === 'closed' ? cause : (this.#refusal ?? cause)),
     })
     this.#keepaliveS = this.#connection.keepaliveS
   }
@@ -159,7 +161,12 @@ class MqttSession implements ClientSession {
     if (this.#ready || this.#ended) return
     for (const [index, { channel }] of this.#lanes.entries()) {
       const code = codes[index] ?? 0x80
-      if (code >= 0x80) return this.#lost(causeOfSuback(this.#words.version, code, channel.name))
+      if (code >= 0x80) {
+        const cause = causeOfSuback(this.#words.version, code, channel.name)
+        if (!passes(this.#words.version, code)) return this.#lost(cause)
+        this.#refusal = cause
+        return
+      }
       if (code !== 1) return this.#wrong('commands without acknowledgement')
     }
     const { heartbeat, nowMs } = this.#parts

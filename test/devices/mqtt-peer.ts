@@ -102,6 +102,11 @@ export class PeerLink {
     this.send({ ...commandPacket(this.version, command) })
   }
 
+  /** What was said still arrives. */
+  end(): void {
+    this.#socket.end()
+  }
+
   destroy(): void {
     this.#socket.destroy()
   }

@@ -575,6 +575,29 @@ test('MQTT 5: it is told why it is let go, and when to come back', async (t) => 
   await state(client, 'stopped')
 })
 
+test('MQTT 5: a channel that is not had for now: DISCONNECT says when to come back', async (t) => {
+  const clock = new ManualClock()
+  const backoff = { clock, reconnect: { baseMs: 1_000, maxMs: 60_000 }, random: () => 0.5 }
+  for (const [after, untilMs] of [
+    ['60', 60_000 + 500],
+    [undefined, 500 + 500],
+  ] as const) {
+    const { peer, client } = await rig(t, 5, backoff)
+    const link = await peer.link()
+    await link.next('connect')
+    link.admit()
+    const { messageId } = await link.next('subscribe')
+    link.send({ cmd: 'suback', messageId, granted: [0x97, 1] })
+    if (after === undefined) link.end()
+    else {
+      const properties = { userProperties: { 'pike-retry-after': after } }
+      link.send({ cmd: 'disconnect', reasonCode: 0x97, properties })
+    }
+    assert.equal((await waits(client)) - clock.nowMs(), untilMs)
+    await client.stop()
+  }
+})
+
 test('MQTT 5: an event that the gateway does not take is never called kept', async (t) => {
   const made = await running(t, 5)
   const { link, client } = made
