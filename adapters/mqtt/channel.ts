@@ -21,6 +21,7 @@ export interface ChannelHost {
   readonly via: DeviceId | undefined
   readonly protocol: string
   readonly peer: string
+  readonly client: string
   trailOf(name: ChannelName): Trail
   /** Why we ended the connection, if we did. */
   whyEnded(): Reason | undefined
@@ -86,6 +87,10 @@ export class MqttChannel implements Link {
 
   get peer(): string {
     return this.#host.peer
+  }
+
+  get client(): string {
+    return this.#host.client
   }
 
   /** Rule 23. */

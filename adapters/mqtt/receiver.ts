@@ -15,6 +15,7 @@ import type { Downlinks } from './downlinks.ts'
 import type { House } from './house.ts'
 import { commandTopic, type Wanted } from './topics.ts'
 import { UnansweredCommands } from './unanswered.ts'
+import type { Publisher } from './voice.ts'
 import type { Wire } from './wire.ts'
 
 /** How a subscription went. `start` once the client has been told. */
@@ -35,6 +36,7 @@ export interface ReceiverHost {
   readonly device: DeviceId
   readonly via?: DeviceId | undefined
   readonly trail: Trail
+  readonly publisher: Publisher
   readonly isOver: boolean
   /** Of the whole connection: packet ids are. */
   readonly downlinks: Downlinks
@@ -95,6 +97,10 @@ export class Receiver implements ChannelHost {
 
   get peer(): string {
     return this.#wire.peer
+  }
+
+  get client(): string {
+    return this.#host.publisher.clientId
   }
 
   whyEnded(): Reason | undefined {

@@ -129,6 +129,11 @@ export class PikeChannel implements Link {
     return this.#host.peer
   }
 
+  /** Its memory: what it numbers its uplinks by. */
+  get client(): string | undefined {
+    return this.#uplinkEpoch === 0 ? undefined : `uplinks ${this.#uplinkEpoch}`
+  }
+
   /** undefined before its start and after its end. */
   get session(): Session | undefined {
     return this.#session

@@ -51,8 +51,7 @@ export class Channel {
   readonly #start: Offset
   /** None where its device numbers nothing; most do not, or bring it by another way. */
   readonly #uplinks: Dedupe | undefined
-  /** In which its device numbers its uplinks; absent: it does not. */
-  readonly uplinkEpoch: Epoch | undefined
+  readonly #uplinkEpoch: Epoch | undefined
   /** Ended as in doubt while out on this link: a late acknowledgement is proof worth telling. */
   #doubted: Map<Offset, CommandId> | undefined
   readonly #doubtedMax: number
@@ -73,7 +72,7 @@ export class Channel {
     this.#start = start
     const { uplinkEpoch } = arrival
     this.#uplinks = uplinks
-    this.uplinkEpoch = uplinkEpoch
+    this.#uplinkEpoch = uplinkEpoch
     // The last that is kept, not the last that was judged (rule 15).
     this.uplinkKept = uplinkEpoch === undefined ? 0 : new Dedupe(head.uplinks).keptUpTo(uplinkEpoch)
     this.#window = new Window(arrival.windowMaxCommands, limits.windowMaxBytes)
@@ -161,7 +160,7 @@ export class Channel {
 
   /** What this session brings so comes in order: all before it was seen, or is lost. */
   isInOrder(stamp: Stamp): boolean {
-    return stamp.epoch === this.uplinkEpoch
+    return stamp.epoch === this.#uplinkEpoch
   }
 
   /** What the batch of judged uplinks must keep so that their repeats are known. */

@@ -18,6 +18,11 @@ export interface Link {
   readonly peer: string
   /** Its connection's record, as its device. Left out: the core makes one of its `id`. */
   readonly trail?: Trail
+  /**
+   * What its client calls itself, where its protocol lets it say: who comes back under the same name
+   * after a silence takes over from itself, and fights with nobody (rule 18).
+   */
+  readonly client?: string | undefined
   /** The device that speaks for this one, if it is not itself: it has proved itself, and is granted. */
   readonly via?: DeviceId | undefined
   /**

@@ -100,7 +100,7 @@ export class Arrivals {
       const attached =
         (await this.#refusal(channel, link, hello, asked)) ??
         this.#outrun(channel, asked) ??
-        this.#fence(channel, link, hello) ??
+        this.#fence(channel, link) ??
         (await this.#enter(channel, link, hello, asked))
       if (attached.kind === 'refused') this.#refused(link, trail, attached.reason)
       return attached
@@ -268,13 +268,13 @@ export class Arrivals {
   }
 
   /** One receiver a channel, the newest wins; unless they fight (rule 18). */
-  #fence(channel: ChannelId, link: Link, hello: Hello): Attached | undefined {
+  #fence(channel: ChannelId, link: Link): Attached | undefined {
     const older = this.#house.attached(channel)
     if (older === undefined) return undefined
     const nowMs = this.#house.clock.nowMs()
     const holdMs = this.#house.limits.conflictHoldMs
     older.trail.note('taken-over', { reason: link.protocol, about: tokenOf(link) })
-    if (this.#isItsOwn(older, hello, nowMs) || !this.#takeovers.taken(channel, nowMs)) {
+    if (this.#isItsOwn(older, link, nowMs) || !this.#takeovers.taken(channel, nowMs)) {
       older.close('taken-over', holdMs)
       return undefined
     }
@@ -290,11 +290,11 @@ export class Arrivals {
   }
 
   /**
-   * In bad weather a device comes back before we know that it had gone: the same memory, and silent on
+   * In bad weather a device comes back before we know that it had gone: the same client, and silent on
    * its older link for as long as an answer may take. Two that fight are both alive.
    */
-  #isItsOwn(older: Attachment, { uplinkEpoch }: Hello, nowMs: number): boolean {
-    if (uplinkEpoch === undefined || uplinkEpoch !== older.live.uplinkEpoch) return false
+  #isItsOwn(older: Attachment, { client }: Link, nowMs: number): boolean {
+    if (client === undefined || client !== older.link.client) return false
     return nowMs - older.heardAtMs >= this.#house.limits.ackOverdueMaxMs
   }
 }

@@ -432,7 +432,7 @@ test('rule 22: a device that said when it comes back is asleep until then, then 
 
 test('rule 23: a link that cannot acknowledge gets a command once; nobody knows, and nothing waits for it', async () => {
   const world = await withLocker()
-  const { link, session } = await world.attach({ windowMaxCommands: 1 }, false)
+  const { link, session } = await world.attach({ windowMaxCommands: 1 }, { acknowledges: false })
   const ids: string[] = []
   for (const name of ['a', 'b', 'c']) ids.push(await world.command({ name }))
   const asked = await world.command({ name: 'd', expect: 'reply', ttlMs: 60 * second })
@@ -445,7 +445,7 @@ test('rule 23: a link that cannot acknowledge gets a command once; nobody knows,
   assert.equal(await world.status(asked), 'sent')
   assert.equal((await world.hub.explain('default', asked))?.code, 'waiting.unacknowledged')
   session.detach(false)
-  const again = await world.attach({}, false)
+  const again = await world.attach({}, { acknowledges: false })
   const lost = await world.command({ name: 'f', expect: 'reply', ttlMs: 60 * second })
   assert.deepEqual(again.link.names, ['f'], 'what may have been sent is not written again')
   const { intake } = await world.admit()
@@ -458,10 +458,10 @@ test('rule 23: a link that cannot acknowledge gets a command once; nobody knows,
 
 test('rule 23: what may have been sent goes again, marked, on a link that acknowledges, and attempts are not counted before', async () => {
   const world = await withLocker()
-  await world.attach({}, false)
+  await world.attach({}, { acknowledges: false })
   const id = await world.command({ name: 'a', expect: 'reply' })
   for (let i = 0; i < 12; i++) {
-    const { session } = await world.attach({}, false)
+    const { session } = await world.attach({}, { acknowledges: false })
     session.detach(false)
     await world.pass(61 * second)
   }
@@ -473,7 +473,7 @@ test('rule 23: what may have been sent goes again, marked, on a link that acknow
 
 test('rule 4: a command for a link that cannot acknowledge is kept with its intent before it is written', async () => {
   const before = await withLocker()
-  await before.attach({}, false)
+  await before.attach({}, { acknowledges: false })
   const id = await before.command({ name: 'a', expect: 'reply', ttlMs: 5 * second })
   const after = await before.crash()
   assert.equal(await after.status(id), 'sent')

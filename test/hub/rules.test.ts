@@ -452,17 +452,19 @@ test('rule 18: three take-overs a minute hold both off for a minute and raise an
 
 test('rule 18: a device whose dead links nobody noticed fights with nobody', async () => {
   const world = await withLocker()
-  await world.attach({ uplinkEpoch: 7 })
+  const one = { client: 'one' }
+  await world.attach({}, one)
   for (let came = 0; came < 5; came++) {
     await world.pass(10 * second)
-    const { attached } = await world.tryAttach({ uplinkEpoch: 7 })
-    assert.equal(attached.kind, 'session', 'the same memory, and silent before')
+    const { attached } = await world.tryAttach({}, one)
+    assert.equal(attached.kind, 'session', 'the same client, and silent before')
   }
-  // Another memory, or alive a moment ago: that is somebody else.
+  // Another client, or alive a moment ago: that is somebody else.
   await world.pass(10 * second)
-  await world.attach({ uplinkEpoch: 8 })
-  await world.attach({ uplinkEpoch: 8 })
-  const third = await world.tryAttach({ uplinkEpoch: 8 })
+  const other = { client: 'other' }
+  await world.attach({}, other)
+  await world.attach({}, other)
+  const third = await world.tryAttach({}, other)
   assert.equal(third.attached.kind === 'refused' && third.attached.reason, 'conflict')
 })
 

@@ -101,7 +101,8 @@ export const moves = {
     const before = { heldUntilMs: locker.heldUntilMs }
     const isReplacing = older !== undefined && !older.isClosed
     const isItsOwn =
-      older?.uplinkEpoch === locker.uplinkEpoch &&
+      older !== undefined &&
+      older.client === line.client &&
       story.nowMs - older.heardAtMs >= limits.ackOverdueMaxMs
     const isTaking = isReplacing && !isItsOwn
     const expected = refusal(story, locker, known, fields.channel, isTaking)

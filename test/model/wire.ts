@@ -52,8 +52,6 @@ export class Line extends MemoryLink {
   start: Position = { epoch: 0, offset: 0 }
   keepaliveMs = 0
   heardAtMs: number
-  /** As it said when it came. */
-  readonly uplinkEpoch: number
   probedAtMs: number | undefined
   /** Written in this session and not acknowledged, by offset. */
   readonly out = new Map<number, Command>()
@@ -81,7 +79,7 @@ export class Line extends MemoryLink {
     this.#nowMs = options.nowMs
     this.#write = options.write
     this.heardAtMs = this.#nowMs()
-    this.uplinkEpoch = locker.uplinkEpoch
+    this.client = `uplinks ${locker.uplinkEpoch}`
   }
 
   override deliver(downlink: Downlink): 'open' | 'full' {

@@ -33,11 +33,15 @@ import { Hub } from '../../src/hub/hub.ts'
 import { ManualClock } from './manual-clock.ts'
 
 /** A link with no bytes: what was delivered lies in `got`, why it ended in `closed`. */
+/** What a link is, as far as the core asks before anything is sent. */
+export type LinkTraits = Partial<Pick<MemoryLink, 'acknowledges' | 'client'>>
+
 export class MemoryLink implements Link {
   readonly protocol = 'memory'
   readonly peer = 'memory'
   readonly id: string
   acknowledges = true
+  client: string | undefined
   readonly got: Downlink[] = []
   closed: { reason: Reason; retryAfterMs: number | undefined } | undefined
   probes = 0
@@ -196,9 +200,9 @@ export class World {
   /** Attach and start; fails the test when refused. */
   async attach(
     hello: Partial<Hello> = {},
-    acknowledges = true,
+    how: LinkTraits = {},
   ): Promise<{ link: MemoryLink; session: Session }> {
-    const { link, attached } = await this.tryAttach(hello, acknowledges)
+    const { link, attached } = await this.tryAttach(hello, how)
     assert.equal(attached.kind, 'session', attached.kind === 'refused' ? attached.reason : '')
     if (attached.kind !== 'session') throw new Error('unreachable')
     attached.session.start()
@@ -208,10 +212,10 @@ export class World {
 
   async tryAttach(
     hello: Partial<Hello> = {},
-    acknowledges = true,
+    how: LinkTraits = {},
   ): Promise<{ link: MemoryLink; attached: Attached }> {
     const link = new MemoryLink(`link-${++links}`)
-    link.acknowledges = acknowledges
+    Object.assign(link, how)
     const attached = await this.hub.attach(link, {
       app: 'default',
       device: 'locker',
