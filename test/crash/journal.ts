@@ -141,6 +141,8 @@ export interface Raw {
   readonly family: Family
   /** Counts its connections, or observations, or lives between reboots: see the judge's allowances. */
   readonly session: number
+  /** Nothing of the message told it the deadline: it cannot refuse what was late on its way (rule 2). */
+  readonly blind?: boolean
   /** When its end was said to have it; undefined: never. */
   acknowledgedAtMs: number | undefined
 }

@@ -3,7 +3,16 @@ import { test } from 'node:test'
 import type { Family, Journal, Receipt, Wire } from './journal.ts'
 import { allowances } from './judge/allowances.ts'
 import { judge } from './judge/judge.ts'
-import { drop, entry, epoch, goodHistory, idOf, rulesOf, type Wrong } from './judge-history.ts'
+import {
+  accepted,
+  drop,
+  entry,
+  epoch,
+  goodHistory,
+  idOf,
+  rulesOf,
+  type Wrong,
+} from './judge-history.ts'
 
 /** The history in which all went well, at a device that remembers nothing. */
 function rawHistory(family: Family): Journal {
@@ -270,4 +279,21 @@ test('a reply by its place belongs to what was for later, where the wire says bo
   journal.replies.push({ ...reply, acknowledgedAtMs: 1_700 })
   journal.log.push(entry({ id: 'a-9', type: 'reply', command: id, status: 'rejected' }))
   assert.deepEqual(rulesOf(journal), [])
+})
+
+test('late on its way to who is not told the deadline: judged by when it was first written', () => {
+  const late = (blind: boolean, writtenAtMs: number): readonly string[] => {
+    const journal = rawHistory('mqtt')
+    const receipt = journal.receipts[0]!
+    const raw = { ...receipt.raw!, blind }
+    journal.receipts[0] = { ...receipt, raw }
+    const expiresAtMs = receipt.atMs - 2_000
+    Object.assign(journal.asks[0]!.attempts[0]!, { accepted: accepted(1, { expiresAtMs }) })
+    const frame = { kind: 'command', epoch, offset: 1, repeated: false } as const
+    journal.wire.unshift(wire('mqtt', 1, frame, expiresAtMs + writtenAtMs))
+    return rulesOf(journal).filter((rule) => rule === 'late')
+  }
+  assert.deepEqual(late(true, -10), [])
+  assert.deepEqual(late(false, -10), ['late'])
+  assert.deepEqual(late(true, 1_000), ['late'])
 })

@@ -147,7 +147,12 @@ export abstract class RawDevice implements WorldDevice {
       return undefined
     }
     const n = numberOf(payload, 'n') ?? -1
-    const raw: Raw = { family: this.family, session: this.session, acknowledgedAtMs: undefined }
+    const raw: Raw = {
+      family: this.family,
+      session: this.session,
+      blind: Number.isNaN(expiresAtMs),
+      acknowledgedAtMs: undefined,
+    }
     const channel = channelOfId(id)
     const { name: device } = this
     this.journal.receipts.push({ device, channel, id, offset, n, atMs: Date.now(), repeated, raw })

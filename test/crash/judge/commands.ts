@@ -176,7 +176,13 @@ function rightPlace(
     findings.add('refused-yet-kept', `ask ${ask.n} was refused and handed over as ${receipt.id}`)
   }
   if (known === undefined) return Number.NaN
-  return earliestMs(facts.journal.stalls, receipt.atMs) - expiryOf(facts, known.accepted)
+  const { stalls } = facts.journal
+  const expiresAtMs = expiryOf(facts, known.accepted)
+  const lateMs = earliestMs(stalls, receipt.atMs) - expiresAtMs
+  if (receipt.raw?.blind !== true) return lateMs
+  // Rule 2: who is not told the deadline gets what was first written before it.
+  const writtenAtMs = facts.written.get(id)?.[0]?.atMs ?? receipt.atMs
+  return Math.min(lateMs, writtenAtMs - expiresAtMs)
 }
 
 /** What its answer says, or, where that says nothing, its outcome. */
