@@ -12,6 +12,20 @@ interface Out {
 
 /** Message ids of one device that are remembered; the oldest go. */
 const outMax = 256
+const seenMax = 65_536
+
+/** Messages with a command that some ear has heard: sent again by its stack, to wherever its device is by now, each is still the same. */
+export class SeenMessages {
+  readonly #seen = new Set<string>()
+
+  /** @returns whether it is new. */
+  add(message: string): boolean {
+    if (this.#seen.has(message)) return false
+    this.#seen.add(message)
+    if (this.#seen.size > seenMax) this.#seen.delete(this.#seen.values().next().value!)
+    return true
+  }
+}
 
 /** Reads CoAP of one device's address: commands as they are notified or polled, ACKs, posts. */
 export class CoapEar {
@@ -22,8 +36,11 @@ export class CoapEar {
   readonly #taken = new Map<string, string>()
   #device = ''
 
-  constructor(paper: Paper) {
+  readonly #seen: SeenMessages
+
+  constructor(paper: Paper, seen: SeenMessages) {
     this.#notes = new Notes(paper, 'coap')
+    this.#seen = seen
   }
 
   /** @param reached which gateway, from which address: beyond that nobody knows a message id again. */
@@ -45,10 +62,10 @@ export class CoapEar {
     const id = parts[0]!.slice('id='.length)
     const of = packet.token.toString('hex')
     const message = `${packet.messageId} ${of} ${id}`
-    // Sent again by its stack it is still the same message.
     if (this.#out.has(message)) return true
     this.#out.set(message, { id, of, reached })
     if (this.#out.size > outMax) this.#out.delete(this.#out.keys().next().value!)
+    if (!this.#seen.add(`${reached.split(' ', 1)[0]} ${message}`)) return true
     const before = this.#taken.get(of)
     if (before !== undefined && before !== id) {
       this.#notes.taken(before, of)

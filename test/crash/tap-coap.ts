@@ -1,7 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram'
 import type { Random } from '../support/random.ts'
 import type { Paper } from './ear.ts'
-import { CoapEar } from './ear-coap.ts'
+import { CoapEar, SeenMessages } from './ear-coap.ts'
 
 export interface CoapTapOptions {
   readonly paper: Paper
@@ -37,6 +37,7 @@ export class CoapTap {
   readonly #options: CoapTapOptions
   readonly #socket = createSocket('udp4')
   readonly #legs = new Map<number, Leg>()
+  readonly #seen = new SeenMessages()
   readonly #timers = new Set<NodeJS.Timeout>()
   #target: { readonly host: string; readonly port: number } | undefined
   /** Counts lives of the gateway: what it knew of messages ended with each. */
@@ -94,7 +95,7 @@ export class CoapTap {
   #open(port: number): Leg {
     this.#forgetIdle()
     const address = ++this.#addresses
-    const ear = new CoapEar(this.#options.paper)
+    const ear = new CoapEar(this.#options.paper, this.#seen)
     const leg: Leg = {
       port,
       ear,
