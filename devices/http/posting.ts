@@ -1,11 +1,56 @@
 import type { DeviceChannel } from '../channel.ts'
-import type { SendFailure } from '../outbox.ts'
+import type { Outbox, SendFailure, Slot } from '../outbox.ts'
 import type { Uplink } from '../storage.ts'
 import { problemOf } from './causes.ts'
 import type { Answer, Asking } from './requests.ts'
 
 const json = 'application/json'
 const octets = 'application/octet-stream'
+
+/** Events of one request, and bytes of their payloads. The gateway takes more of both. */
+const linesMax = 64
+const linesMaxBytes = 48 * 1024
+const newline = 0x0a
+
+/** The next to go, written now: one, or as many events as go into one request. */
+export function takeNext(outbox: Outbox, nowMs: number, alone: boolean): readonly Slot[] {
+  const slots: Slot[] = []
+  let bytes = 0
+  for (;;) {
+    const slot = outbox.peek(linesMax)
+    if (slot === undefined) return slots
+    bytes += slot.uplink.payload.length
+    const joins = !alone && bytes <= linesMaxBytes && isLine(slot.uplink)
+    if (!joins && slots.length > 0) return slots
+    outbox.written(nowMs)
+    slots.push(slot)
+    if (!joins) return slots
+  }
+}
+
+/** Can it be part of a line? */
+const isLine = ({ kind, payload, binary }: Uplink): boolean =>
+  kind === 'event' && payload.length > 0 && (binary || !payload.includes(newline))
+
+/** Events as one request: kept together, or none. */
+export function reportsOf(channel: DeviceChannel, slots: readonly Slot[]): Asking {
+  const lines = slots.map(({ uplink }) => lineOf(channel.outbox.uplinkEpoch, uplink))
+  return {
+    ...{ method: 'POST', path: `events?channel=${channel.name}` },
+    headers: { 'content-type': 'application/x-ndjson' },
+    body: Buffer.from(lines.join('')),
+  }
+}
+
+function lineOf(epoch: number, uplink: Uplink): string {
+  if (uplink.kind !== 'event') throw new Error('a reply goes alone')
+  const { name, payload, binary, sequence } = uplink
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length)
+  const carried = binary
+    ? `"payloadBase64":"${bytes.toString('base64')}","contentType":"${octets}"`
+    : `"payload":${bytes.toString('utf8')}`
+  return `{"type":${JSON.stringify(name)},"stamp":"${epoch}.${sequence}",${carried}}\n`
+}
 
 /** An uplink as a request. */
 export function reportOf(device: string, channel: DeviceChannel, uplink: Uplink): Asking {

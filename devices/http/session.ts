@@ -6,7 +6,7 @@ import type { ClientSession, OpenSession, SessionEvents, SessionParts } from '..
 import { causeOf, causeOfProblem } from './causes.ts'
 import { EventStream } from './event-stream.ts'
 import { readItem, readProbe, readStart, type Start } from './items.ts'
-import { eventOf, reportOf, verdictOf } from './posting.ts'
+import { eventOf, reportOf, reportsOf, takeNext, verdictOf } from './posting.ts'
 import { type Answer, Requests } from './requests.ts'
 
 /** Uplinks under way, one after the other: their order is theirs. */
@@ -15,6 +15,8 @@ interface Lane {
   /** Of the last command that came, as it is said back. */
   numbering: string
   busy: boolean
+  /** So many go each by itself: together one of them was not taken, and the answer was about all. */
+  alone: number
 }
 
 const post = { method: 'POST' } as const
@@ -52,7 +54,10 @@ class HttpSession implements ClientSession {
     this.#parts = parts
     this.#events = events
     this.#requests = new Requests(parts.options)
-    this.#lanes = parts.keeper.channels.map((channel) => ({ channel, numbering: '', busy: false }))
+    this.#lanes = parts.keeper.channels.map((channel) => ({
+      ...{ channel, numbering: '' },
+      ...{ busy: false, alone: 0 },
+    }))
     this.#askedAtMs = parts.nowMs()
     this.closed = new Promise((resolve) => {
       this.#closed = resolve
@@ -278,23 +283,33 @@ class HttpSession implements ClientSession {
     return answer
   }
 
-  /** One after the other, as far as they are stored. */
+  /** One request after the other, as far as they are stored. */
   async #send(lane: Lane): Promise<void> {
     if (lane.busy) return
     lane.busy = true
     const { channel } = lane
     while (!this.#ended) {
-      const slot = channel.outbox.peek(1)
-      if (slot === undefined) break
       const nowMs = this.#parts.nowMs()
-      const { uplink } = slot
-      channel.outbox.written(nowMs)
+      const slots = takeNext(channel.outbox, nowMs, lane.alone > 0)
+      const last = slots.at(-1)
+      if (last === undefined) break
+      const { uplink } = last
       this.#parts.heartbeat.wrote(nowMs)
       this.#parts.changed()
       if (uplink.kind === 'reply') channel.inbox.replied(uplink.epoch, uplink.offset)
-      const answer = await this.#requests.ask(reportOf(this.#parts.options.device, channel, uplink))
+      const answer = await this.#requests.ask(
+        slots.length > 1
+          ? reportsOf(channel, slots)
+          : reportOf(this.#parts.options.device, channel, uplink),
+      )
       if (this.#ended) return
-      if (!this.#answered(channel, slot, answer)) return
+      if (slots.length > 1 && typeof verdictOf('event', answer) === 'object') {
+        lane.alone = slots.length
+        channel.outbox.lost()
+        continue
+      }
+      lane.alone = Math.max(0, lane.alone - 1)
+      if (!this.#answered(channel, last, answer)) return
     }
     lane.busy = false
   }
