@@ -91,6 +91,12 @@ for (const family of repeating) {
     assert.deepEqual([figures.raw.receipts, figures.raw.again], [4, 1])
   })
 
+  test(`${family}: a repeat that was on its way at the end may come after it`, () => {
+    const journal = rawHistory(family)
+    again(journal, { atMs: 4_000 })
+    assert.deepEqual(rulesOf(journal), [])
+  })
+
   const wrongs: readonly Wrong[] = [
     ['a repeat without a mark', (j) => again(j, { repeated: false }), ['repeat-unmarked']],
     [
@@ -108,7 +114,10 @@ for (const family of repeating) {
     ],
     [
       'a repeat after its end was published',
-      (j) => again(j, { atMs: 2_600 }),
+      (j) => {
+        again(j, { atMs: 2_700 })
+        Object.assign(j.wire.at(-1)!, { atMs: 2_600 })
+      },
       ['repeat-after-end'],
     ],
     [

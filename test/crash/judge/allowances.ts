@@ -77,11 +77,13 @@ export function mayComeAgain(
   }
   // Promise 5: repeats are marked.
   if (!now.repeated) findings.add('repeat-unmarked', `${who} came again and was not marked`)
-  // Rules 3 and 8: an end is an end.
+  // Rules 3 and 8: an end is an end. What was on its way by then may be held up by the network.
   const end = facts.ended.get(id)?.[0]
-  if (end !== undefined && end.atMs + options.toleranceMs < now.atMs) {
-    const late = Math.round(now.atMs - end.atMs)
-    findings.add('repeat-after-end', `${who} came again ${late} ms after it ended ${end.status}`)
+  const frames = facts.written.get(id) ?? []
+  const writtenAtMs = frames.findLast(({ atMs }) => atMs <= now.atMs)?.atMs ?? now.atMs
+  if (end !== undefined && end.atMs + options.toleranceMs < writtenAtMs) {
+    const late = Math.round(writtenAtMs - end.atMs)
+    findings.add('repeat-after-end', `${who} was written ${late} ms after it ended ${end.status}`)
   }
   const { command, source } = allowances[raw.family]
   const same = before.some((one) => one.raw?.session === raw.session)
