@@ -1,7 +1,6 @@
 import { resolve } from 'node:path'
 import { Command } from 'commander'
 import type { CheckReport, Code, Finding } from '../src/engine/level/check/index.ts'
-import { CheckRefused, checkStore, meanings } from '../src/engine/level/check/index.ts'
 import { Failure } from './failure.ts'
 import { offlineFolder } from './offline.ts'
 import { print, printJson, table } from './print.ts'
@@ -41,6 +40,9 @@ Examples:
 While a gateway runs: take a backup, restore it into another folder, and check that.`,
     )
     .action(async (options: Options) => {
+      const { CheckRefused, checkStore, meanings } = await import(
+        '../src/engine/level/check/index.ts'
+      )
       const folder = offlineFolder(options.dataDir)
       const counts = new Map<Code, number>()
       const progress = new Progress('records')
@@ -65,14 +67,18 @@ While a gateway runs: take a backup, restore it into another folder, and check t
       }
       progress.end()
       if (options.json) printJson({ ...report, findings: Object.fromEntries(counts) })
-      else say(report, counts)
+      else say(report, counts, meanings)
       if (counts.size > 0) process.exitCode = 1
     })
 
 const lineOf = ({ code, where, detail }: Finding): string =>
   `${code}  ${where}${detail === '' ? '' : `: ${detail}`}`
 
-function say(report: CheckReport, counts: ReadonlyMap<Code, number>): void {
+function say(
+  report: CheckReport,
+  counts: ReadonlyMap<Code, number>,
+  meanings: Readonly<Record<Code, string>>,
+): void {
   const { kinds, files, fileBytes, isWhole, upgradedFrom } = report
   const rows = kinds.map(({ kind, records, bytes }) => [kind, String(records), String(bytes)])
   if (counts.size > 0) print()

@@ -4,8 +4,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { pikeAsCalled } from './called.ts'
-import { makeDemoLocker } from './demo/locker.ts'
-import { tellStory } from './demo/story.ts'
 import { Failure } from './failure.ts'
 import { print } from './print.ts'
 
@@ -36,6 +34,8 @@ Example:
       for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
         process.once(signal, () => process.exit(130))
 
+      const { makeDemoLocker } = await import('./demo/locker.ts')
+      const { tellStory } = await import('./demo/story.ts')
       const broken = await tellStory({ folder, children, makeLocker: makeDemoLocker }).catch(
         (error: unknown) => {
           throw error instanceof Failure

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { type ApiOptions, connect, settingsFor, withApi } from './api-client.ts'
 import { Failure } from './failure.ts'
-import { type FleetRow, runFleet } from './fleet/fleet.ts'
+import type { FleetRow } from './fleet/fleet.ts'
 import { type Mix, readMix } from './fleet/mix.ts'
 import { print, printJson, table } from './print.ts'
 import { type Protocol, type ProtocolName, protocolNames, protocols } from './protocols.ts'
@@ -69,6 +69,7 @@ Examples:
       const port = (name: ProtocolName): number => relays.get(name)?.port ?? portOf(name, options)
       const fair = options.weather === undefined
       const host = fair ? options.host : loopback
+      const { runFleet } = await import('./fleet/fleet.ts')
       const rows = await runFleet({
         ...{ ...options, pike, app, host, port },
         ...(fair ? { patienceS: 30 } : { patienceS: 300, keepalive: { minS: 10, maxS: 20 } }),

@@ -2,15 +2,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ConnectionOptions } from 'node:tls'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import {
-  type DeviceStorage,
-  fileStorage,
-  type LockerLog,
-  type PikeClient,
-  PikeGateway,
-  runLocker,
-  type StopReason,
-} from '../devices/index.ts'
+import type { DeviceStorage, LockerLog, PikeClient, StopReason } from '../devices/index.ts'
 import { isIdentifier } from '../src/contract/index.ts'
 import {
   type ApiOptions,
@@ -104,6 +96,10 @@ Examples:
         throw new Failure(
           `${title} has no encryption here yet: leave --tls out, and connect in a network you trust`,
         )
+      const { fileStorage, PikeGateway, runLocker } = await import('../devices/index.ts')
+      const { sessions } = await import('./sessions.ts')
+      const storageIn = (file: string | undefined): { storage?: DeviceStorage } =>
+        file === undefined ? {} : { storage: fileStorage(file) }
       // Who speaks for a locker proves itself; the locker has no part in that.
       const me = behind ?? devices[0]!
       const { app, secret, state } = await identity(me, options)
@@ -122,7 +118,7 @@ Examples:
         runLocker({
           ...way,
           device,
-          ...protocols[options.protocol].session,
+          ...sessions[options.protocol],
           ...(controller !== undefined && { behind: controller }),
           doors: {
             doors: options.doors,
@@ -166,9 +162,6 @@ const stopOf = (client: PikeClient): Promise<{ who: string; reason: StopReason }
     const { state } = client
     if (state.kind === 'stopped' && state.reason.kind !== 'not-started') heard(state.reason)
   })
-
-const storageIn = (file: string | undefined): { storage?: DeviceStorage } =>
-  file === undefined ? {} : { storage: fileStorage(file) }
 
 /** @param device said where there may be several. */
 const logOf = (device: string | undefined, { json }: Options): ((entry: LockerLog) => void) => {

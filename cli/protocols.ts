@@ -1,10 +1,3 @@
-import {
-  coapSession,
-  httpSession,
-  mqtt5Session,
-  mqttSession,
-  type PikeClientOptions,
-} from '../devices/index.ts'
 import type { Config, Port } from '../src/node/config.ts'
 
 /** What a device of ours can speak, and where a gateway with this configuration listens for it. */
@@ -15,7 +8,6 @@ export interface Protocol {
   readonly secureListener?: string
   /** It goes by UDP. */
   readonly datagrams?: true
-  readonly session: Pick<PikeClientOptions, 'session'>
   port(config: Config, secure: boolean): Port
 }
 
@@ -24,35 +16,30 @@ export const protocols = {
     title: 'Pike',
     listener: 'pike',
     secureListener: 'pike-tls',
-    session: {},
     port: ({ tcpPort, tlsPort }, secure) => (secure ? tlsPort : tcpPort),
   },
   mqtt: {
     title: 'MQTT',
     listener: 'mqtt',
     secureListener: 'mqtts',
-    session: { session: mqttSession },
     port: ({ mqttPort, mqttsPort }, secure) => (secure ? mqttsPort : mqttPort),
   },
   mqtt5: {
     title: 'MQTT 5',
     listener: 'mqtt',
     secureListener: 'mqtts',
-    session: { session: mqtt5Session },
     port: ({ mqttPort, mqttsPort }, secure) => (secure ? mqttsPort : mqttPort),
   },
   coap: {
     title: 'CoAP',
     listener: 'coap',
     datagrams: true,
-    session: { session: coapSession },
     port: ({ coapPort }) => coapPort,
   },
   http: {
     title: 'HTTP',
     listener: 'http',
     secureListener: 'https',
-    session: { session: httpSession },
     port: ({ httpPort, httpsPort }, secure) => (secure ? httpsPort : httpPort),
   },
 } as const satisfies Record<string, Protocol>

@@ -1,6 +1,5 @@
 import { resolve } from 'node:path'
 import { Command } from 'commander'
-import { BackupRefused, RestoreRefused, restoreStore } from '../src/engine/level/index.ts'
 import { Failure } from './failure.ts'
 import { offlineFolder } from './offline.ts'
 import { print, printJson } from './print.ts'
@@ -35,6 +34,9 @@ The gateway then starts as after a crash at the moment the backup was taken: com
 ended since may be handed over again, and those accepted since are not there.`,
     )
     .action(async (name: string, options: Options) => {
+      const { BackupRefused, RestoreRefused, restoreStore } = await import(
+        '../src/engine/level/index.ts'
+      )
       const folder = offlineFolder(options.dataDir)
       const lines = new Map<string, Progress>()
       const line = (what: string, ofBytes: number): Progress => {
@@ -67,14 +69,13 @@ ended since may be handed over again, and those accepted since are not there.`,
         )
       } catch (error) {
         for (const one of lines.values()) one.break()
+        if (error instanceof BackupRefused || error instanceof RestoreRefused)
+          throw new Failure(`${error.message};\n      ${error.advice}`)
         throw failureOf(error, name)
       }
     })
 
 function failureOf(error: unknown, name: string): unknown {
-  if (error instanceof BackupRefused || error instanceof RestoreRefused) {
-    return new Failure(`${error.message};\n      ${error.advice}`)
-  }
   const { code, path } = (error ?? {}) as NodeJS.ErrnoException
   if (code === 'ENOENT' && path === resolve(name)) return new Failure(`there is no file ${name}`)
   if (code !== undefined && path !== undefined) {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { fileStorage, type RunningLocker, runLocker } from '../../devices/index.ts'
-import { protocols } from '../protocols.ts'
+import { sessions } from '../sessions.ts'
 import type { DemoLocker, Stage } from './story.ts'
 
 /** Doors of the demo's locker. */
@@ -30,7 +30,7 @@ export const makeDemoLocker: Stage['makeLocker'] = (
         device,
         secret,
         doors,
-        ...protocols[protocol].session,
+        ...sessions[protocol],
         storage: fileStorage(join(folder, `${device}.state`)),
         log: ({ event, details }) => {
           if (event === 'locker.running') receives()

@@ -3,8 +3,9 @@ import { runLocker } from '../../devices/index.ts'
 import type { PikeBackend } from '../../src/backend/index.ts'
 import { makeSecret } from '../../src/secrets/secrets.ts'
 import { Progress } from '../progress.ts'
-import { type ProtocolName, protocols } from '../protocols.ts'
+import type { ProtocolName } from '../protocols.ts'
 import { seeded } from '../seeded.ts'
+import { sessions } from '../sessions.ts'
 import { dealOut, type Mix, percentile } from './mix.ts'
 
 export interface FleetOptions {
@@ -109,12 +110,11 @@ function connect(
   { host, port, app, patienceS, keepalive }: FleetOptions,
 ): Promise<boolean> {
   const { device, secret, protocol } = member
-  const { session } = protocols[protocol]
   const startedMs = performance.now()
   return new Promise((resolve) => {
     const timer = setTimeout(() => resolve(false), patienceS * 1000)
     const locker = runLocker({
-      ...{ host, port: port(protocol), app, device, secret, ...session },
+      ...{ host, port: port(protocol), app, device, secret, ...sessions[protocol] },
       ...(keepalive && { keepalive }),
       doors: { doors, closeAfterMs: 1_000 },
       log: ({ event, text, details }) => {

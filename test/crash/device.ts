@@ -1,4 +1,5 @@
 import { type ProtocolName, protocols } from '../../cli/protocols.ts'
+import { sessions } from '../../cli/sessions.ts'
 import { PikeClient } from '../../devices/client.ts'
 import type { Command, CommandReply, Respond } from '../../devices/command.ts'
 import { type DeviceStorage, memoryStorage, type StorageChange } from '../../devices/storage.ts'
@@ -113,7 +114,7 @@ export class CrashDevice implements WorldDevice {
     if (this.#speaks.length > 1) this.#speech = this.#random.pick(this.#speaks)
     const protocol = protocols[this.#speech]
     const client = new PikeClient({
-      ...protocol.session,
+      ...sessions[this.#speech],
       host: '127.0.0.1',
       port: this.#port(protocol.listener),
       device: this.name,

@@ -1,4 +1,4 @@
-import { protocols } from '../../cli/protocols.ts'
+import { sessions } from '../../cli/sessions.ts'
 import { fileStorage, PikeClient } from '../../devices/index.ts'
 
 /*
@@ -13,7 +13,7 @@ const client = new PikeClient({
   storage: fileStorage(state),
   // Tests kill gateways: wait shorter than in the field.
   reconnect: { baseMs: 200, maxMs: 1_000 },
-  ...protocols[protocol as keyof typeof protocols].session,
+  ...sessions[protocol as keyof typeof sessions],
 })
 client.on('receive', (command, respond) => {
   const { door } = command.json() as { door: number }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type ProtocolName, protocolNames, protocols } from '../../cli/protocols.ts'
+import { sessions } from '../../cli/sessions.ts'
 import { memoryStorage, PikeClient } from '../../devices/index.ts'
 import { PikeBackend } from '../../src/backend/index.ts'
 import { makeSecret } from '../../src/secrets/secrets.ts'
@@ -22,7 +23,7 @@ test('a connection that has grown old is asked to come back, over each protocol 
     const port = gateway.port(protocols[protocol].listener)
     const client = new PikeClient({
       ...{ host: '127.0.0.1', port, device, secret, storage: memoryStorage() },
-      ...protocols[protocol].session,
+      ...sessions[protocol],
     })
     clients.push(client)
     const one = { device, protocol, away: 0, client }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type ProtocolName, protocolNames, protocols } from '../../cli/protocols.ts'
+import { sessions } from '../../cli/sessions.ts'
 import { memoryStorage, PikeClient } from '../../devices/index.ts'
 import { PikeBackend } from '../../src/backend/index.ts'
 import { makeSecret } from '../../src/secrets/secrets.ts'
@@ -51,7 +52,7 @@ async function town(t: TestContext) {
     await pike.devices.put(device, { secret })
     const client = new PikeClient({
       ...{ host: '127.0.0.1', port: ports[protocols[protocol].listener]!, device, secret },
-      ...protocols[protocol].session,
+      ...sessions[protocol],
       storage: memoryStorage(),
     })
     const one: Firmware = { device, protocol, client, got: [], repeats: 0, running: false }
