@@ -108,7 +108,9 @@ async function play(
   const lost = watched.fared.find((one) => !isStream(one))?.worstMs ?? 0
   if (attack.mayLose === true) happened.push(`the honest CoAP device waited ${lost.toFixed(0)} ms`)
   if (worstMs > Math.max(lateMs, lateTimes * calmWorstMs))
-    said(`an honest device waited ${worstMs.toFixed(0)} ms, in calm ${calmWorstMs.toFixed(0)}`)
+    said(
+      `an honest device waited ${worstMs.toFixed(0)} ms (${worstFared(judged).worstOf}), in calm ${calmWorstMs.toFixed(0)}`,
+    )
   const harms = bystanders.harms.length - harmedBefore
   if (harms > 0) said(`${harms} times an honest device was harmed, below`)
   for (const [when, bytes] of [
@@ -130,6 +132,10 @@ async function play(
 }
 
 const isStream = ({ protocol }: Fared): boolean => protocol !== 'coap'
+
+/** Whose longest wait it was. */
+const worstFared = (fared: readonly Fared[]): Fared =>
+  fared.reduce((worst, one) => (one.worstMs > worst.worstMs ? one : worst))
 
 const worstOf = ({ fared }: { readonly fared: readonly Fared[] }): number =>
   Math.max(...fared.map(({ worstMs }) => worstMs ?? 0))
