@@ -1,4 +1,4 @@
-import { Bystanders, type Fared } from '../fuzz/bystanders/index.ts'
+import { Bystanders, type Fared, worstFared } from '../fuzz/bystanders/index.ts'
 import { Gateway, type ListenerName } from '../fuzz/gateway.ts'
 import { attacks } from './attacks.ts'
 import { type Attack, Stage, sleep } from './stage.ts'
@@ -132,10 +132,6 @@ async function play(
 }
 
 const isStream = ({ protocol }: Fared): boolean => protocol !== 'coap'
-
-/** Whose longest wait it was. */
-const worstFared = (fared: readonly Fared[]): Fared =>
-  fared.reduce((worst, one) => (one.worstMs > worst.worstMs ? one : worst))
 
 const worstOf = ({ fared }: { readonly fared: readonly Fared[] }): number =>
   Math.max(...fared.map(({ worstMs }) => worstMs ?? 0))

@@ -1,4 +1,4 @@
-import { Bystanders, type Fared } from './bystanders/index.ts'
+import { Bystanders, type Fared, worstFared } from './bystanders/index.ts'
 import { type Case, dump } from './case.ts'
 import { Gateway, type Memory } from './gateway.ts'
 import { Numbers } from './numbers.ts'
@@ -192,10 +192,6 @@ async function settle(gateway: Gateway): Promise<string | undefined> {
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
 }
-
-/** NaN: it had no round. */
-const worstFared = (fared: readonly Fared[]): Fared =>
-  fared.reduce((worst, one) => (one.worstMs > worst.worstMs ? one : worst))
 
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN

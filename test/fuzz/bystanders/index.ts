@@ -78,6 +78,10 @@ export class Bystanders {
   }
 }
 
+/** Whose longest wait it was. */
+export const worstFared = (fared: readonly Fared[]): Fared =>
+  fared.reduce((worst, one) => (one.worstMs > worst.worstMs ? one : worst))
+
 const joined = (before: Fared, one: Fared): Fared => {
   if (one.rounds === 0) return before
   if (before.rounds === 0) return one
