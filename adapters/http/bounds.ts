@@ -38,6 +38,10 @@ export const httpBounds = {
   timeoutsCheckMs: 2_000,
   /** Bodies on their way into memory, together; of one app half. Above: `503`. */
   bodiesMaxBytes: 32 * 1_048_576,
+  /** Requests behind another of their connection (pipelining), over all connections. Above: one on each. */
+  pipelinedMax: 2_048,
+  /** Requests behind another of their connection. Above: it is reset, and what waits is not begun. */
+  pipelinedPerConnectionMax: 256,
   /** An idle connection between two requests. Above: closed. */
   keepAliveTimeoutMs: 72_000,
   /** A connection on which nothing moves, beyond the longest wait. Above: closed. */

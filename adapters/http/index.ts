@@ -4,7 +4,9 @@ import type { Adapter, Core, Listener } from '../../src/contract/index.ts'
 import { Addresses } from '../../src/listen/addresses.ts'
 import { Sweep } from '../../src/listen/sweep.ts'
 import { secureOptions, tlsHandshakeTimeoutMs } from '../../src/listen/tls.ts'
+import { Turns } from '../../src/listen/turns.ts'
 import { Doorman } from './auth.ts'
+import { httpBounds } from './bounds.ts'
 import { badField } from './problems.ts'
 import { Reception } from './receive.ts'
 import { addRoutes } from './routes.ts'
@@ -36,6 +38,7 @@ interface House {
   readonly doorman: Doorman
   readonly visitors: Visitors
   readonly addresses: Addresses
+  readonly turns: Turns
   readonly reception: Reception
   readonly pauses: Sweep<() => void>
   readonly servers: FastifyInstance[]
@@ -64,8 +67,9 @@ class HttpAdapter implements Adapter {
     )
     const reception = new Reception(core, visitors)
     const addresses = new Addresses(core.limits.connectionsPerAddress)
+    const turns = new Turns(httpBounds)
     const house: House = {
-      ...{ core, doorman, visitors, addresses },
+      ...{ core, doorman, visitors, addresses, turns },
       ...{ reception, pauses, servers: [] },
     }
     this.#house = house
@@ -122,7 +126,7 @@ class HttpAdapter implements Adapter {
   figures(): Readonly<Record<string, number>> {
     const house = this.#house
     if (house === undefined) return {}
-    const { doorman, visitors, reception, addresses } = house
+    const { doorman, visitors, reception, addresses, turns } = house
     let links = 0
     for (const _ of visitors.links()) links++
     return {
@@ -135,6 +139,8 @@ class HttpAdapter implements Adapter {
       requests_total: this.#requestsTotal,
       ungranted_total: this.#ungrantedTotal,
       connections_refused_total: addresses.refusedTotal,
+      requests_in_pipeline: turns.waiting,
+      pipelines_cut_total: turns.cutTotal,
     }
   }
 
@@ -145,13 +151,14 @@ class HttpAdapter implements Adapter {
     port: number,
     tls?: Parameters<typeof createServer>[1],
   ): Promise<Listener> {
-    const { core, doorman, visitors, addresses, reception, pauses } = house
+    const { core, doorman, visitors, addresses, turns, reception, pauses } = house
     const app = createServer(
       {
         core,
         doorman,
         visitors,
         addresses,
+        turns,
         pause: () => new Promise((resolve) => pauses.add(resolve)),
         isClosing: () => this.#closing,
         ungranted: () => {

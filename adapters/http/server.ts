@@ -11,6 +11,7 @@ import { Arrivals } from '../../src/listen/arrivals.ts'
 import { Connections } from '../../src/listen/connections.ts'
 import { framingFault } from '../../src/listen/framing.ts'
 import { Methods } from '../../src/listen/methods.ts'
+import type { Turns } from '../../src/listen/turns.ts'
 import type { Doorman } from './auth.ts'
 import { httpBounds } from './bounds.ts'
 import { problemJson, type Refusal, refusalOf, refuse } from './problems.ts'
@@ -29,6 +30,7 @@ export interface Lobby {
   readonly doorman: Doorman
   readonly visitors: Visitors
   readonly addresses: Addresses
+  readonly turns: Turns
   /** Before whoever comes too often is told so. */
   pause(): Promise<void>
   isClosing(): boolean
@@ -78,8 +80,9 @@ export function createServer(lobby: Lobby, tls: ServerOptions | undefined): Fast
   const { server } = app
   server.maxConnections = limits.connectionsMax
   server.maxHeadersCount = httpBounds.headersMaxCount + 1
-  connections.watch(server)
   arrivals.watch(server)
+  lobby.turns.guard(server)
+  connections.watch(server)
   lobby.addresses.guard(server)
   const methods = new Methods()
   app.addHook('onRoute', ({ method, url }) => methods.add(method, url))

@@ -83,6 +83,10 @@ export const apiBounds = {
   wrongKeysPerMinute: 100,
   /** Addresses of which wrong keys are counted. At the bound the oldest is forgotten. */
   wrongKeyAddressesMax: 10_000,
+  /** Calls behind another of their connection (pipelining), over all connections. Above: one on each. */
+  pipelinedMax: 2_048,
+  /** Calls behind another of their connection. Above: it is reset, and what waits is not begun. */
+  pipelinedPerConnectionMax: 256,
   /** An idle connection between two calls. Above: closed. */
   keepAliveTimeoutMs: 72_000,
   /** A connection on which nothing moves, beyond the longest wait. Above: closed. */

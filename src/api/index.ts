@@ -1,6 +1,7 @@
 import { Addresses } from '../listen/addresses.ts'
 import { Arrivals } from '../listen/arrivals.ts'
 import { Connections } from '../listen/connections.ts'
+import { Turns } from '../listen/turns.ts'
 import { aliasRoutes } from './aliases.ts'
 import { appRoutes } from './apps.ts'
 import { Auth } from './auth.ts'
@@ -58,12 +59,13 @@ export async function createApi(deps: ApiDeps): Promise<App> {
   const socketTimeoutMs = deps.limits.waitMaxMs + apiBounds.silentTimeoutMs
   const connections = new Connections(problemJson)
   const addresses = new Addresses(deps.limits.apiConnectionsPerAddress)
+  const turns = new Turns(apiBounds)
   const { bodiesMaxBytes } = apiBounds
   const bounds = { ...times, socketTimeoutMs, bodiesMaxBytes }
   const arrivals = new Arrivals(deps.clock, bounds, (socket) => connections.tooSlow(socket))
   const context: ApiContext = { ...deps, auth, holds, feed, arrivals }
   const callbacks = new Callbacks(deps.names, deps.webhooks, deps.clock)
-  const app = createServer(deps, { holds, arrivals, connections, addresses, times })
+  const app = createServer(deps, { holds, arrivals, connections, addresses, turns, times })
   await describeApi(app, deps.version, deps.limits.bodyMaxBytes)
   const tenants = new Tenants(auth)
   const records = new DeviceRecords(context, tenants)
@@ -90,6 +92,8 @@ export async function createApi(deps: ApiDeps): Promise<App> {
     line_calls_open: app.lineCalls(),
     bodies_under_way: arrivals.count,
     connections_refused_total: addresses.refusedTotal,
+    calls_in_pipeline: turns.waiting,
+    pipelines_cut_total: turns.cutTotal,
   }))
   app.addHook('onClose', async () => feed.close())
   await app.ready()

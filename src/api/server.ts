@@ -5,6 +5,7 @@ import type { Arrivals } from '../listen/arrivals.ts'
 import type { Connections } from '../listen/connections.ts'
 import { framingFault } from '../listen/framing.ts'
 import { Methods } from '../listen/methods.ts'
+import type { Turns } from '../listen/turns.ts'
 import { parseBody } from './body.ts'
 import { apiBounds } from './bounds.ts'
 import type { ApiDeps, ApiTimes, App } from './context.ts'
@@ -25,10 +26,11 @@ export function createServer(
     readonly arrivals: Arrivals
     readonly connections: Connections
     readonly addresses: Addresses
+    readonly turns: Turns
     readonly times: ApiTimes
   },
 ): App {
-  const { holds, arrivals, connections, addresses, times } = parts
+  const { holds, arrivals, connections, addresses, turns, times } = parts
   const app: App = fastify({
     // No line per request: whoever wants to know reads /metrics.
     logger: false,
@@ -52,8 +54,9 @@ export function createServer(
     },
   }) as unknown as App
   app.server.maxConnections = apiBounds.connectionsMax
-  connections.watch(app.server)
   arrivals.watch(app.server)
+  turns.guard(app.server)
+  connections.watch(app.server)
   addresses.guard(app.server)
   app.server.maxHeadersCount = apiBounds.headersMaxCount + 1
   const methods = new Methods()

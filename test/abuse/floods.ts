@@ -70,8 +70,8 @@ async function guess(stage: Stage, n: number): Promise<void> {
   peer.destroy()
 }
 
-const call = (stage: Stage, n: number): string =>
-  `GET ${stage.kind === 'api' ? '/v1/devices/mad0' : '/device/v1/nothing'} HTTP/1.1\r\nHost: x\r\n${stage.authorization(n % 64)}\r\n`
+const call = (stage: Stage, n: number, more = ''): string =>
+  `GET ${stage.kind === 'api' ? '/v1/devices/mad0' : '/device/v1/nothing'} HTTP/1.1\r\nHost: x\r\n${stage.authorization(n % 64)}${more}\r\n`
 
 export const floods: readonly Attack[] = [
   {
@@ -107,20 +107,39 @@ export const floods: readonly Attack[] = [
     },
   },
   {
-    name: '20 pipeline 2,000 calls each and read nothing',
+    name: '20 pipeline 200 calls each and read nothing',
     listeners: http,
     async run(stage) {
       const peers = Array.from({ length: 20 }, (_, n) => {
         const peer = stage.connect()
         peer.socket.pause()
-        peer.write(call(stage, n).repeat(2_000))
+        peer.write(call(stage, n).repeat(199) + call(stage, n, 'Connection: close\r\n'))
         return peer
       })
       await sleep(5_000)
       for (const peer of peers) peer.socket.resume()
-      await Promise.all(peers.map((peer) => peer.until(() => peer.bytesIn > 100_000, 20_000)))
-      const answered = peers.filter(({ bytesIn }) => bytesIn > 0).length
-      return `${answered} of 20 answered once they read`
+      await Promise.all(peers.map((peer) => peer.ended(20_000)))
+      const whole = peers.filter((peer) => peer.closed && peer.bytesIn > 200 * 100).length
+      // All together are more than may wait.
+      return `${whole} of 20 answered in whole once they read, the rest cut off`
+    },
+  },
+  {
+    name: '20 pipeline 2,000 calls each, ten times over',
+    listeners: http,
+    async run(stage) {
+      let cut = 0
+      for (let time = 0; time < 10; time++) {
+        const peers = Array.from({ length: 20 }, (_, n) => {
+          const peer = stage.connect()
+          peer.write(call(stage, n).repeat(2_000))
+          return peer
+        })
+        await Promise.all(peers.map((peer) => peer.ended(5_000)))
+        cut += peers.filter(({ closed }) => closed).length
+        for (const peer of peers) peer.destroy()
+      }
+      return `${cut} of 200 cut off, the rest answered one by one`
     },
   },
   {

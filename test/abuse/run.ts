@@ -32,7 +32,8 @@ export interface RunResult {
 
 /** While the attackers hold what they can, and after they went. */
 const grownMaxBytes = 16 * 1_048_576
-const everyMs = 250
+/** So often that none of what an attack does falls between two. */
+const everyMs = 100
 const lateTimes = 4
 const settleMs = 1_500
 const madDevices = 64
@@ -55,7 +56,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
     await gateway.register('mad', madDevices, key)
     const bystanders = await Bystanders.start(gateway, everyMs)
     await sleep(options.calmMs)
-    calmWorstMs = worstOf(await bystanders.look())
+    calmWorstMs = worstOf(await bystanders.rest())
     for (const attack of chosen(options)) {
       if (gateway.ended !== undefined) break
       const row = await play(attack, options, gateway, key, bystanders, calmWorstMs, findings)
@@ -81,7 +82,10 @@ async function play(
   calmWorstMs: number,
   findings: string[],
 ): Promise<Row> {
+  // Nobody honest waits while memory is looked at: that collects the heap, three times.
   const before = (await gateway.memory()).heapBytes
+  await bystanders.go()
+  await sleep(everyMs)
   const harmedBefore = bystanders.harms.length
   const startMs = performance.now()
   const stages = attack.listeners
@@ -94,8 +98,8 @@ async function play(
   // Those that wait do so side by side; of floods one is enough at a time.
   if (attack.waits === true) await Promise.all(stages.map(runOn))
   else for (const stage of stages) await runOn(stage)
+  const watched = await bystanders.rest()
   const during = (await gateway.memory()).heapBytes
-  const watched = await bystanders.look()
   const seconds = (performance.now() - startMs) / 1000
   for (const stage of stages) stage.leave()
   await sleep(settleMs)

@@ -6,6 +6,9 @@ import type { Fared, Watched } from './watch.ts'
 
 export type { Fared, Watched } from './watch.ts'
 
+/** For what is on its way when they are to rest. */
+const patienceMs = 15_000
+
 /**
  * An honest device on each protocol, in a process of their own, so that what they wait for is the
  * gateway and not whoever attacks it.
@@ -46,13 +49,17 @@ export class Bystanders {
     return [...this.#fared.values()]
   }
 
-  /** How they fared since the last look. */
-  async look(): Promise<Watched> {
-    return this.#count((await this.#ask({ kind: 'look' })).watched!)
+  /** How they fared, all they waited for over. They do nothing more until `go`. */
+  async rest(): Promise<Watched> {
+    return this.#count((await this.#ask({ kind: 'rest', patienceMs })).watched!)
+  }
+
+  async go(): Promise<void> {
+    await this.#ask({ kind: 'go' })
   }
 
   async stop(): Promise<Watched> {
-    const watched = this.#count((await this.#ask({ kind: 'stop', patienceMs: 15_000 })).watched!)
+    const watched = this.#count((await this.#ask({ kind: 'stop', patienceMs })).watched!)
     this.#child.disconnect()
     return watched
   }

@@ -9,7 +9,8 @@ export type Question =
       readonly everyMs: number
       readonly lateMs: number
     }
-  | { readonly kind: 'look' }
+  | { readonly kind: 'go' }
+  | { readonly kind: 'rest'; readonly patienceMs: number }
   | { readonly kind: 'stop'; readonly patienceMs: number }
 
 export type Answer = { readonly error?: string; readonly watched?: Watched }
@@ -22,8 +23,11 @@ async function answer(question: Question): Promise<Answer> {
       watch = new Watch(question.place, question.lateMs)
       await watch.start(question.everyMs)
       return {}
-    case 'look':
-      return { watched: watch!.look() }
+    case 'go':
+      watch!.go()
+      return {}
+    case 'rest':
+      return { watched: await watch!.rest(question.patienceMs) }
     case 'stop':
       return { watched: await watch!.stop(question.patienceMs) }
   }

@@ -137,6 +137,7 @@ export class Watch {
   readonly #guarded: readonly Guarded[]
   #harms: string[] = []
   #timer: NodeJS.Timeout | undefined
+  #everyMs = 0
 
   /** @param lateMs whatever takes longer was missed. */
   constructor(place: Place, lateMs: number) {
@@ -160,26 +161,33 @@ export class Watch {
       (why) => this.#harm(why),
     )
     for (const { bystander } of this.#guarded) await bystander.start()
-    this.#timer = setInterval(() => {
-      for (const one of this.#guarded) one.beat()
-    }, everyMs)
+    this.#everyMs = everyMs
+    this.go()
   }
 
-  look(): Watched {
+  go(): void {
+    this.#timer = setInterval(() => {
+      for (const one of this.#guarded) one.beat()
+    }, this.#everyMs)
+  }
+
+  /**
+   * Waits for what is on its way, and has nothing more be done until `go`; what does not come in time
+   * was missed.
+   */
+  async rest(patienceMs: number): Promise<Watched> {
+    clearInterval(this.#timer)
+    const endMs = performance.now() + patienceMs
+    while (this.#guarded.some((one) => !one.isIdle) && performance.now() < endMs)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    for (const one of this.#guarded) if (!one.isIdle) this.#harm(`missed: ${one.standing}`)
     const harms = this.#harms
     this.#harms = []
     return { fared: this.#guarded.map((one) => one.look()), harms }
   }
 
-  /** Waits for what is on its way; what does not come in time was missed. */
   async stop(patienceMs: number): Promise<Watched> {
-    clearInterval(this.#timer)
-    const endMs = performance.now() + patienceMs
-    while (this.#guarded.some((one) => !one.isIdle) && performance.now() < endMs)
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    for (const one of this.#guarded)
-      if (!one.isIdle) this.#harm(`missed at the end: ${one.standing}`)
-    const watched = this.look()
+    const watched = await this.rest(patienceMs)
     for (const { bystander } of this.#guarded) bystander.stop()
     this.#backEnd.stop()
     return watched
