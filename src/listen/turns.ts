@@ -18,8 +18,7 @@ interface Call {
 /**
  * One call at a time for each connection. Node begins all calls of one piece read from a socket at
  * once, several hundred where they are pipelined, and everybody else waits until all are under way.
- * Here the next begins a turn of the event loop after the answer of the one before, and while any
- * waits nothing more is read.
+ * Here the next begins a turn of the event loop after the answer of the one before.
  *
  *     A ──▶ under way ──▶ answered
  *     B ·································▶ under way ──▶ answered
@@ -28,8 +27,9 @@ interface Call {
  * So a call is also never begun before the one that stands in front of it, which its order may mean
  * (RFC 9112 §9.3.2).
  *
- * A piece of 64 KB becomes 2 MB of calls, and Node cannot be told to stop in the middle of one. So
- * whoever sends more than may wait is cut off; one may wait on every connection.
+ * A piece of 64 KB becomes 2 MB of calls, and Node cannot be told to stop in the middle of one; to
+ * stop reading behind it would hide that the peer is gone. So whoever sends more than may wait is cut
+ * off. One may wait on every connection.
  */
 export class Turns {
   readonly #bounds: TurnBounds
@@ -87,32 +87,22 @@ export class Turns {
 
   #wait(socket: Socket, before: ServerResponse, first: Call, begin: (call: Call) => void): void {
     const behind: Call[] = []
-    // Node reads on whenever the body of a call is asked for, be it long here.
-    const holdBack = (): void => void socket.pause()
-    const over = (): void => {
-      this.waiting -= behind.length
-      this.#behind.delete(socket)
-      socket.off('resume', holdBack)
-    }
     const next = (): void => {
       if (socket.destroyed || socket.writableEnded) {
-        over()
+        this.waiting -= behind.length
+        this.#behind.delete(socket)
         return
       }
       const call = behind.shift()!
       this.waiting--
       this.#answers.set(socket, call.response)
-      if (behind.length === 0) {
-        over()
-        socket.resume()
-      } else call.response.once('close', later)
+      if (behind.length === 0) this.#behind.delete(socket)
+      else call.response.once('close', later)
       begin(call)
     }
     const later = (): void => void setImmediate(next)
     this.#behind.set(socket, behind)
     this.#add(behind, first)
-    socket.on('resume', holdBack)
-    socket.pause()
     before.once('close', later)
   }
 }

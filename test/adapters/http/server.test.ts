@@ -37,7 +37,8 @@ test('over TLS it says the same, and nothing older than TLS 1.2 gets in', async 
 
 test('headers have the same time with TLS as without', () => {
   const core = new FakeCore()
-  const lobby = { core, addresses: { guard: () => {} } } as unknown as Lobby
+  const nobody = { guard: () => {} }
+  const lobby = { core, addresses: nobody, turns: nobody } as unknown as Lobby
   for (const tls of [undefined, { cert, key }]) {
     const { server } = createServer(lobby, tls)
     assert.equal(server.headersTimeout, httpBounds.headersTimeoutMs)
