@@ -33,6 +33,7 @@ export interface Composed {
  * having acknowledged it; and RFC 7252 §4.7 asks for no more.
  *
  *     held ─▶ sent ─┬─ ACK ─▶ what that means is for who sends ─▶ next
+ *                   ├─ expired, and the ACK overdue ─▶ next, if any waits: from then on its ACK is not heard
  *                   ╰─ RST, or 93 s ─▶ over, and the command stays queued
  *
  * When its device falls silent it is dormant: the device does not know, and its next sign of life
@@ -116,7 +117,9 @@ export abstract class Sending implements Way {
   }
 
   /** What was held is not any more. */
-  released(_link: CoapLink): void {
+  released(link: CoapLink): void {
+    // A reply is more than an acknowledgement.
+    if (this.#current === link) this.stopSending()
     this.next()
   }
 
@@ -150,11 +153,13 @@ export abstract class Sending implements Way {
   }
 
   protected next(): void {
-    if (!this.#running || this.#out !== undefined || !this.isFree) return
+    if (!this.#running || !this.isFree) return
+    if (this.#out !== undefined && !this.#out.hasLapsed) return
     const nowMs = this.house.core.clock.nowMs()
     for (const link of this.links()) {
       const { held } = link
       if (held === undefined || held.isTheirs || !held.mayBeWritten(nowMs)) continue
+      this.stopSending()
       this.#send(link, held)
       return
     }
@@ -178,6 +183,7 @@ export abstract class Sending implements Way {
     const careful = {
       untilMs: held.command.expiresAtMs,
       mayWrite: (bytes: number) => reach.mayWrite(bytes),
+      lapsed: () => this.next(),
     }
     this.#out = this.house.messages.confirm(reach.peer, outgoing, careful, (fate) =>
       this.#settled(link, held, fate),
@@ -185,9 +191,12 @@ export abstract class Sending implements Way {
   }
 
   #settled(link: CoapLink, held: Held, fate: Fate): void {
+    const hasLapsed = this.#out?.hasLapsed === true
     this.#out = undefined
     this.#current = undefined
     traceFate(link.trail, fate, held)
+    // Sent once or twice while it was good: that it was lost does not mean that nobody is there.
+    if (hasLapsed && fate === 'timeout') return
     if (fate !== 'ack') {
       this.session.sendingOver(this, fate === 'rst')
       return

@@ -18,6 +18,8 @@ export type Fate = 'ack' | 'rst' | 'timeout'
 export interface Careful {
   /** From then on it is not sent again; what was sent may still be acknowledged. */
   readonly untilMs?: number
+  /** It will not be sent again, and its acknowledgement is overdue. */
+  lapsed?(): void
   /** May so many bytes go to its peer at present? Left out: yes. */
   mayWrite?(bytes: number): boolean
 }
@@ -38,6 +40,8 @@ export class Transmission {
   readonly startedAtMs: number
   timeoutMs: number
   repeats = 0
+  /** Its time has passed: it may be acknowledged, and nobody need wait for that. */
+  hasLapsed = false
   timer: Timer | undefined
 
   constructor(
@@ -149,26 +153,38 @@ export class Transmissions {
   }
 
   #wait(one: Transmission): void {
-    const last = one.repeats >= retransmitMax
-    const atMs = last
+    const nowMs = this.#clock.nowMs()
+    const last = one.repeats >= retransmitMax || one.hasLapsed
+    const dueAtMs = last
       ? one.startedAtMs + transmitWaitMaxMs
-      : this.#clock.nowMs() + one.timeoutMs * 2 ** one.repeats
+      : nowMs + one.timeoutMs * 2 ** one.repeats
+    // An acknowledgement of what was sent just now may still be on its way.
+    const lapseAtMs = one.hasLapsed
+      ? Number.POSITIVE_INFINITY
+      : Math.max(untilMsOf(one), nowMs + one.timeoutMs)
+    const atMs = Math.min(dueAtMs, lapseAtMs)
     one.timer = this.#clock.at(atMs, 'coap-retransmission', () => this.#due(one))
   }
 
   #due(one: Transmission): void {
-    if (one.repeats >= retransmitMax) {
+    if (!one.hasLapsed && this.#clock.nowMs() >= untilMsOf(one)) {
+      one.hasLapsed = true
+      this.#wait(one)
+      one.careful.lapsed?.()
+      return
+    }
+    if (one.repeats >= retransmitMax || one.hasLapsed) {
       this.givenUpTotal++
       this.#end(one, 'timeout')
       return
     }
     one.repeats++
-    if (this.#clock.nowMs() < (one.careful.untilMs ?? Number.POSITIVE_INFINITY)) {
-      this.repeatsTotal++
-      this.#transmit(one)
-    }
+    this.repeatsTotal++
+    this.#transmit(one)
     this.#wait(one)
   }
 }
+
+const untilMsOf = ({ careful }: Transmission): number => careful.untilMs ?? Number.POSITIVE_INFINITY
 
 const keyOf = (peer: Peer, messageId: number): string => `${peer.key} ${messageId}`

@@ -114,9 +114,10 @@ class Link {
     return []
   }
 
-  /** One end has gone. In silence the other does not hear of it. */
+  /** One end has gone. In silence the other does not hear of it, and both may go by themselves. */
   closed(): void {
-    if (this.#lanes.every(({ from }) => from.destroyed)) this.#end()
+    const over = ({ from }: Lane): boolean => from.destroyed || (this.silent && from.readableEnded)
+    if (this.#lanes.every(over)) this.#end()
     else if (!this.silent) this.reset()
   }
 
@@ -165,7 +166,8 @@ class Lane {
       }
     })
     from.on('end', () => {
-      if (!link.silent) this.#push(undefined, this.#lastAtMs)
+      if (link.silent) link.closed()
+      else this.#push(undefined, this.#lastAtMs)
     })
     from.on('error', () => {})
     from.on('close', (hadError) => {

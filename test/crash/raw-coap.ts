@@ -73,6 +73,7 @@ export class RawCoap extends RawDevice {
   }
 
   async #live(life: number): Promise<void> {
+    if (this.#path !== undefined) this.ready()
     while (life === this.#life) {
       if (this.#path === undefined) await this.#login()
       else {

@@ -22,8 +22,9 @@ export interface SettleOptions {
 }
 
 /** Nothing that is due may take longer than this once all is calm: 3 s of ttl, 10 s of doubt, 3 s
- * for a reply; a channel two clients fought for is held for 60 s on top. */
-const quiesceMaxMs = 100_000
+ * for a reply; on top of that a channel two clients fought for is held for 60 s, and CoAP gives up
+ * what was sent five times in vain after 93. */
+const quiesceMaxMs = 120_000
 /** Receivers are well again: retries come every 1.5 s at the most, of each device's events in turn. */
 const settleMaxMs = 45_000
 

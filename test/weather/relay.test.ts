@@ -9,6 +9,10 @@ import { relayStreams } from '../../cli/weather/stream-relay.ts'
 
 const host = '127.0.0.1'
 
+const seen = async (isSo: () => boolean): Promise<void> => {
+  while (!isSo()) await new Promise((resolve) => setImmediate(resolve))
+}
+
 /** Sends back what comes, and its end. */
 async function echo() {
   const sockets = new Set<Socket>()
@@ -71,6 +75,40 @@ test('a link that is reset is reset at both ends', async () => {
   await gateway.stop()
 })
 
+test('a link that fell silent is let go of when both ends have gone, and not before', async () => {
+  const ended: (() => void)[] = []
+  const gateway = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => {})
+    ended.push(() => socket.end())
+    socket.resume()
+  })
+  gateway.listen(0, host)
+  await once(gateway, 'listening')
+  const { port } = gateway.address() as { port: number }
+  const conditions = { ...fair, flapMs: 0.001 }
+  for (let seed = 1; ; seed++) {
+    const relay = await relayStreams({ host, port: 0, to: { host, port }, conditions, seed })
+    const device = connect({ host, port: relay.port, allowHalfOpen: true })
+    device.on('error', () => {})
+    const closed = new Promise<void>((resolve) => device.once('close', () => resolve()))
+    device.write('hello')
+    // Half of them die by a reset.
+    await Promise.race([closed, seen(() => relay.figures.silenced === 1)])
+    if (relay.figures.silenced === 1) {
+      device.end()
+      await seen(() => ended.length > 0)
+      assert.equal(device.destroyed, false)
+      ended.at(-1)!()
+      await closed
+      await relay.stop()
+      break
+    }
+    ended.length = 0
+    await relay.stop()
+  }
+  gateway.close()
+})
+
 test('a device that goes away politely is seen to; a gateway that is not there resets it', async () => {
   const gateway = await echo()
   const relay = await relayStreams({
@@ -85,9 +123,9 @@ test('a device that goes away politely is seen to; a gateway that is not there r
   await once(device, 'data')
   // The gateway ends without a word later on, and this end is reset.
   device.on('error', () => {})
-  const seen = once([...gateway.sockets][0]!, 'end')
+  const end = once([...gateway.sockets][0]!, 'end')
   device.end()
-  await seen
+  await end
   await gateway.stop()
   const late = connect({ host, port: relay.port })
   await assert.rejects(once(late, 'close'), { code: 'ECONNRESET' })

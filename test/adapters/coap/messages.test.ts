@@ -170,6 +170,30 @@ test('a message whose time has passed is not sent again, but may still be acknow
   assert.deepEqual(fates, ['ack'])
 })
 
+test('whoever sends is told once that its time has passed, when an acknowledgement is overdue', () => {
+  const desk = new Desk()
+  for (const [ttlMs, soonestMs, latestMs] of [
+    [100, 2_000, 3_000],
+    // Sent again after 2 to 3 s.
+    [4_000, 4_000, 6_000],
+    // After the last time, 30 to 45 s.
+    [60_000, 60_000, 60_000],
+  ] as const) {
+    const lapsed: number[] = []
+    const fates: string[] = []
+    const beganMs = desk.clock.nowMs()
+    const untilMs = beganMs + ttlMs
+    const careful = { untilMs, lapsed: () => lapsed.push(desk.clock.nowMs() - beganMs) }
+    desk.messages.confirm(here, question, careful, (fate) => fates.push(fate))
+    desk.clock.advance(92_999)
+    assert.equal(lapsed.length, 1)
+    assert.ok(lapsed[0]! >= soonestMs && lapsed[0]! <= latestMs, `${ttlMs}: after ${lapsed[0]}`)
+    assert.deepEqual(fates, [])
+    desk.clock.advance(1)
+    assert.deepEqual(fates, ['timeout'])
+  }
+})
+
 test('a message follows its peer to another address under its own number', () => {
   const desk = new Desk()
   const fates: string[] = []

@@ -86,6 +86,56 @@ test('who registers again by the same token is not told a newer number than what
   assert.equal((await stage.rig.ended(id)).status, 'delivered')
 })
 
+test('a command that was lost on its way and has expired holds up no other, and does not mean that nobody is there', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const heard: string[] = []
+  await stage.answer(
+    client.observe(`${session}/commands`, (one) => {
+      heard.push(nameOf(one)!)
+      if (nameOf(one) !== 'lost') one.acknowledge()
+    }),
+  )
+  const lost = await rig.submit({ name: 'lost', ttlMs: 1_000 })
+  await rig.until('it is notified', () => heard.length === 1)
+  const urgent = await rig.submit({ name: 'urgent', channel: 'urgent' })
+  await rig.pass(500)
+  assert.deepEqual(heard, ['lost'], 'one at a time')
+  await rig.pass(2_600)
+  assert.equal((await rig.ended(urgent)).status, 'delivered')
+  assert.equal((await rig.ended(lost)).status, 'in-doubt')
+  const again = await rig.submit({ name: 'lost', ttlMs: 1_000 })
+  for (let i = 0; i < 10; i++) {
+    await rig.pass(10_000)
+    assert.equal((await stage.ask(client, 'PUT', session)).code, '2.04')
+  }
+  assert.equal((await rig.ended(again)).status, 'in-doubt')
+  const last = await rig.submit({ name: 'last' })
+  assert.equal((await rig.ended(last)).status, 'delivered')
+  assert.deepEqual(heard, ['lost', 'urgent', 'lost', 'last'])
+})
+
+test('a command that was answered needs no acknowledgement before the next one goes', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client } = stage.client()
+  const session = await stage.login(client)
+  const { heard, take } = observer(false)
+  await stage.answer(client.observe(`${session}/commands`, take))
+  const first = await rig.submit({ name: 'first', expect: 'reply' })
+  const second = await rig.submit({ name: 'second', channel: 'urgent' })
+  await rig.until('the first is notified', () => heard.length === 1)
+  const reply = `${session}/replies/${idOf(heard[0]!)}?status=done`
+  assert.equal((await stage.ask(client, 'POST', reply)).code, '2.04')
+  assert.equal((await rig.ended(first)).status, 'done')
+  await rig.pass(500)
+  assert.equal(heard.length, 2)
+  heard[1]!.acknowledge()
+  assert.equal((await rig.ended(second)).status, 'delivered')
+})
+
 test('a device whose address changes between notification and acknowledgement gets it once', async (t) => {
   const stage = await Stage.make(t)
   const { rig } = stage
