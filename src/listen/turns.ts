@@ -87,16 +87,21 @@ export class Turns {
 
   #wait(socket: Socket, before: ServerResponse, first: Call, begin: (call: Call) => void): void {
     const behind: Call[] = []
+    const over = (): void => {
+      this.waiting -= behind.length
+      this.#behind.delete(socket)
+      socket.off('close', later)
+    }
     const next = (): void => {
+      if (this.#behind.get(socket) !== behind) return
       if (socket.destroyed || socket.writableEnded) {
-        this.waiting -= behind.length
-        this.#behind.delete(socket)
+        over()
         return
       }
       const call = behind.shift()!
       this.waiting--
       this.#answers.set(socket, call.response)
-      if (behind.length === 0) this.#behind.delete(socket)
+      if (behind.length === 0) over()
       else call.response.once('close', later)
       begin(call)
     }
@@ -104,6 +109,8 @@ export class Turns {
     this.#behind.set(socket, behind)
     this.#add(behind, first)
     before.once('close', later)
+    // An answer that has not had its turn on the connection is not told of its end.
+    socket.once('close', later)
   }
 }
 

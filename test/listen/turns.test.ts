@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type RequestListener, type ServerResponse } from 'node:http'
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { type TurnBounds, Turns } from '../../src/listen/turns.ts'
@@ -18,6 +18,7 @@ const closing = (socket: Socket): Promise<void> =>
 
 interface Stage {
   readonly turns: Turns
+  readonly server: Server
   readonly socket: Socket
   /** One more connection. */
   again(): Socket
@@ -50,6 +51,7 @@ async function stage(
   })
   return {
     turns,
+    server,
     socket,
     again,
     answers: () => [...said.matchAll(/<(.*?)>/g)].map(([, text]) => text!),
@@ -147,6 +149,15 @@ test('what waits is not begun where the connection ends first', async (t) => {
   first!.write('x'.repeat(100_000))
   await until(() => turns.waiting === 0)
   assert.deepEqual(begun, ['/1'])
+})
+
+test('nothing waits for ever behind an answer that never had its turn on the connection', async (t) => {
+  const { turns, server, socket } = await stage(t, () => {})
+  server.on('checkExpectation', () => {})
+  socket.write(`GET /0 HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\n\r\n${get(1)}${get(2)}`)
+  await until(() => turns.waiting === 1)
+  socket.resetAndDestroy()
+  await until(() => turns.waiting === 0)
 })
 
 test('nothing is begun behind an answer after which the connection closes', async (t) => {
