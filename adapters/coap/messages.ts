@@ -140,6 +140,10 @@ export class Messages implements ExchangeHost {
     this.#transmissions.move(one, peer)
   }
 
+  again(one: Transmission): void {
+    this.#transmissions.again(one)
+  }
+
   /** Call now and then: what is too old is forgotten. */
   sweep(nowMs: number): void {
     this.#seen.sweep(nowMs)

@@ -47,6 +47,8 @@ export abstract class Sending implements Way {
   /** The device knows of it. */
   #running = false
   #out: Transmission | undefined
+  /** It was sent to another address than its peer has now. */
+  #isAstray = false
   #current: CoapLink | undefined
   dormant = false
   /** False while it is asked for: its answer comes before what is sent. */
@@ -111,9 +113,18 @@ export abstract class Sending implements Way {
     this.next()
   }
 
-  /** Its peer has another address. */
+  /** Its peer has another address; what is on its way went to the one before. */
   moved(): void {
-    if (this.#out !== undefined) this.house.messages.move(this.#out, this.session.peer)
+    if (this.#out === undefined) return
+    this.house.messages.move(this.#out, this.session.peer)
+    this.#isAstray = true
+    this.session.ping() // it may be too large for an address that proved nothing
+  }
+
+  /** Its peer is there. */
+  reached(): void {
+    if (this.#out !== undefined && this.#isAstray) this.house.messages.again(this.#out)
+    this.#isAstray = false
   }
 
   /** What was held is not any more. */
@@ -168,6 +179,7 @@ export abstract class Sending implements Way {
   protected stopSending(): void {
     if (this.#out !== undefined) this.house.messages.cancel(this.#out)
     this.#out = undefined
+    this.#isAstray = false
     this.#current = undefined
   }
 
@@ -193,6 +205,7 @@ export abstract class Sending implements Way {
   #settled(link: CoapLink, held: Held, fate: Fate): void {
     const hasLapsed = this.#out?.hasLapsed === true
     this.#out = undefined
+    this.#isAstray = false
     this.#current = undefined
     traceFate(link.trail, fate, held)
     // Sent once or twice while it was good: that it was lost does not mean that nobody is there.

@@ -185,6 +185,7 @@ export class CoapSession implements LinkHost {
   /** Somebody at its address answered what was sent there. */
   proved(): void {
     this.reach.prove()
+    for (const sending of this.#sendings) sending.reached()
     this.touch()
   }
 

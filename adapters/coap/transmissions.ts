@@ -125,6 +125,14 @@ export class Transmissions {
     this.#out.set(to, one)
   }
 
+  /** Once more, beside its usual times: its peer has just shown that it can be reached. */
+  again(one: Transmission): void {
+    if (this.#out.get(keyOf(one.peer, one.messageId)) !== one) return
+    if (this.#clock.nowMs() >= untilMsOf(one)) return
+    this.repeatsTotal++
+    this.#transmit(one)
+  }
+
   /** @returns whether it was of any of ours. */
   settle(peer: Peer, messageId: number, fate: 'ack' | 'rst'): boolean {
     const one = this.#out.get(keyOf(peer, messageId))

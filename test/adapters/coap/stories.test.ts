@@ -158,6 +158,24 @@ test('a device whose address changes between notification and acknowledgement ge
   assert.equal((await rig.ended(next)).status, 'delivered')
 })
 
+test('what was on its way to the address before is sent to the new one as soon as that is proven', async (t) => {
+  const stage = await Stage.make(t)
+  const { rig } = stage
+  const { client, line } = stage.client()
+  const session = await stage.login(client)
+  const { heard, take } = observer(false)
+  await stage.answer(client.observe(`${session}/commands`, take))
+  await rig.submit({ payload: Buffer.alloc(600, 'x') })
+  const large = () => stage.network.sentTo(line.peer).filter(({ length }) => length > 600).length
+  // Sent at once, and after 2 to 3 s; the next would be 4 to 6 s later.
+  await rig.pass(3_100)
+  assert.deepEqual([heard.length, large()], [1, 2])
+  line.move('192.0.2.99')
+  assert.equal((await stage.ask(client, 'PUT', session)).code, '2.04')
+  await rig.pass(500)
+  assert.equal(large(), 1, 'three times what came from there would not have held it')
+})
+
 test('notifications go on after a restart, by the same token, and nobody asked', async (t) => {
   const stage = await Stage.make(t)
   const { rig } = stage
