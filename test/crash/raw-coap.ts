@@ -17,7 +17,7 @@ interface Answer {
   readonly hinted: boolean
 }
 
-const hintOption = '65004'
+const hint = 'waiting='
 
 /**
  * Firmware on node-coap, which acknowledges a notification as it comes. Half of them keep their
@@ -226,8 +226,7 @@ export class RawCoap extends RawDevice {
       asked.on('timeout', () => end(undefined))
       asked.on('response', (answer: IncomingMessage) => {
         if (observed !== undefined && 'append' in answer) observed(answer as ObserveReadStream)
-        const hinted =
-          answer._packet.options?.some(({ name }) => String(name) === hintOption) === true
+        const hinted = answer.payload.toString().startsWith(hint)
         end({ code: answer.code, payload: answer.payload, hinted })
       })
       asked.end(payload)
