@@ -79,17 +79,25 @@ test('the body of a refused call is not waited for, and nothing is said twice', 
   await world.close()
 })
 
-test('a slow body behind a held call ends the connection without a word', async () => {
+test('a slow body behind a held call is waited for from its turn on, and ends nothing before that', async () => {
   const world = await listening()
   const client = new RawClient(world.app)
   const held = head().replace('Content-Type', 'Prefer: wait=60\r\nContent-Type')
   client.write(`${held}Content-Length: 12\r\n\r\n{"name":"a"}`)
   while (world.gateway.waiting === 0) await new Promise(setImmediate)
   client.write(`${head()}Content-Length: 12\r\n\r\n{`)
-  await underWay(world, 1)
-  world.clock.advance(apiBounds.requestTimeoutMs + apiBounds.timeoutsCheckMs)
-  await client.untilClosed()
+  while (world.app.figures().calls_in_pipeline === 0) await new Promise(setImmediate)
+  const slowMs = apiBounds.requestTimeoutMs + apiBounds.timeoutsCheckMs
+  world.clock.advance(slowMs)
+  await turns()
   assert.deepEqual(client.statuses, [])
+  world.clock.advance(60_000 - slowMs)
+  await client.until(() => client.statuses.length === 1)
+  await underWay(world, 1)
+  world.clock.advance(slowMs)
+  await client.untilClosed()
+  assert.deepEqual(client.statuses, [202, 408])
+  assert.equal(world.gateway.submitted.length, 1)
   await world.close()
 })
 
