@@ -119,6 +119,8 @@ export const floods: readonly Attack[] = [
       await sleep(5_000)
       for (const peer of peers) peer.socket.resume()
       await Promise.all(peers.map((peer) => peer.ended(20_000)))
+      const left = peers.filter(({ closed }) => !closed).length
+      if (left > 0) stage.found(`${left} neither answered in whole nor cut off`)
       const whole = peers.filter((peer) => peer.closed && peer.bytesIn > 200 * 100).length
       // All together are more than may wait.
       return `${whole} of 20 answered in whole once they read, the rest cut off`
@@ -137,6 +139,8 @@ export const floods: readonly Attack[] = [
         })
         await Promise.all(peers.map((peer) => peer.ended(5_000)))
         cut += peers.filter(({ closed }) => closed).length
+        const left = peers.filter(({ closed, bytesIn }) => !closed && bytesIn === 0).length
+        if (left > 0) stage.found(`${left} neither answered nor cut off`)
         for (const peer of peers) peer.destroy()
       }
       return `${cut} of 200 cut off, the rest answered one by one`
