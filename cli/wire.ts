@@ -35,6 +35,7 @@ export function partsFor(config: Config, log: Log): NodeParts {
     dataDir: config.dataDir,
     apiKey: config.apiKey,
     limits: config.limits,
+    independentChannels: config.independentChannels,
     log,
     version,
     openEngine: (dataDir, clock) => openEngine(config, dataDir, clock, log),

@@ -11,7 +11,7 @@ const ChannelSettings = Type.Object(
     connection: Type.Optional(
       Type.Enum(['shared', 'independent'], {
         description:
-          '`independent`: it has a connection to itself, where the device speaks Pike and can. What is connected is moved at once; nothing is lost or repeated by that. Left out: `shared`.',
+          '`independent`: it has a connection to itself, where the device speaks Pike and can. What is connected is moved at once; nothing is lost or repeated by that. Left out: as `PIKE_INDEPENDENT_CHANNELS` says for all channels of that name; without that, `shared`.',
       }),
     ),
   },

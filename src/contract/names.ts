@@ -109,7 +109,7 @@ export interface Credential {
 export interface ChannelSettings {
   readonly maxCommands?: number
   readonly overflow?: 'reject' | 'drop-oldest'
-  /** 'independent': it has a connection to itself, where its device's protocol has such a thing. Left out: 'shared'. */
+  /** 'independent': it has a connection to itself, where its device's protocol has such a thing. Left out: as for all channels of that name. */
   readonly connection?: 'shared' | 'independent'
 }
 

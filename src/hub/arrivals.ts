@@ -21,7 +21,7 @@ import type { Dedupes, SharedDedupe } from './dedupes.ts'
 import { isGranted } from './grants.ts'
 import type { Heartbeats } from './heartbeats.ts'
 import { type Figures, type HubCounts, unavailableRetryMs } from './host.ts'
-import { isIndependent, misplaced } from './independence.ts'
+import type { Independence } from './independence.ts'
 import { hasChannel } from './placement.ts'
 import type { Quotas } from './quotas.ts'
 import type { FlightRecorder } from './recorder/recorder.ts'
@@ -42,6 +42,7 @@ export interface House {
   readonly quotas: Quotas
   readonly dedupes: Dedupes
   readonly heartbeats: Heartbeats
+  readonly independence: Independence
   log(event: string, fields: Record<string, unknown>): void
   attached(channel: ChannelId): Attachment | undefined
   settleIn(claim: Claim, link: Link, channel: Channel, figures: Figures): Attachment
@@ -162,7 +163,7 @@ export class Arrivals {
     asked: Asked,
     uplinks: SharedDedupe | undefined,
   ): Promise<Attached> {
-    const { engine, clock, limits, service, heartbeats, dedupes } = this.#house
+    const { engine, clock, limits, service, heartbeats, independence, dedupes } = this.#house
     const { app, device, silence } = hello
     // What the older session still had on its way settles first: "last kept" must be true (rule 15).
     const learned = silence && heartbeats.load(app, device, silence)
@@ -175,7 +176,7 @@ export class Arrivals {
       this.#closed() ??
       this.#crowded(channel, hello) ??
       refusedIf(asked.device && !isGranted(asked.device, link.via) ? 'unauthorized' : undefined) ??
-      refusedIf(asked.device && misplaced(link, asked.device, hello.channel)) ??
+      refusedIf(asked.device && independence.misplaced(link, asked.device, hello.channel)) ??
       (uplinks?.isVoid === true || dedupes.losses !== losses ? unavailable : undefined)
     if (late !== undefined) {
       engine.directory.release(claim)
@@ -201,8 +202,9 @@ export class Arrivals {
       ages: deviceClass !== 'battery',
     }
     const session = this.#house.settleIn(claim, link, live, figures)
-    const independent = asked.device !== undefined && isIndependent(asked.device, hello.channel)
-    return { kind: 'session', session, independent }
+    const isIndependent =
+      asked.device !== undefined && independence.isIndependent(asked.device, hello.channel)
+    return { kind: 'session', session, independent: isIndependent }
   }
 
   /** A device beyond the end of the current epoch: this store was put back, unnoticed (rule 13). */
@@ -254,7 +256,7 @@ export class Arrivals {
     hello: Hello,
     asked: Asked,
   ): Promise<Attached | undefined> {
-    const { engine, clock } = this.#house
+    const { engine, clock, independence } = this.#house
     const closed = this.#closed() ?? this.#tooMuch(channel, hello)
     if (closed !== undefined) return closed
     const device = await engine.names.device(hello.app, hello.device)
@@ -264,7 +266,8 @@ export class Arrivals {
     if (!hasChannel(device, hello.channel)) return { kind: 'refused', reason: 'unknown-channel' }
     const heldMs = this.#takeovers.heldMs(channel, clock.nowMs())
     if (heldMs > 0) return { kind: 'refused', reason: 'conflict', retryAfterMs: heldMs }
-    return refusedIf(misplaced(link, device, hello.channel)) ?? this.#crowded(channel, hello)
+    const misplaced = independence.misplaced(link, device, hello.channel)
+    return refusedIf(misplaced) ?? this.#crowded(channel, hello)
   }
 
   /** One receiver a channel, the newest wins; unless they fight (rule 18). */

@@ -3,13 +3,14 @@ import { channelId, deviceKey } from '../contract/index.ts'
 import type { Arrivals } from './arrivals.ts'
 import type { Attachment } from './attachment.ts'
 import { isGranted } from './grants.ts'
-import { freed, isIndependent, isolated } from './independence.ts'
+import type { Independence } from './independence.ts'
 import type { Presences } from './presences.ts'
 import type { Sources } from './sources.ts'
 
 /** What a change of a device's record ends of what the device is there by. */
 export class Changes {
   readonly #arrivals: Arrivals
+  readonly #independence: Independence
   readonly #attached: (channel: ChannelId) => Attachment | undefined
 
   readonly #sources: Sources
@@ -17,11 +18,13 @@ export class Changes {
 
   constructor(
     arrivals: Arrivals,
+    independence: Independence,
     sources: Sources,
     presences: Presences,
     attached: (channel: ChannelId) => Attachment | undefined,
   ) {
     this.#arrivals = arrivals
+    this.#independence = independence
     this.#sources = sources
     this.#presences = presences
     this.#attached = attached
@@ -34,10 +37,7 @@ export class Changes {
     for (const name of names) {
       const attachment = this.#attached(channelId(app, device, name))
       if (attachment === undefined) continue
-      const { link } = attachment
-      const reason = isIndependent(before, name)
-        ? freed(link, after, name)
-        : isolated(link, after, name)
+      const reason = this.#independence.moved(attachment.link, before, after, name)
       if (reason !== undefined) attachment.close(reason)
     }
     this.#withdraw(before, after)

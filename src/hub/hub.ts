@@ -48,6 +48,7 @@ import { explain } from './explain.ts'
 import { isGranted } from './grants.ts'
 import { Heartbeats } from './heartbeats.ts'
 import { type Figures, type HubCounts, noCounts, unavailableRetryMs } from './host.ts'
+import { Independence } from './independence.ts'
 import { makeParts, type Parts, type Whole } from './parts.ts'
 import { Quotas } from './quotas.ts'
 import { noteKept } from './recorder/notes.ts'
@@ -67,6 +68,8 @@ export interface HubOptions {
   readonly log?: (event: string, fields: Record<string, unknown>) => void
   /** Nothing is ended by time before this moment (rule 34). */
   readonly holdExpiryUntilMs?: number
+  /** Channels that have a connection to themselves unless their device's record says otherwise. */
+  readonly independentChannels?: readonly ChannelName[]
 }
 
 /**
@@ -84,6 +87,7 @@ export class Hub implements Core, Gateway, Whole {
   readonly quotas: Quotas
   readonly dedupes: Dedupes
   readonly heartbeats: Heartbeats
+  readonly independence: Independence
   readonly shelf: Shelf
   readonly service: Sla
   readonly recorder: FlightRecorder
@@ -112,6 +116,7 @@ export class Hub implements Core, Gateway, Whole {
     this.dedupes = new Dedupes(this.mailbox)
     this.shelf = new AdapterShelf(this.engine.shelf)
     this.heartbeats = new Heartbeats(this.engine.shelf, this.clock, this.limits)
+    this.independence = new Independence(options.independentChannels ?? [])
     this.#holdUntilMs = options.holdExpiryUntilMs ?? 0
     this.#parts = makeParts(this, this.#holdUntilMs)
   }

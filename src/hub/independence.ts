@@ -1,23 +1,38 @@
 import type { ChannelName, DeviceRecord, Link, Reason } from '../contract/index.ts'
 
-/** Is it to have a connection to itself? */
-export const isIndependent = (
-  device: Pick<DeviceRecord, 'channels'>,
-  channel: ChannelName,
-): boolean =>
-  Object.hasOwn(device.channels, channel) && device.channels[channel]!.connection === 'independent'
+type Channels = Pick<DeviceRecord, 'channels'>
 
-/** An independent channel beside others. */
-export const misplaced = (link: Link, device: DeviceRecord, channel: string): Reason | undefined =>
-  isIndependent(device, channel) && link.connection?.() === 'shared' ? 'independent' : undefined
+/** Which channels are to have a connection to themselves: by their device's record, else by their name. */
+export class Independence {
+  /** Whoever's they are. */
+  readonly #byName: ReadonlySet<ChannelName>
 
-/**
- * One that was not independent and is now: also where it is alone at present, lest others join it
- * there. It comes back knowing.
- */
-export const isolated = (link: Link, device: DeviceRecord, channel: string): Reason | undefined =>
-  isIndependent(device, channel) && link.connection?.() !== undefined ? 'independent' : undefined
+  constructor(byName: readonly ChannelName[]) {
+    this.#byName = new Set(byName)
+  }
 
-/** One on a connection of its own that was independent and is not any more: it may join the others. */
-export const freed = (link: Link, device: DeviceRecord, channel: string): Reason | undefined =>
-  !isIndependent(device, channel) && link.connection?.() === 'own' ? 'shared' : undefined
+  isIndependent({ channels }: Channels, channel: ChannelName): boolean {
+    const connection = Object.hasOwn(channels, channel) ? channels[channel]!.connection : undefined
+    return connection === undefined ? this.#byName.has(channel) : connection === 'independent'
+  }
+
+  /** An independent channel beside others. */
+  misplaced(link: Link, device: Channels, channel: ChannelName): Reason | undefined {
+    if (link.connection?.() !== 'shared') return undefined
+    return this.isIndependent(device, channel) ? 'independent' : undefined
+  }
+
+  /**
+   * Why a channel has to go elsewhere now that its device's record is another.
+   *
+   * One that is independent from now on: also where it is alone at present, lest others join it
+   * there. It comes back knowing. One that was, on a connection of its own: it may join the others.
+   */
+  moved(link: Link, before: Channels, after: Channels, channel: ChannelName): Reason | undefined {
+    const is = this.isIndependent(after, channel)
+    if (is === this.isIndependent(before, channel)) return undefined
+    const connection = link.connection?.()
+    if (is) return connection === undefined ? undefined : 'independent'
+    return connection === 'own' ? 'shared' : undefined
+  }
+}

@@ -73,7 +73,9 @@ export function makeParts(hub: Whole, holdUntilMs: number): Parts {
     isAttached: (channel) => hub.attached(channel) !== undefined,
     closeVia: (app, gateway, reason) => hub.closeVia(app, gateway, reason),
   })
-  const changes = new Changes(arrivals, sources, presences, (channel) => hub.attached(channel))
+  const changes = new Changes(arrivals, hub.independence, sources, presences, (channel) =>
+    hub.attached(channel),
+  )
   const patrol = new Patrol(clock, limits.patrolMs, (nowMs) => hub.patrolled(nowMs))
   return {
     ...{ router, waiters, desk, schedules, broadcaster, overdue },

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
-import type { Limits } from '../contract/index.ts'
+import { isIdentifier, type Limits } from '../contract/index.ts'
 import {
   asLimits,
   type ChosenLimit,
@@ -37,6 +37,8 @@ export interface Config {
   }
   /** Both or none. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
+  /** Unless their device's record says otherwise. */
+  readonly independentChannels: readonly string[]
   readonly engine: 'level' | 'memory'
   /** May be called though they point inward. */
   readonly webhookAllow: readonly string[]
@@ -148,6 +150,7 @@ function load(sources: Sources): Loaded {
       },
       tls: certFile === undefined ? undefined : { certFile, keyFile: keyFile! },
       engine: text('PIKE_ENGINE') as Config['engine'],
+      independentChannels: listOf(text('PIKE_INDEPENDENT_CHANNELS')),
       webhookAllow: listOf(text('PIKE_WEBHOOK_ALLOW')),
       logLevel: text('PIKE_LOG_LEVEL')!,
       limits: asLimits(limits),
@@ -233,6 +236,13 @@ function check(setting: Setting, { text, origin }: Found): void {
       if (!/^[A-Za-z0-9._~+/-]{1,256}=*$/.test(text))
         throw wrong('cannot be sent as a bearer token; use letters, digits and ._~+/- only')
       return
+    case 'names': {
+      const slip = listOf(text).find((name) => !isIdentifier(name))
+      if (slip === undefined) return
+      throw wrong(
+        `names ${JSON.stringify(slip)}, which no channel can be called; use letters, digits and . _ ~ -, beginning with a letter or digit, 128 at most`,
+      )
+    }
     case 'text':
     case 'file':
     case 'url':

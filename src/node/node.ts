@@ -28,6 +28,8 @@ export interface NodeParts {
   /** PIKE_API_KEY. */
   readonly apiKey: string | undefined
   readonly limits: Limits
+  /** PIKE_INDEPENDENT_CHANNELS. */
+  readonly independentChannels: readonly string[]
   readonly log: Log
   readonly version: string
   /** On the data folder; sets the clock by the store's time mark before anything reads it (rule 34). */
@@ -121,7 +123,7 @@ export class Node {
   }
 
   async #start(): Promise<Started> {
-    const { limits, log, adapters } = this.#parts
+    const { limits, independentChannels, log, adapters } = this.#parts
     const dataDir = resolve(this.#parts.dataDir)
     await makeDataFolder(dataDir)
 
@@ -139,6 +141,7 @@ export class Node {
       engine,
       clock: this.#clock,
       limits,
+      independentChannels,
       log: eventLog(log),
       holdExpiryUntilMs: this.#holdExpiryUntilMs(),
     })

@@ -6,7 +6,7 @@ export interface Setting {
   readonly name: string
   /** `--api-port 8080` on the command line, `api-port: 8080` in the file. */
   readonly flag: string
-  readonly kind: 'text' | 'host' | 'port' | 'file' | 'choice' | 'key' | 'url' | 'limits'
+  readonly kind: 'text' | 'host' | 'port' | 'file' | 'choice' | 'key' | 'url' | 'names' | 'limits'
   readonly default?: string
   readonly choices?: readonly string[]
   readonly what: string
@@ -153,6 +153,12 @@ export const settings = [
     flag: 'tls-key',
     kind: 'file',
     what: 'private key of the certificate, PEM file',
+  },
+  {
+    name: 'PIKE_INDEPENDENT_CHANNELS',
+    flag: 'independent-channels',
+    kind: 'names',
+    what: 'channels that have a connection to themselves, separated by commas, e.g. "media"; what a device is set to goes before it',
   },
   {
     name: 'PIKE_WEBHOOK_ALLOW',

@@ -46,6 +46,7 @@ function stage(change: Partial<NodeParts> = {}) {
     dataDir,
     apiKey: undefined,
     limits,
+    independentChannels: [],
     log,
     version: 'test',
     openEngine: async (_folder, clock) => watched(openMemoryEngine({ clock }), told),

@@ -101,6 +101,21 @@ test('a locker whose first channel is independent: alone it stays, the others go
     assert.equal((await locker.send('here', channel, { channel })).kind, 'kept')
 })
 
+test('a fleet whose media channels are independent by their name: but for the device that is told otherwise', async (t) => {
+  const street = await PikeStreet.make(t, { independentChannels: ['media'] })
+  await street.register('locker', { channels: media })
+  const locker = street.locker(t, 'locker')
+  const is = (name: string) => locker.stateOf(name)?.kind === 'running'
+  locker.start()
+  await street.until(() => is('main') && is('media') && street.connections === 2, 'on two')
+  await street.connection('locker', 'media', 'shared')
+  await street.until(() => is('media') && street.connections === 1, 'on one')
+  // Whatever else is said of it.
+  await street.change('locker', { channels: { media: { maxCommands: 5 } } })
+  await street.until(() => is('media') && street.connections === 2, 'on two again', 100)
+  assert.equal((await locker.send('picture', 1, { channel: 'media' })).kind, 'kept')
+})
+
 test('one connection lost, the other lives: a picture in the air does not take the door along', async (t) => {
   const street = await PikeStreet.make(t)
   await street.register('locker', { channels: { media: { connection: 'independent' } } })

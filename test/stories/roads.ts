@@ -23,8 +23,11 @@ export class PikeStreet {
     this.figures = figures
   }
 
-  static async make(t: TestContext): Promise<PikeStreet> {
-    const world = await World.open()
+  static async make(
+    t: TestContext,
+    options: Parameters<typeof World.open>[0] = {},
+  ): Promise<PikeStreet> {
+    const world = await World.open(options)
     const adapter = pikeAdapter({ host: '127.0.0.1', port: 0 })
     const [listener] = await adapter.start(world.hub)
     const street = new PikeStreet(world, listener!.port, () => adapter.figures())

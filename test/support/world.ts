@@ -129,12 +129,13 @@ export class World {
       clock?: ManualClock
       limits?: Partial<Limits>
       holdExpiryUntilMs?: number
+      independentChannels?: readonly string[]
     } = {},
   ): Promise<World> {
     const clock = options.clock ?? new ManualClock()
-    const { disk, limits, holdExpiryUntilMs } = options
+    const { disk, limits, ...more } = options
     const engine = openMemoryEngine({ clock, disk, limits })
-    const hub = new Hub({ engine, clock, limits, holdExpiryUntilMs })
+    const hub = new Hub({ ...more, engine, clock, limits })
     await hub.start()
     const world = new World(clock, engine, hub)
     await world.quiet()
