@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
 import { WrongKeys } from '../../src/api/wrong-keys.ts'
+import { turn, turns } from '../support/turns.ts'
 import { exchange, RawClient } from './raw-client.ts'
 import { World } from './world.ts'
 
@@ -197,8 +198,8 @@ test('what comes behind a call that is still to be answered does not take its an
     })
   const client = new RawClient(world.app)
   client.write(`${head}Content-Length: 12\r\n\r\n${json}NONSENSE\r\n\r\n`)
-  while (go === undefined) await new Promise(setImmediate)
-  for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+  while (go === undefined) await turn()
+  await turns(20)
   assert.deepEqual(client.statuses, [])
   go()
   gateway.submit = real
@@ -219,7 +220,7 @@ test('a call broken off in the middle costs nobody anything', async () => {
   }
   while (world.app.figures().bodies_under_way! > 0) {
     world.clock.advance(2_000)
-    await new Promise(setImmediate)
+    await turn()
   }
   assert.equal(world.gateway.submitted.length, before)
 })

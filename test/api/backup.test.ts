@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { apiBounds } from '../../src/api/bounds.ts'
 import { StoreUnavailable } from '../../src/contract/index.ts'
+import { turn, until } from '../support/turns.ts'
 import { World } from './world.ts'
 
 async function* chunks(...parts: string[]): AsyncGenerator<Uint8Array> {
@@ -73,11 +74,11 @@ test('one at a time; one that breaks off cannot be taken for whole; leaving it f
   const second = await world.call('GET', '/v1/backup')
   assert.deepEqual([second.status, second.headers['retry-after']], [503, '5'])
   const aborted = new Promise((over) => first.once('error', over))
-  while (fail === undefined) await new Promise(setImmediate)
+  while (fail === undefined) await turn()
   fail(new Error('the disk'))
   await aborted
   assert.equal(first.complete, false)
-  while (left < 1) await new Promise(setImmediate)
+  await until(() => left >= 1)
   const third = await open()
   await new Promise((read) => third.once('data', read))
   third.on('error', () => {})
@@ -104,7 +105,7 @@ test('a reader that takes nothing of a backup for a minute loses it, and the pla
   assert.equal((await world.call('GET', '/v1/backup')).status, 503)
   for (let seconds = 0; seconds < 300 && left === 0; seconds++) {
     world.clock.advance(1_000)
-    await new Promise(setImmediate)
+    await turn()
   }
   assert.equal(left, 1, 'it was not ended')
   const second = await stalled(world)
@@ -128,7 +129,7 @@ test('a reader is not told to hurry while it is the store that takes its time', 
     },
   )
   const answer = world.call('GET', '/v1/backup')
-  while (goOn === undefined) await new Promise(setImmediate)
+  while (goOn === undefined) await turn()
   world.clock.advance(apiBounds.streamStalledMs * 10)
   goOn()
   assert.equal((await answer).text, 'beginend')

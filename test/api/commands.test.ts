@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import { apiBounds } from '../../src/api/bounds.ts'
 import { StoreUnavailable } from '../../src/contract/index.ts'
+import { until } from '../support/turns.ts'
 import { World } from './world.ts'
 
 let world: World
@@ -173,7 +174,7 @@ test('rule 8: late proof follows the end in the timeline, and the outcome stays'
 
 test('Prefer: wait holds the call until the command has ended', async () => {
   const asked = world.send({ name: 'open' }, { headers: { prefer: 'respond-async, wait=10' } })
-  while (world.gateway.waiting === 0) await new Promise(setImmediate)
+  await until(() => world.gateway.waiting !== 0)
   const page = await world.call('GET', '/v1/devices/SZ-0042/commands')
   await world.gateway.end('default', page.body.items[0].id, 'delivered')
   const answer = await asked
@@ -184,7 +185,7 @@ test('Prefer: wait holds the call until the command has ended', async () => {
 
 test('Prefer: wait is over when its time is, and capped', async () => {
   const asked = world.send({ name: 'open' }, { headers: { prefer: 'wait=86400' } })
-  while (world.gateway.waiting === 0) await new Promise(setImmediate)
+  await until(() => world.gateway.waiting !== 0)
   world.clock.advance(60_000)
   const answer = await asked
   assert.equal(answer.status, 202)
@@ -212,7 +213,7 @@ test('closing lets held calls go with what is known', async () => {
   const closing = await World.open()
   await closing.device()
   const asked = closing.send({ name: 'open' }, { headers: { prefer: 'wait=60' } })
-  while (closing.gateway.waiting === 0) await new Promise(setImmediate)
+  await until(() => closing.gateway.waiting !== 0)
   await closing.close()
   assert.equal((await asked).status, 202)
 })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
 import { apiBounds } from '../../src/api/bounds.ts'
 import type { NewEvent } from '../../src/contract/index.ts'
+import { until } from '../support/turns.ts'
 import { StreamReader } from './stream-reader.ts'
 import { World } from './world.ts'
 
@@ -30,7 +31,7 @@ const read = async (query: string, key = 'key-all') =>
   (await world.call('GET', `/v1/events${query}`, { key })).body
 const names = (page: { items: { name: string }[] }) => page.items.map(({ name }) => name)
 const held = async () => {
-  while (world.app.figures().calls_held === 0) await new Promise(setImmediate)
+  await until(() => world.app.figures().calls_held !== 0)
 }
 
 test('a page of a tag: only of devices that have it now, and nothing is passed over', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
 import type { NewEvent } from '../../src/contract/index.ts'
+import { until } from '../support/turns.ts'
 import { World } from './world.ts'
 
 let world: World
@@ -256,5 +257,5 @@ test('a page of large events ends early and its next goes on', async () => {
 
 /** Until a call is held. */
 async function held(): Promise<void> {
-  while (world.app.figures().calls_held === 0) await new Promise(setImmediate)
+  await until(() => world.app.figures().calls_held !== 0)
 }

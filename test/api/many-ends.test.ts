@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { apiBounds } from '../../src/api/bounds.ts'
 import type { Names } from '../../src/contract/index.ts'
 import { LineCutter, tooLong } from '../../src/listen/lines.ts'
+import { turn, turns, until } from '../support/turns.ts'
 import { LineClient } from './line-client.ts'
 import { World } from './world.ts'
 
@@ -28,7 +29,7 @@ test('a server that stops answers what it read and says from where on it read no
       go = () => resolve(real(request))
     })
   client.write(open)
-  while (go === undefined) await new Promise(setImmediate)
+  while (go === undefined) await turn()
   const closing = world.close()
   client.write(open)
   go()
@@ -57,8 +58,8 @@ test('a server that stops keeps nothing of what waits for the quota, and says so
   const client = new LineClient(world)
   client.write(open, open, open)
   client.end()
-  while (world.gateway.submitted.length === 0) await new Promise(setImmediate)
-  for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+  await until(() => world.gateway.submitted.length !== 0)
+  await turns(20)
   const closing = world.close()
   const answers = await client.all()
   assert.ok(answers.length > 0)
@@ -75,7 +76,7 @@ test('a call in which nothing moves ends where it stands; one that waits for us 
   const pass = async (ms: number) => {
     for (let passed = 0; passed < ms; passed += apiBounds.timeoutsCheckMs) {
       world.clock.advance(apiBounds.timeoutsCheckMs)
-      await new Promise(setImmediate)
+      await turn()
     }
   }
   await pass(apiBounds.lineIdleTimeoutMs / 2)
@@ -89,7 +90,7 @@ test('a call in which nothing moves ends where it stands; one that waits for us 
       go = () => resolve(real(request))
     })
   client.write(open)
-  while (go === undefined) await new Promise(setImmediate)
+  while (go === undefined) await turn()
   await pass(apiBounds.lineIdleTimeoutMs * 3)
   assert.equal(client.ended, false)
   go()
@@ -120,7 +121,7 @@ test('who does not read answers is not read either, and goes on when they do', a
   // Until the server has read nothing in many turns.
   const connection = world.connections.at(-1)!
   for (let still = 0, before = -1; still < 200; before = connection.bytesRead) {
-    await new Promise(setImmediate)
+    await turn()
     still = connection.bytesRead === before ? still + 1 : 0
   }
   assert.ok(connection.bytesRead < (total / 500) * block.length, 'not all is read')
@@ -140,11 +141,11 @@ test('who reads no answers for a minute is cut off', async () => {
   for (let written = 0; written < 150_000; written += 500) client.write(block)
   const connection = world.connections.at(-1)!
   for (let still = 0, before = -1; still < 200; before = connection.bytesRead) {
-    await new Promise(setImmediate)
+    await turn()
     still = connection.bytesRead === before ? still + 1 : 0
   }
   for (let i = 0; i < 40; i++) world.clock.advance(apiBounds.timeoutsCheckMs)
-  while (!connection.destroyed || world.app.lineCalls() > 0) await new Promise(setImmediate)
+  while (!connection.destroyed || world.app.lineCalls() > 0) await turn()
   client.destroy()
   await world.close()
 })
@@ -189,7 +190,7 @@ test('the line after a revocation is not given any more, nor one that was being 
     })
   const other = new LineClient(world, { authorization: 'Bearer key-demoted' })
   other.write(open)
-  while (looked === undefined) await new Promise(setImmediate)
+  while (looked === undefined) await turn()
   const kept = world.gateway.submitted.length
   await world.key('default', 'demoted', ['events'])
   looked()
@@ -207,8 +208,8 @@ test('what waits for the quota is not given once its key is revoked', async () =
   world.gateway.says = { kind: 'limited', retryAfterMs: 1_000 }
   const client = new LineClient(world, { authorization: 'Bearer key-leaving' })
   client.write(open, open)
-  while (world.gateway.submitted.length === 0) await new Promise(setImmediate)
-  for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+  await until(() => world.gateway.submitted.length !== 0)
+  await turns(20)
   const { length } = world.gateway.submitted
   await world.engine.names.removeKey('default', 'leaving')
   world.gateway.says = undefined
@@ -232,7 +233,7 @@ test('more calls than may be are refused, with when to come back', async () => {
   )
   client.end()
   await client.all()
-  while (world.app.lineCalls() > 0) await new Promise(setImmediate)
+  await until(() => world.app.lineCalls() <= 0)
   const taken = await world.call('POST', '/v1/commands', { raw: '', headers })
   assert.equal(taken.status, 200)
   await world.close()
@@ -250,7 +251,7 @@ test('of the calls that may be, one app has half at most, and the others the res
     client.end()
     await client.all()
   }
-  while (world.app.lineCalls() > 0) await new Promise(setImmediate)
+  await until(() => world.app.lineCalls() <= 0)
   assert.equal((await ask('key-all')).status, 200)
   await world.close()
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import type { SubmitRequest, Submitted } from '../../src/contract/index.ts'
+import { turns, until } from '../support/turns.ts'
 import { LineClient } from './line-client.ts'
 import { World } from './world.ts'
 
@@ -51,7 +52,7 @@ function holdGateway() {
   return {
     waiting,
     async until(count: number) {
-      while (waiting.length < count) await new Promise(setImmediate)
+      await until(() => waiting.length >= count)
     },
     release() {
       gateway.submit = real
@@ -87,7 +88,7 @@ test('rule 29: no line is answered before it is kept, nor before those above it'
   await held.until(3)
   held.waiting[2]!.answer()
   held.waiting[1]!.answer()
-  for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+  await turns(20)
   assert.deepEqual(client.answers, [])
   held.waiting[0]!.answer()
   await client.until(() => client.answers.length === 3)
@@ -266,7 +267,7 @@ test('at most linesMaxPending lines are read ahead of their answers', async () =
   client.write(...Array.from({ length: 100 }, () => open()))
   client.end()
   await held.until(16)
-  for (let i = 0; i < 50; i++) await new Promise(setImmediate)
+  await turns(50)
   assert.equal(held.waiting.length, 16)
   held.waiting[0]!.answer()
   await held.until(17)
@@ -303,7 +304,7 @@ test('over the quota lines wait, and none overtakes another', async () => {
     [7, 5],
   ] as const) {
     await client.until(() => client.answers.length === answered)
-    for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+    await turns(20)
     assert.equal(client.answers.length, answered)
     tokens = more
     world.clock.advance(1_000)
@@ -328,7 +329,7 @@ test('a caller who leaves early: what was read is kept, the rest is not', async 
   client.write(...Array.from({ length: 40 }, () => open('SZ-left')))
   await held.until(16)
   client.destroy()
-  while (world.app.lineCalls() > 0) await new Promise(setImmediate)
+  await until(() => world.app.lineCalls() <= 0)
   for (const { answer } of held.waiting) answer()
   held.release()
   let kept = 0

@@ -3,6 +3,7 @@ import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, test } from 'node:test'
 import { apiBounds } from '../../src/api/bounds.ts'
+import { turn, turns, until } from '../support/turns.ts'
 import { World } from './world.ts'
 
 let world: World
@@ -74,10 +75,6 @@ class Call {
   }
 }
 
-const until = async (condition: () => boolean): Promise<void> => {
-  while (!condition()) await new Promise(setImmediate)
-}
-
 test('each line is answered once it is kept, while the next is not written yet', async () => {
   const call = new Call()
   const response = await call.response
@@ -98,7 +95,7 @@ test('rows of CSV are answered as they come, also when they come byte by byte', 
   const text = '\ufeffdevice,attributes.site\r\na,"x\ny"\r\nb,\r\n'
   for (const byte of Buffer.from(text)) {
     call.request.write(Buffer.from([byte]))
-    await new Promise(setImmediate)
+    await turn()
   }
   await until(() => call.answers.length === 2)
   call.request.end('c,z')
@@ -221,5 +218,5 @@ test('as many calls at once as may be, of one app half of them', async () => {
 
 /** Nothing moves any more: many turns without a change. */
 async function stuck(): Promise<void> {
-  for (let i = 0; i < 2_000; i++) await new Promise(setImmediate)
+  await turns(2_000)
 }

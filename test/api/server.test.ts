@@ -3,6 +3,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net'
 import { after, before, test } from 'node:test'
 import { apiBounds } from '../../src/api/bounds.ts'
 import { limits } from '../../src/contract/index.ts'
+import { turn } from '../support/turns.ts'
 import { World } from './world.ts'
 
 let world: World
@@ -172,7 +173,7 @@ test('a server that stops refuses new calls, and is not ready', async () => {
     body: '{"name":"a"}',
     headers: { authorization: 'Bearer key-all', 'content-type': 'application/json' },
   })
-  while (release === undefined) await new Promise(setImmediate)
+  while (release === undefined) await turn()
   const closing = stopping.app.close()
   release()
   assert.equal((await slow).status, 503)

@@ -4,6 +4,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { apiBounds } from '../../src/api/bounds.ts'
 import { limits } from '../../src/contract/index.ts'
+import { turns, until } from '../support/turns.ts'
 import { LineClient } from './line-client.ts'
 import { RawClient } from './raw-client.ts'
 import { World } from './world.ts'
@@ -18,11 +19,8 @@ async function listening(...options: Parameters<typeof World.open>): Promise<Wor
 const path = '/v1/devices/SZ-0042/commands'
 const head = (key = 'key-all') =>
   `POST ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${key}\r\nContent-Type: application/json\r\n`
-const turns = async (count = 20) => {
-  for (let i = 0; i < count; i++) await new Promise(setImmediate)
-}
 const underWay = async (world: World, count: number) => {
-  while (world.app.figures().bodies_under_way !== count) await new Promise(setImmediate)
+  await until(() => world.app.figures().bodies_under_way === count)
 }
 
 test('headers that do not come, or come byte by byte, are 408, and the connection ends', async () => {
@@ -53,7 +51,7 @@ test('a body that comes too slowly is 408 in time, whatever trickles in', async 
     for (let step = 0; step < steps; step++) {
       assert.equal(client.closed, false)
       client.write(framing.startsWith('C') ? '{' : '1\r\n{\r\n')
-      await turns()
+      await turns(20)
       world.clock.advance(apiBounds.timeoutsCheckMs)
     }
     await client.untilClosed()
@@ -84,12 +82,12 @@ test('a slow body behind a held call is waited for from its turn on, and ends no
   const client = new RawClient(world.app)
   const held = head().replace('Content-Type', 'Prefer: wait=60\r\nContent-Type')
   client.write(`${held}Content-Length: 12\r\n\r\n{"name":"a"}`)
-  while (world.gateway.waiting === 0) await new Promise(setImmediate)
+  await until(() => world.gateway.waiting !== 0)
   client.write(`${head()}Content-Length: 12\r\n\r\n{`)
-  while (world.app.figures().calls_in_pipeline === 0) await new Promise(setImmediate)
+  await until(() => world.app.figures().calls_in_pipeline !== 0)
   const slowMs = apiBounds.requestTimeoutMs + apiBounds.timeoutsCheckMs
   world.clock.advance(slowMs)
-  await turns()
+  await turns(20)
   assert.deepEqual(client.statuses, [])
   world.clock.advance(60_000 - slowMs)
   await client.until(() => client.statuses.length === 1)
@@ -113,7 +111,7 @@ test('bodies under way have a bound: 429 for the app that fills it, nothing for 
     slow.push(client)
   }
   await underWay(world, most)
-  await turns()
+  await turns(20)
   const refused = new RawClient(world.app)
   refused.write(head() + body)
   await refused.until(() => refused.statuses.length === 1)
@@ -128,7 +126,7 @@ test('bodies under way have a bound: 429 for the app that fills it, nothing for 
   other.destroy()
   for (const client of slow) client.destroy()
   while (world.app.figures().bodies_under_way! > 0) {
-    await turns()
+    await turns(20)
     world.clock.advance(apiBounds.timeoutsCheckMs)
   }
   const after = new RawClient(world.app)
@@ -154,7 +152,7 @@ test('a bulk registration may last, and ends when nothing comes any more', async
   for (let n = 0; n < 3; n++) {
     await pass(apiBounds.lineIdleTimeoutMs / 2)
     client.write('1\r\n\n\r\n')
-    await turns()
+    await turns(20)
   }
   assert.equal(client.closed, false)
   await pass(apiBounds.lineIdleTimeoutMs + apiBounds.timeoutsCheckMs)
@@ -168,7 +166,7 @@ const collect = runInNewContext('gc') as () => void
 async function memory(): Promise<number> {
   for (let i = 0; i < 4; i++) {
     collect()
-    await turns()
+    await turns(20)
   }
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external
@@ -196,7 +194,7 @@ for (const [megabytes, what, line] of [
     const during = (await memory()) - before
     assert.ok(during < leftMaxBytes * 2, `${during} bytes while it comes`)
     client.destroy()
-    while (world.app.lineCalls() > 0) await new Promise(setImmediate)
+    await until(() => world.app.lineCalls() <= 0)
     await turns(100)
     const left = (await memory()) - before
     assert.ok(left < leftMaxBytes, `${left} bytes left`)
@@ -217,13 +215,13 @@ test('a thousand strangers with garbage leave the memory as it was', async () =>
       )
       return client
     })
-    await turns()
+    await turns(20)
     for (const client of clients) client.destroy()
     for (const client of clients) await client.untilClosed()
     world.clock.advance(apiBounds.timeoutsCheckMs)
   }
   while (world.app.figures().bodies_under_way! > 0) {
-    await turns()
+    await turns(20)
     world.clock.advance(apiBounds.timeoutsCheckMs)
   }
   world.connections.length = 0

@@ -3,6 +3,7 @@ import { request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, test } from 'node:test'
 import type { EventQuery, NewEvent } from '../../src/contract/index.ts'
+import { turn, until } from '../support/turns.ts'
 import { StreamReader } from './stream-reader.ts'
 import { World } from './world.ts'
 
@@ -31,10 +32,6 @@ const open = (path = '/v1/events', headers: Record<string, string> = {}) =>
 const named = (reader: StreamReader): string[] =>
   reader.events.map(({ data }) => (JSON.parse(data!) as { name: string }).name)
 const streams = () => world.app.figures().streams_open
-const until = async (condition: () => boolean): Promise<void> => {
-  while (!condition()) await new Promise(setImmediate)
-}
-
 test('without a cursor a stream tells what comes from now on, one event a block', async () => {
   await keep(uplink('before'))
   const reader = await open()
@@ -121,7 +118,7 @@ test('a slow reader stops its own reading of the log, costs little, and loses no
   for (let quiet = 0; quiet < 20; ) {
     const before = reads.length
     await keep(uplink(`e${kept++}`, { payload }))
-    await new Promise(setImmediate)
+    await turn()
     quiet = reads.length === before ? quiet + 1 : 0
   }
   const fast = await open(`/v1/events?after=${start}`)
@@ -141,7 +138,7 @@ test('a reader that takes nothing for a minute loses its stream', async () => {
   const payload = Buffer.alloc(48 * 1024, 'x')
   while (!world.clock.waiting().some(({ name }) => name === 'stalled stream')) {
     await keep(uplink('big', { payload, contentType: 'text/plain' }))
-    await new Promise(setImmediate)
+    await turn()
   }
   world.clock.advance(60_000)
   await until(() => streams() === 0)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { PikeBackend, PikeProblem, PikeUnreachable } from '../../src/backend/index.ts'
+import { until } from '../support/turns.ts'
 import { accepted, broken, fakeGateway, json, problem } from './fake-gateway.ts'
 
 test('a command goes again after lost answers, 503, 507 and 429, with the same key and the same bytes', async (t) => {
@@ -142,7 +143,7 @@ test('a call that gets no answer ends by its time, and any by its signal, with i
     patient.sendMany([{ to: { device: 'SZ-1' }, name: 'open' }], { signal }).next(),
     patient.backup({ signal }).next(),
   ]
-  while (fake.heard.length < asked.length + 1) await new Promise(setImmediate)
+  await until(() => fake.heard.length >= asked.length + 1)
   controller.abort(why)
   for (const one of asked) await assert.rejects(one, why)
   await assert.rejects(patient.devices.get('SZ-1', { signal }), why)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CursorGone, PikeProblem, PikeUnreachable } from '../../src/backend/index.ts'
 import { startGateway } from '../support/gateway-process.ts'
+import { until } from '../support/turns.ts'
 import { broken, fakeGateway, type Heard, problem } from './fake-gateway.ts'
 import { pikeFor } from './pike.ts'
 
@@ -72,7 +73,7 @@ test('the cursor is behind what was given out, and moves with what the filter hi
   }
   assert.deepEqual(given, ['a-1', 'a-2'])
   const waiting = events.next()
-  while (follower.cursor !== 'a-9') await new Promise(setImmediate)
+  await until(() => follower.cursor === 'a-9')
   follower.close()
   fake.handlers = [problem(401, 'unauthorized')]
   await assert.rejects(waiting, (error) => error instanceof PikeProblem && error.status === 401)

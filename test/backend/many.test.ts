@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setImmediate } from 'node:timers/promises'
 import { backendBounds } from '../../src/backend/bounds.ts'
 import { type ManyLine, PikeProblem, PikeUnreachable } from '../../src/backend/index.ts'
 import { limits } from '../../src/contract/index.ts'
 import { startGateway } from '../support/gateway-process.ts'
+import { until } from '../support/turns.ts'
 import { broken, fakeGateway, problem } from './fake-gateway.ts'
 import { pikeFor } from './pike.ts'
 
@@ -122,7 +122,7 @@ test('answers come while lines are still being made, and lines are read no furth
   let answered = 0
   async function* oneByOne(): AsyncGenerator<ManyLine> {
     for (let count = 0; count < 20; count++) {
-      while (answered < count) await setImmediate()
+      await until(() => answered >= count)
       yield { to, name: 'open', delivery: 'now' }
     }
   }

@@ -6,7 +6,8 @@ import type { Command } from '../../devices/command.ts'
 import type { Sent } from '../../devices/outbox.ts'
 import { type DeviceStorage, memoryStorage, type StorageChange } from '../../devices/storage.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-import { ModelServer, turn, until } from './model-server.ts'
+import { turns, until } from '../support/turns.ts'
+import { ModelServer } from './model-server.ts'
 
 interface Rig {
   readonly server: ModelServer
@@ -59,7 +60,7 @@ const backAgain = (client: PikeClient, clock: ManualClock): Promise<void> =>
 
 /** Let what is under way arrive. */
 async function quiet(): Promise<void> {
-  for (let i = 0; i < 20; i++) await turn()
+  await turns(20)
 }
 
 const texts = (server: ModelServer, channel = 'main'): string[] =>
@@ -752,10 +753,10 @@ test('more commands than the window allows break the protocol: memory has a boun
 })
 
 test('stop, whenever: nothing happens afterwards, and no timer is left', async () => {
-  for (const turns of [0, 1, 3, 6, 10]) {
+  for (const count of [0, 1, 3, 6, 10]) {
     const { client, server, clock } = rig()
     client.start()
-    for (let n = 0; n < turns; n++) await turn()
+    await turns(count)
     await client.stop()
     const connections = server.connections.length
     assert.equal(client.state.kind, 'stopped')

@@ -19,6 +19,7 @@ import {
 } from '../../devices/index.ts'
 import type { Clock } from '../../src/contract/index.ts'
 import { type GatewayProcess, startGateway } from '../support/gateway-process.ts'
+import { until } from '../support/turns.ts'
 
 const secret = 'a-secret-of-27-characters-x'
 
@@ -391,7 +392,7 @@ test('a locker over CoAP, its gateway and itself killed in turn: each door opens
     // The power of the locker goes once it has opened and stored.
     storages.at(-1)!.dies = 'after'
     const struck = await command('SZ-9', { payload: { door: 9 } }, 0)
-    while (locker.client.state.kind !== 'stopped') await new Promise((done) => setImmediate(done))
+    await until(() => locker.client.state.kind === 'stopped')
     await locker.stop()
     locker = start()
     assert.equal(await ended(struck.body.id), 'done')

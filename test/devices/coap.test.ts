@@ -11,22 +11,13 @@ import {
 } from '../../devices/index.ts'
 import { kdfFor } from '../../src/secrets/secrets.ts'
 import { ManualClock } from '../support/manual-clock.ts'
+import { turn, turns, until } from '../support/turns.ts'
 import { type Asked, CoapPeer } from './coap-peer.ts'
 
 const secret = 'a-secret-of-at-least-22-characters'
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
-
 /** What was asked is answered. */
 async function settled(): Promise<void> {
-  for (let n = 0; n < 20; n++) await turn()
-}
-
-async function until(what: string, isSo: () => boolean): Promise<void> {
-  const endMs = performance.now() + 20_000
-  while (!isSo()) {
-    assert.ok(performance.now() < endMs, `never came true: ${what}`)
-    await turn()
-  }
+  await turns(20)
 }
 
 interface Rig {
@@ -66,15 +57,15 @@ async function rig(t: TestContext, options: Partial<PikeClientOptions> = {}): Pr
 
 async function running(t: TestContext, options: Partial<PikeClientOptions> = {}): Promise<Rig> {
   const made = await rig(t, options)
-  await until('it runs', () => made.client.state.kind === 'running')
+  await until(() => made.client.state.kind === 'running', 'it runs')
   return made
 }
 
 /** It waits, and its time comes. */
 async function again({ client, clock }: Rig): Promise<void> {
-  await until('it waits', () => client.state.kind === 'waiting')
+  await until(() => client.state.kind === 'waiting', 'it waits')
   clock.advance(5_000)
-  await until('it runs again', () => client.state.kind === 'running')
+  await until(() => client.state.kind === 'running', 'it runs again')
 }
 
 const line = (peer: CoapPeer, offset: number, more = '', leftMs = 60_000) =>
@@ -103,8 +94,8 @@ test('a notification is acknowledged at once, its command when it is stored', as
     })
   const asked = peer.asked.length
   const messageId = peer.notify('main', `${line(peer, 1, '&now')}{"door":7}`)
-  await until('the stack has it', () => peer.empties.some((one) => one.messageId === messageId))
-  await until('the application has it', () => received.length === 1)
+  await until(() => peer.empties.some((one) => one.messageId === messageId), 'the stack has it')
+  await until(() => received.length === 1, 'the application has it')
   const [command] = received
   assert.deepEqual(
     [command!.now, command!.replyExpected, command!.json()],
@@ -113,15 +104,15 @@ test('a notification is acknowledged at once, its command when it is stored', as
   assert.equal(command!.id, 'SZ-0042:main:k3:1')
   // The network brings it once more, and the gateway too.
   peer.notify('main', `${line(peer, 1, '&now&again')}{"door":7}`)
-  await until('that is acknowledged as well', () => peer.empties.length === 2)
+  await until(() => peer.empties.length === 2, 'that is acknowledged as well')
   assert.equal(peer.asked.length, asked, 'nothing is said of what is not stored')
   opened()
-  await until('it is acknowledged', () => peer.asked.length > asked)
+  await until(() => peer.asked.length > asked, 'it is acknowledged')
   assert.deepEqual(paths(peer.asked.slice(asked)), [
     'GET s/token/channels/main/commands after=SZ-0042:main:k3:1',
   ])
   peer.notify('main', `${line(peer, 1, '&again')}{"door":7}`)
-  await until('a repeat is acknowledged again', () => peer.asked.length === asked + 2)
+  await until(() => peer.asked.length === asked + 2, 'a repeat is acknowledged again')
   assert.equal(received.length, 1, 'and not handed on')
 })
 
@@ -130,7 +121,7 @@ test('a late command is refused, by the time of the gateway', async (t) => {
   const { peer, clock, late, received } = made
   clock.advance(10_000)
   peer.notify('main', line(peer, 1, '', 9_000))
-  await until('it is refused', () => peer.asked.at(-1)!.method === 'POST')
+  await until(() => peer.asked.at(-1)!.method === 'POST', 'it is refused')
   assert.equal(late.length, 1)
   assert.equal(received.length, 0)
   const { path, query } = peer.asked.at(-1)!
@@ -139,7 +130,7 @@ test('a late command is refused, by the time of the gateway', async (t) => {
   await turn()
   // The reply has said it: no acknowledgement follows.
   peer.notify('main', line(peer, 2))
-  await until('the next is acknowledged', () => peer.asked.at(-1)!.method === 'GET')
+  await until(() => peer.asked.at(-1)!.method === 'GET', 'the next is acknowledged')
   assert.deepEqual(peer.asked.at(-1)!.query, ['after=SZ-0042:main:k3:2'])
 })
 
@@ -152,7 +143,7 @@ test('what is refused for now is sent again, with the same stamp; an answer of i
     else one.answerLater('2.04')
   }
   const sent = client.send('seen', 1)
-  await until('it is refused for now', () => peer.asked.length === asked + 1)
+  await until(() => peer.asked.length === asked + 1, 'it is refused for now')
   await settled()
   clock.advance(6_000)
   await settled()
@@ -207,9 +198,9 @@ test('silence ends a connection, not the session: the next observes by its token
   const { peer, client, clock, why } = made
   peer.serve = () => {}
   clock.advance(25_000)
-  await until('it beats', () => peer.asked.at(-1)!.method === 'PUT')
+  await until(() => peer.asked.at(-1)!.method === 'PUT', 'it beats')
   clock.advance(18_000)
-  await until('it is lost', () => client.state.kind !== 'running')
+  await until(() => client.state.kind !== 'running', 'it is lost')
   assert.deepEqual(why, ['the gateway fell silent'])
   const [before] = peer.observed.values()
   const asked = peer.asked.length
@@ -227,7 +218,7 @@ test('a session that the gateway does not know any more: a new one, by a proof',
   const { peer, client, clock } = made
   peer.serve = (one) => (one.path === 's/token' ? one.answer('4.01') : peer.welcome(one))
   clock.advance(25_000)
-  await until('it hears so', () => client.state.kind !== 'running')
+  await until(() => client.state.kind !== 'running', 'it hears so')
   const asked = peer.asked.length
   await again(made)
   assert.deepEqual(
@@ -237,9 +228,9 @@ test('a session that the gateway does not know any more: a new one, by a proof',
   // Of an earlier connection, and refused at once: made anew without a wait.
   peer.serve = () => {}
   clock.advance(25_000)
-  await until('it beats', () => peer.asked.at(-1)!.method === 'PUT')
+  await until(() => peer.asked.at(-1)!.method === 'PUT', 'it beats')
   clock.advance(18_000)
-  await until('it is lost', () => client.state.kind !== 'running')
+  await until(() => client.state.kind !== 'running', 'it is lost')
   let known = false
   peer.serve = (one) => {
     known ||= one.path === 'session'
@@ -252,7 +243,7 @@ test('a session that the gateway does not know any more: a new one, by a proof',
 test('who is taken over waits as long as it is told, and is not gone for good', async (t) => {
   const { peer, client, clock, why } = await running(t)
   peer.notify('main', 'another link of this device is newer', { 'Max-Age': uintBytes(60) }, '5.03')
-  await until('it waits', () => client.state.kind === 'waiting')
+  await until(() => client.state.kind === 'waiting', 'it waits')
   assert.deepEqual(why, ['another link of this device is newer'])
   const { state } = client
   assert.ok(state.kind === 'waiting' && state.untilMs >= clock.nowMs() + 59_000, 'for a minute')
@@ -269,13 +260,13 @@ test('an observation the gateway lost is asked for again: it calls, or was silen
   peer.serve = (one) =>
     one.method === 'PUT' ? one.answer('2.04', {}, 'waiting=2') : peer.welcome(one)
   clock.advance(25_000)
-  await until('it observes again', () => peer.asked.length === asked + 2)
+  await until(() => peer.asked.length === asked + 2, 'it observes again')
   assert.ok(peer.asked.at(-1)!.option('Observe') !== undefined, 'that was none')
   peer.serve = (one) => peer.welcome(one)
   for (let n = 0; n < 11; n++) {
     await settled()
     clock.advance(25_000)
-    await until('it beats', () => peer.asked.length === asked + 3 + n)
+    await until(() => peer.asked.length === asked + 3 + n, 'it beats')
   }
   const beats = peer.asked.slice(asked + 2).map(({ method }) => method)
   assert.deepEqual([...new Set(beats)], ['PUT', 'GET'])
@@ -302,25 +293,25 @@ test('a command in blocks: one that came twice on the way does no harm, and what
     if (fetched++ === 0) one.answer('2.05', options, part)
   }
   notify()
-  await until('it has come', () => received.length === 1)
+  await until(() => received.length === 1, 'it has come')
   assert.equal(received[0]!.json(), 'x'.repeat(3_000))
   await until(
-    'it is acknowledged',
     () => peer.asked.at(-1)!.query[0]?.startsWith('after=') === true,
+    'it is acknowledged',
   )
   peer.serve = (one) =>
     one.option('Block2') === undefined ? peer.welcome(one) : one.answer('4.00')
   notify()
-  await until('the rest is asked for', () => peer.asked.at(-1)!.option('Block2') !== undefined)
+  await until(() => peer.asked.at(-1)!.option('Block2') !== undefined, 'the rest is asked for')
   peer.notify('main', line(peer, 2))
-  await until('the next is handed on', () => received.length === 2)
+  await until(() => received.length === 2, 'the next is handed on')
 })
 
 test('a ping is reset, and whatever a port says, it only costs a connection', async (t) => {
   const made = await running(t)
   const { peer, client, clock, received } = made
   peer.send(generate({ code: '0.00', messageId: 7, confirmable: true }))
-  await until('it is reset', () => peer.empties.some((one) => one.messageId === 7 && one.reset))
+  await until(() => peer.empties.some((one) => one.messageId === 7 && one.reset), 'it is reset')
   const token = peer.observed.get('main')!
   const raw = (first: number, code: number, rest: Buffer): Buffer =>
     Buffer.concat([Buffer.from([first, code, 1, 2]), rest])
@@ -347,12 +338,12 @@ test('a ping is reset, and whatever a port says, it only costs a connection', as
   ]
   for (const attempt of tries) {
     attempt()
-    for (let n = 0; n < 10; n++) await turn()
+    await turns(10)
     if (client.state.kind !== 'running') await again(made)
   }
   assert.equal(received.length, 0)
   peer.notify('main', line(peer, 1))
-  await until('it still serves', () => received.length === 1)
+  await until(() => received.length === 1, 'it still serves')
   assert.ok(clock.nowMs() > 0, 'time went on')
 })
 
@@ -369,7 +360,7 @@ test('an answer to a request that trips the library up, or has no end, only cost
     peer.serve = (one) =>
       one.path === 's/token' || one.option('Block2') ? answer(one) : peer.welcome(one)
     made.clock.advance(25_000)
-    await until('it is lost', () => client.state.kind !== 'running')
+    await until(() => client.state.kind !== 'running', 'it is lost')
     peer.serve = (one) => peer.welcome(one)
     await again(made)
   }
@@ -377,7 +368,7 @@ test('an answer to a request that trips the library up, or has no end, only cost
 
 test('a port where nobody listens is noticed at once', async (t) => {
   const made = await rig(t, { port: 1 })
-  await until('it waits', () => made.client.state.kind === 'waiting')
+  await until(() => made.client.state.kind === 'waiting', 'it waits')
   assert.match(made.why[0]!, /REFUSED/)
 })
 
@@ -390,7 +381,7 @@ test('a server that is no gateway of ours, and one that asks without end', async
   ] as const) {
     const made = await rig(t)
     made.peer.serve = serve
-    await until('it waits', () => made.why.length > 0)
+    await until(() => made.why.length > 0, 'it waits')
     assert.match(made.why[0]!, why)
     assert.ok(made.peer.asked.length <= 4, 'it asked too often')
   }

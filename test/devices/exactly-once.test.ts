@@ -10,7 +10,8 @@ import {
   type StoredDevice,
 } from '../../devices/storage.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-import { ModelServer, turn, until } from './model-server.ts'
+import { turn, turns, until } from '../support/turns.ts'
+import { ModelServer } from './model-server.ts'
 
 /** Settles some turns later; a crash loses what is not settled, or keeps it: nobody knows. */
 class CrashingStorage implements DeviceStorage {
@@ -52,10 +53,6 @@ class CrashingStorage implements DeviceStorage {
     for (const { changes } of this.#pending.splice(0).slice(0, kept))
       for (const change of changes) applyChange(this.#device, change)
   }
-}
-
-async function turns(count: number): Promise<void> {
-  for (let n = 0; n < count; n++) await turn()
 }
 
 type Step =

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { httpSession, memoryStorage, PikeClient, type Sent } from '../../devices/index.ts'
 import { ManualClock } from '../support/manual-clock.ts'
+import { turn } from '../support/turns.ts'
 
 const channel = (name: string, epoch: string) => ({
   channel: name,
@@ -78,7 +79,7 @@ for (const [what, said, kind] of [
       sent = one
     })
     for (let turns = 0; sent === undefined && turns < 20_000; turns++) {
-      await new Promise((resolve) => setImmediate(resolve))
+      await turn()
       if (client.state.kind === 'waiting') clock.advance(1_000)
     }
     assert.equal(sent?.kind === 'failed' ? sent.reason : sent?.kind, kind)

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { httpSession, memoryStorage, PikeClient } from '../../devices/index.ts'
 import { ManualClock } from '../support/manual-clock.ts'
+import { until } from '../support/turns.ts'
 
 const channel = (name: string, epoch: string) => ({
   channel: name,
@@ -43,8 +44,6 @@ async function halfDead(commentS: number, gone: () => boolean) {
     },
   }
 }
-
-const turn = () => new Promise((resolve) => setImmediate(resolve))
 
 function clientOf(port: number, clock: ManualClock) {
   return new PikeClient({
@@ -90,7 +89,7 @@ test('a probe is answered by its name; a beat names its receiver, and one that i
   await running
   const [stream] = gateway.streams
   stream!.write('event: probe\ndata: {"probe":"3"}\n\n')
-  while (!gateway.asked.includes('/device/v1/acks?probe=3')) await turn()
+  await until(() => gateway.asked.includes('/device/v1/acks?probe=3'))
   isGone = true
   const waiting = once(client, 'waiting')
   clock.advance(121_000)

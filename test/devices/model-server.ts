@@ -11,25 +11,6 @@ import {
 } from '../../adapters/pike/frames.ts'
 import { checkProof, makeCredential, serverProof } from '../../src/secrets/secrets.ts'
 
-/** One turn of the event loop, and what it sets off. */
-export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-
-/** Longer than any machine is busy with other things: only what hangs is given up, by its name. */
-const giveUpAfterMs = 60_000
-
-/**
- * Wait for a condition, a turn at a time. Turns are not counted: keys are derived and files written
- * on other threads, and how many turns fit in beside them depends on who else uses the machine.
- */
-export async function until(condition: () => boolean, what: string, each?: () => void) {
-  const giveUpAtMs = performance.now() + giveUpAfterMs
-  while (!condition()) {
-    assert.ok(performance.now() < giveUpAtMs, `never came true: ${what}`)
-    each?.()
-    await turn()
-  }
-}
-
 const never = Number.POSITIVE_INFINITY
 
 /** What a connection needs of its wire. */

@@ -15,6 +15,7 @@ import { mqttSubject } from '../adapters/mqtt/subject.ts'
 import { mqtt5Subject } from '../adapters/mqtt/v5/subject.ts'
 import { AdapterRig, secretOf } from '../support/adapter-subject.ts'
 import { memorySubject } from '../support/engine-memory.ts'
+import { turn } from '../support/turns.ts'
 
 /** Where the power goes, as seen from the commit that moves a position. */
 type Moment = 'before the store' | 'after the store, before it is known' | 'after the PUBACK'
@@ -130,7 +131,7 @@ class Device {
       const { id, channel, epoch, offset } = command
       const { n } = command.json() as { n: number }
       this.acts.push({ id, channel, epoch, offset, n })
-      if (n % 3 === 0) await new Promise((resolve) => setImmediate(resolve))
+      if (n % 3 === 0) await turn()
       if (this.#client !== client) return
       void client.send('did', { n }, { channel })
       if (command.replyExpected) void respond({ status: 'done', payload: { n } })
@@ -267,7 +268,7 @@ for (const version of [4, 5] as const) {
             sent.push({ id, reply, n })
           }
         }
-        for (let i = dice(6); i > 0; i--) await new Promise((resolve) => setImmediate(resolve))
+        for (let i = dice(6); i > 0; i--) await turn()
         device.start()
       }
       device.flash.cutAt = undefined

@@ -15,6 +15,7 @@ import {
   type StorageChange,
 } from '../../devices/index.ts'
 import { ManualClock } from '../support/manual-clock.ts'
+import { turn, until } from '../support/turns.ts'
 import { commandPacket, MqttPeer, type PeerLink, type Version } from './mqtt-peer.ts'
 
 const versions: readonly Version[] = [4, 5]
@@ -72,10 +73,8 @@ async function running(
 }
 
 async function state(client: PikeClient, kind: PikeClient['state']['kind']): Promise<void> {
-  while (client.state.kind !== kind) await turn()
+  await until(() => client.state.kind === kind)
 }
-
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 /** Settles what is to be durable only when told. */
 class HeldStorage implements DeviceStorage {
@@ -144,7 +143,7 @@ for (const version of versions) {
     const { link, client, received } = await running(t, version, { storage })
     storage.isHeld = true
     link.command({ offset: 1, payload: '{"door":3}', now: true, reply: true })
-    while (storage.waiting === 0) await turn()
+    await until(() => storage.waiting !== 0)
     await quiet(link, client)
     const [command] = received
     assert.deepEqual(command?.json(), { door: 3 })
@@ -163,7 +162,7 @@ for (const version of versions) {
     let done = (): void => {}
     made.act = () => new Promise<void>((resolve) => (done = resolve))
     link.command({ offset: 1 })
-    while (made.received.length === 0) await turn()
+    await until(() => made.received.length !== 0)
     const sent = client.send('temperature', { celsius: 4 })
     const { messageId, qos, topic, payload, dup, properties } = await link.next('publish')
     assert.deepEqual([qos, dup, String(payload)], [1, false, '{"celsius":4}'])
@@ -240,7 +239,7 @@ for (const version of versions) {
       version === 5 ? one.properties.userProperties['pike-stamp'] : one.topic.split('/')[1]
     assert.equal(stamp(repeat), stamp(reply))
     again.puback(repeat.messageId)
-    while (made.succeeded.length === 0) await turn()
+    await until(() => made.succeeded.length !== 0)
     assert.equal(client.outboxSize, 0)
   })
 
@@ -285,7 +284,7 @@ for (const version of versions) {
       clock: skewedClock(-24 * 3_600_000),
     })
     made.link.command({ offset: 1, expiresAtMs: Date.now() + 5_000, leftMs: 5_000 })
-    while (made.received.length === 0) await turn()
+    await until(() => made.received.length !== 0)
     const leftMs = made.received[0]!.expiresAtMs - (Date.now() - 24 * 3_600_000)
     assert.ok(leftMs <= 5_100, `${leftMs} ms are left`)
   })
@@ -300,7 +299,7 @@ for (const version of versions) {
     await quiet(link, client)
     assert.equal(client.outboxSize, 3)
     link.puback(ids[0]!)
-    while (succeeded.length < 3) await turn()
+    await until(() => succeeded.length >= 3)
     assert.deepEqual(
       succeeded.map(({ name }) => name),
       ['a', 'b', 'c'],
@@ -314,7 +313,7 @@ for (const version of versions) {
     made.act = () => new Promise<void>((resolve) => release.push(resolve))
     for (let offset = 1; offset <= 40; offset++) link.command({ offset })
     for (let offset = 1; offset <= 40; offset++) {
-      while (release.length === 0) await turn()
+      await until(() => release.length !== 0)
       assert.equal(release.length, 1, 'one at a time')
       const [done] = release
       release = []
@@ -521,7 +520,7 @@ for (const version of versions) {
       await turn()
       await turn()
       link.destroy()
-      while (client.state.kind === 'running') await turn()
+      await until(() => client.state.kind !== 'running')
     }
     client.off('stopped', again)
     client.restart()

@@ -3,8 +3,7 @@ import { test } from 'node:test'
 import { PikeClient } from '../../devices/client.ts'
 import type { ClientSession, SessionEvents, SessionParts } from '../../devices/session.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-
-const turn = () => new Promise((resolve) => setImmediate(resolve))
+import { turns } from '../support/turns.ts'
 
 /** A connection that may die without telling anybody. */
 class Fragile implements ClientSession {
@@ -48,16 +47,16 @@ test('a connection that is gone without a word is found by the patrol within a h
     },
   })
   client.start()
-  for (let i = 0; i < 5; i++) await turn()
+  await turns(5)
   assert.equal(client.state.kind, 'running')
   clock.advance(150_000)
   assert.equal(client.state.kind, 'running', 'it works, and is left alone')
   sessions[0]!.usable = false
   clock.advance(30_000)
   assert.equal(sessions[0]!.ended, false, 'what may lie in its buffers must not arrive later')
-  for (let i = 0; i < 5; i++) await turn()
+  await turns(5)
   clock.advance(1_000)
-  for (let i = 0; i < 5; i++) await turn()
+  await turns(5)
   assert.equal(sessions.length, 2)
   assert.equal(client.state.kind, 'running')
   await client.stop()

@@ -3,6 +3,7 @@ import type { Appended, Change, Settlement } from '../../src/contract/index.ts'
 import { channelParts, commandId } from '../../src/contract/index.ts'
 import type { Rig } from '../support/engine-subject.ts'
 import { command as makeCommand } from '../support/engine-words.ts'
+import { turn } from '../support/turns.ts'
 import type { Action, ChangeAction } from './mailbox-model-actions.ts'
 import { channels, payloadOf } from './mailbox-model-compare.ts'
 import { Lives } from './mailbox-model-lives.ts'
@@ -29,7 +30,7 @@ export class MailboxRun {
     if (kind === 'uplink') return this.#uplink(action)
     if (kind === 'expire') return this.#expire(action)
     if (kind === 'takeover' || kind === 'release') return this.#hold(action)
-    if (kind === 'tick') return new Promise((resolve) => setImmediate(resolve))
+    if (kind === 'tick') return turn()
     if (kind === 'restart') return this.#lives.restart()
     if (kind === 'crash') return this.#lives.crash()
     if (kind === 'backup' || kind === 'cold-backup')

@@ -4,6 +4,7 @@ import type { KeptCommand } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
 import { append, keep, linked, readNames, same, settle } from '../support/engine-words.ts'
+import { turn } from '../support/turns.ts'
 
 const main = 'shop/locker/main'
 
@@ -123,7 +124,7 @@ export function mailboxReadExam(subject: EngineSubject): void {
     const answer = rig.engine.mailbox.read(main, 0, 10)
     if (answer instanceof Promise) {
       const names = (await answer).commands.map(({ name }) => name)
-      await new Promise(setImmediate)
+      await turn()
       assert.deepEqual(names, kept ? names : ['a'])
     } else {
       assert.deepEqual(

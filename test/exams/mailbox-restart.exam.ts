@@ -5,6 +5,7 @@ import { epochsKept, StoreUnavailable } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
 import { append, keep, linked, readNames, same, settle } from '../support/engine-words.ts'
+import { turn } from '../support/turns.ts'
 
 const main = 'shop/locker/main'
 
@@ -285,7 +286,7 @@ export function mailboxRestartExam(subject: EngineSubject): void {
     // There is something to wait for, and then one ends while it is being written.
     const settled = settle(rig, main, { uplinks: 'before' })
     const opened = mailbox.open(main)
-    await new Promise(setImmediate)
+    await turn()
     let kept = false
     const change = { kind: 'ended', offset: a.offset, status: 'canceled', atMs: 1 } as const
     mailbox.settle(main, { changes: [change] }, () => {

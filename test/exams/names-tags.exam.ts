@@ -5,6 +5,7 @@ import { StoreUnavailable } from '../../src/contract/index.ts'
 import type { EngineSubject } from '../support/engine-subject.ts'
 import { Rig } from '../support/engine-subject.ts'
 import { same } from '../support/engine-words.ts'
+import { turn } from '../support/turns.ts'
 
 export function tagsExam(subject: EngineSubject): void {
   test('devices are found by their tags, as they were put last', async (t) => {
@@ -47,7 +48,7 @@ export function tagsExam(subject: EngineSubject): void {
     const puts: Promise<void>[] = []
     for (let at = 0; at < 20; at++) {
       puts.push(rig.engine.names.putDevice(device('a', [`tag-${at}`])))
-      await new Promise((resolve) => setImmediate(resolve))
+      await turn()
     }
     await Promise.all(puts)
     for (let at = 0; at < 19; at++) assert.deepEqual(await tagged(rig, `tag-${at}`), [])

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { turn } from '../support/turns.ts'
 import { type Case, caseOf } from './case.ts'
 import type { Grammar, Who } from './grammar.ts'
 import type { Talk } from './talks/talk.ts'
@@ -208,7 +209,7 @@ export class StreamFuzzer {
 
   async #say({ socket }: Line, { pieces }: Case): Promise<void> {
     for (const [index, piece] of pieces.entries()) {
-      if (index > 0) await new Promise((resolve) => setImmediate(resolve))
+      if (index > 0) await turn()
       if (!socket.writable) return
       socket.write(piece)
     }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Intake, Session, Uplink } from '../../src/contract/index.ts'
+import { turn } from '../support/turns.ts'
 import { type MemoryLink, uplink, World } from '../support/world.ts'
 
 const pikeEpoch = 7
@@ -197,7 +198,7 @@ async function take(run: Run, one: Step): Promise<void> {
       run.session = undefined
       break
     case 'turn':
-      await new Promise((resolve) => setImmediate(resolve))
+      await turn()
       break
     case 'quiet':
       await run.world.quiet()

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Found } from '../../src/contract/index.ts'
+import { turns } from '../support/turns.ts'
 import { World } from '../support/world.ts'
 
 const second = 1_000
@@ -115,7 +116,7 @@ class Story {
       case 'pass':
         return world.pass(step.ms)
       case 'turns':
-        for (let i = 0; i < step.count; i++) await new Promise((done) => setImmediate(done))
+        await turns(step.count)
         return
       case 'crash':
         this.#links = []

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { turns } from '../support/turns.ts'
 import type { MemoryLink } from '../support/world.ts'
 import { World } from '../support/world.ts'
 
@@ -89,7 +90,7 @@ test('rule 27: after a crash in mid-broadcast everybody has exactly one command'
     const made = await before.broadcast()
     assert.equal(made.kind, 'accepted')
     const id = made.kind === 'accepted' ? made.broadcast.id : ''
-    for (let i = 0; i < steps; i++) await new Promise((resolve) => setImmediate(resolve))
+    await turns(steps)
     const after = await before.crash()
     for (let i = 0; i < 5; i++) await after.quiet()
     assert.equal(after.report(id).state, 'placed')
@@ -273,7 +274,7 @@ test('stopped with many on their way, nobody gets a command after the answer', a
     const { world } = await withTagged(60, { broadcastMaxPending: 16 })
     const made = await world.broadcast()
     const id = made.kind === 'accepted' ? made.broadcast.id : ''
-    for (let i = 0; i < steps; i++) await new Promise((resolve) => setImmediate(resolve))
+    await turns(steps)
     const stopped = await world.hub.stopBroadcast('default', id)
     await world.quiet()
     assert.deepEqual(world.report(id), stopped)

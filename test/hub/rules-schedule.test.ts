@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { turns } from '../support/turns.ts'
 import { replyTo, settling, World } from '../support/world.ts'
 
 const second = 1_000
@@ -184,7 +185,7 @@ test('rule 10: canceled just as its time comes it is canceled or sent, never bot
     const { link } = await world.attach()
     const id = await world.command({ notBeforeMs: later(world, second) })
     world.clock.advance(second)
-    for (let i = 0; i < steps; i++) await new Promise((resolve) => setImmediate(resolve))
+    await turns(steps)
     const { kind } = await world.hub.cancel('default', id)
     await world.quiet()
     assert.equal(kind, link.got.length === 0 ? 'canceled' : 'too-late')
@@ -210,7 +211,7 @@ test('rule 11: accepted once, through crashes before and while it gets its place
     const id = await before.command({ notBeforeMs: later(before, second) })
     let world = await before.crash()
     world.clock.advance(second)
-    for (let i = 0; i < steps; i++) await new Promise((resolve) => setImmediate(resolve))
+    await turns(steps)
     world = await world.crash()
     await world.pass(0)
     const { link } = await world.attach()

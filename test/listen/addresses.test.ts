@@ -5,6 +5,7 @@ import { type AddressInfo, connect, type Server, Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { Addresses, addressKey } from '../../src/listen/addresses.ts'
+import { turn } from '../support/turns.ts'
 
 test('addresses of one machine are one: IPv4 however it is written, IPv6 by its first 64 bits', () => {
   for (const [address, key] of [
@@ -83,6 +84,6 @@ test('a server that is guarded does nothing with a connection too many, and take
   ])
   assert.ok(peer, 'the first is served')
   first.destroy()
-  for (let i = 0; i < 1_000 && addresses.size > 0; i++) await new Promise(setImmediate)
+  for (let i = 0; i < 1_000 && addresses.size > 0; i++) await turn()
   assert.equal(addresses.size, 0)
 })

@@ -4,14 +4,11 @@ import { createServer, type RequestListener, type Server, type ServerResponse } 
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { type TurnBounds, Turns } from '../../src/listen/turns.ts'
+import { until } from '../support/turns.ts'
 
 const get = (n: number): string => `GET /${n} HTTP/1.1\r\nHost: x\r\n\r\n`
 const post = (n: number, body: string): string =>
   `POST /${n} HTTP/1.1\r\nHost: x\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setImmediate(resolve))
-}
 
 const closing = (socket: Socket): Promise<void> =>
   new Promise((resolve) => socket.once('close', () => resolve()))

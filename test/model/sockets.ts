@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { connect, type Socket } from 'node:net'
 import { apiBounds } from '../../src/api/bounds.ts'
+import { until } from '../support/turns.ts'
 import type { Figures } from './figures.ts'
 import { limits } from './limits.ts'
 import { rootKey, System } from './system.ts'
@@ -37,7 +38,7 @@ export async function askBySockets(figures: Figures): Promise<void> {
   // One app has half of the room.
   const bodies = Math.floor(apiBounds.bodiesMaxBytes / 2 / limits.bodyMaxBytes)
   const slow = Array.from({ length: bodies }, () => ask(post(limits.bodyMaxBytes)))
-  while (system.life.api.app.figures().bodies_under_way !== bodies) await passing()
+  await until(() => system.life.api.app.figures().bodies_under_way === bodies)
   const crowded = ask(post(limits.bodyMaxBytes))
   await crowded.answered()
   assert.equal(said(crowded), 'too-many-bodies')
@@ -82,5 +83,3 @@ class Asking {
     this.#socket.destroy()
   }
 }
-
-const passing = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

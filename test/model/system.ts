@@ -3,6 +3,7 @@ import type { Engine, Gateway } from '../../src/contract/index.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { OpenApiCheck } from '../support/openapi-check.ts'
+import { turns } from '../support/turns.ts'
 import { limits } from './limits.ts'
 import { type EngineName, type Fault, type Ground, groundOf, MortalClock } from './lives.ts'
 import { SwitchedApi } from './switch.ts'
@@ -130,7 +131,7 @@ export class System {
     const { engine } = this.life
     const rounds = this.engineName === 'memory' ? 6 : 4
     for (let still = 0, count = -1; still < rounds; ) {
-      for (let i = 0; i < 3; i++) await turn()
+      await turns(3)
       await engine.flushed()
       const activity = this.#ground.activity()
       if (activity.busy || activity.count !== count) still = 0
@@ -193,5 +194,3 @@ export class System {
 }
 
 export const rootKey = 'pike_root-0123456789abcdef'
-
-export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

@@ -11,6 +11,7 @@ import { Housekeeping } from '../../src/node/housekeeping.ts'
 import { createLog } from '../../src/node/log.ts'
 import { logEvents } from '../support/engine-words.ts'
 import { ManualClock } from '../support/manual-clock.ts'
+import { until } from '../support/turns.ts'
 
 const minute = 60_000
 const hour = 60 * minute
@@ -116,7 +117,7 @@ test('a store that cannot be written is left alone, and nothing is looked at twi
     })
   }
   const first = look()
-  while (purges === 0) await new Promise(setImmediate)
+  await until(() => purges !== 0)
   clock.advance(2 * hour)
   await look()
   assert.equal(purges, 1)

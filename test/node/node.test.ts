@@ -16,6 +16,7 @@ import { expiryHoldMs } from '../../src/node/clock.ts'
 import { createLog } from '../../src/node/log.ts'
 import { type ApiPorts, Node, type NodeParts } from '../../src/node/node.ts'
 import { StartFailure } from '../../src/node/start-failure.ts'
+import { turn } from '../support/turns.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'pike-node-'))
 after(() => rmSync(root, { recursive: true }))
@@ -245,7 +246,7 @@ test('rule 11: a count that does not add up is said aloud at the start', async (
     },
   })
   await node.start()
-  await new Promise((resolve) => setImmediate(resolve))
+  await turn()
   await node.stop()
   const broken = lines
     .map((line) => JSON.parse(line))

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { PikeStreet, turn } from './roads.ts'
+import { turn, turns } from '../support/turns.ts'
+import { PikeStreet } from './roads.ts'
 
 const media = { media: {} }
 const allOf = (...names: string[]) => names
@@ -173,7 +174,7 @@ test('whatever is switched and cut, in any order: each message once and in order
         } else if (step.kind === 'up') {
           wanted.push(`${step.channel} ${wanted.length}`)
           up.push(locker.send(`${wanted.length - 1}`, null, { channel: step.channel }))
-        } else if (step.kind === 'turns') for (let i = 0; i < step.count; i++) await turn()
+        } else if (step.kind === 'turns') await turns(step.count)
         else street.world.clock.advance(step.ms)
       }
       let kept = 0

@@ -6,6 +6,7 @@ import { pikeAdapter } from '../../adapters/pike/index.ts'
 import { PikeClient } from '../../devices/index.ts'
 import type { Clock } from '../../src/contract/index.ts'
 import { makeCredential } from '../../src/secrets/secrets.ts'
+import { turns } from '../support/turns.ts'
 import { World } from '../support/world.ts'
 
 const second = 1_000
@@ -87,7 +88,7 @@ async function behindNat(t: TestContext, forgetMs: number, attributes = {}) {
   })
   client.start()
   const settle = async (): Promise<void> => {
-    for (let i = 0; i < 8; i++) await new Promise((resolve) => setImmediate(resolve))
+    await turns(8)
   }
   while (client.state.kind !== 'running') await settle()
   const pass = async (ms: number): Promise<void> => {

@@ -4,11 +4,10 @@ import { pikeAdapter } from '../../adapters/pike/index.ts'
 import { PikeClient } from '../../devices/index.ts'
 import type { ChannelSettings, DeviceRecord } from '../../src/contract/index.ts'
 import { makeCredential } from '../../src/secrets/secrets.ts'
-import { turn, until } from '../devices/model-server.ts'
+import { until } from '../support/turns.ts'
 import { bytes, World } from '../support/world.ts'
 
 export const secret = 'J7tYq0m3Vb2kXw9RfLhN5sPzA1c'
-export { turn, until }
 
 /** A gateway that speaks Pike, over real sockets and in virtual time, and lockers on it. */
 export class PikeStreet {

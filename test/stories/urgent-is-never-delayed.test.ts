@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { PikeStreet, turn } from './roads.ts'
+import { turn } from '../support/turns.ts'
+import { PikeStreet } from './roads.ts'
 
 const channels = { media: { maxCommands: 3 } }
 

@@ -31,6 +31,7 @@ import {
 } from '../../src/engine/memory/index.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { ManualClock } from './manual-clock.ts'
+import { turn } from './turns.ts'
 
 /** A link with no bytes: what was delivered lies in `got`, why it ended in `closed`. */
 /** What a link is, as far as the core asks before anything is sent. */
@@ -357,7 +358,7 @@ export class World {
   /** Until nothing moves any more at this moment. */
   async quiet(): Promise<void> {
     for (let i = 0; i < 10; i++) {
-      await new Promise((resolve) => setImmediate(resolve))
+      await turn()
       await this.engine.flushed()
     }
   }

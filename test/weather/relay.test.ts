@@ -6,12 +6,9 @@ import { test } from 'node:test'
 import { fair } from '../../cli/weather/conditions.ts'
 import { relayDatagrams } from '../../cli/weather/datagram-relay.ts'
 import { relayStreams } from '../../cli/weather/stream-relay.ts'
+import { turn, until } from '../support/turns.ts'
 
 const host = '127.0.0.1'
-
-const seen = async (isSo: () => boolean): Promise<void> => {
-  while (!isSo()) await new Promise((resolve) => setImmediate(resolve))
-}
 
 /** Sends back what comes, and its end. */
 async function echo() {
@@ -92,10 +89,10 @@ test('a link that fell silent is let go of when both ends have gone, and not bef
   device.on('error', () => {})
   const closed = new Promise<void>((resolve) => device.once('close', () => resolve()))
   device.write('hello')
-  await seen(() => relay.figures.silenced + relay.figures.resets === 1)
+  await until(() => relay.figures.silenced + relay.figures.resets === 1)
   assert.equal(relay.figures.silenced, 1)
   device.end()
-  await seen(() => ended.length === 1)
+  await until(() => ended.length === 1)
   assert.equal(device.destroyed, false)
   ended[0]!()
   await closed
@@ -149,7 +146,7 @@ test('datagrams are answered through changing addresses', async () => {
   // An answer to an address that is no more never comes: so it asks until enough have come.
   while (answers < 5 || relay.figures.rebinds < 5) {
     device.send('hello', relay.port, host)
-    await new Promise((resolve) => setImmediate(resolve))
+    await turn()
   }
   assert.ok(addresses.size > 1, 'one address only')
   device.close()

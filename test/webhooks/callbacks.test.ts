@@ -3,8 +3,9 @@ import { afterEach, beforeEach, test } from 'node:test'
 import { channelId, type EndStatus, type NewEvent } from '../../src/contract/index.ts'
 import { callbackLane } from '../../src/webhooks/aim.ts'
 import { webhookBounds } from '../../src/webhooks/bounds.ts'
+import { turns } from '../support/turns.ts'
 import { Receiver } from './receiver.ts'
-import { PushWorld, secret, turns } from './world.ts'
+import { PushWorld, secret } from './world.ts'
 
 let receiver: Receiver
 let world: PushWorld

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { Addresses } from '../../src/webhooks/addresses.ts'
 import { Sender } from '../../src/webhooks/sender.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-import { turns } from './world.ts'
+import { turns } from '../support/turns.ts'
 
 test('idle connections of all webhooks together are bounded, the oldest go', async (t) => {
   const clock = new ManualClock()
@@ -37,16 +37,16 @@ test('idle connections of all webhooks together are bounded, the oldest go', asy
     const connections = webhooks[index % 2]!
     const attempt = await sender.post(connections, urls[index]!, {}, Buffer.from('{}'))
     assert.equal(attempt.taken, true, attempt.text)
-    await turns()
+    await turns(8)
   }
   const connected = (): string[] => urls.filter((url) => open.get(url)!.size > 0)
   for (let index = 0; index < urls.length; index++) await send(index)
-  while (connected().length > 3) await turns()
+  while (connected().length > 3) await turns(8)
   assert.deepEqual(connected(), urls.slice(-3))
   // One that is used again is not the oldest any more.
   await send(5)
   await send(0)
-  while (connected().length > 3) await turns()
+  while (connected().length > 3) await turns(8)
   assert.deepEqual(connected().sort(), [urls[0], urls[5], urls[7]].sort())
   assert.equal(made.get(urls[5]!), 1)
   for (const connections of webhooks) connections.close()

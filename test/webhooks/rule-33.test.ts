@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
 import { laneOf } from '../../src/webhooks/match.ts'
+import { turns } from '../support/turns.ts'
 import { Receiver } from './receiver.ts'
-import { PushWorld, turns } from './world.ts'
+import { PushWorld } from './world.ts'
 
 let receiver: Receiver
 let world: PushWorld

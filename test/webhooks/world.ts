@@ -15,6 +15,7 @@ import {
 import type { Lookup } from '../../src/webhooks/addresses.ts'
 import { createWebhooks } from '../../src/webhooks/index.ts'
 import { ManualClock } from '../support/manual-clock.ts'
+import { turns } from '../support/turns.ts'
 
 export const secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 
@@ -120,7 +121,7 @@ export class PushWorld {
     const stop = this.engine.events.listen((heard) => ids.push(...heard.map(({ id }) => id)))
     await new Promise((settled) => this.engine.events.append(events, settled))
     stop()
-    await turns()
+    await turns(8)
     return ids
   }
 
@@ -145,16 +146,11 @@ export class PushWorld {
    * never answers is waited for in vain, so not for long.
    */
   async #answers(): Promise<void> {
-    await turns()
+    await turns(8)
     for (let i = 0; i < 100 && (this.webhooks.figures().requests_open ?? 0) > 0; i++) await turns(4)
   }
 
   status(name = 'orders') {
     return this.webhooks.status('default', name)
   }
-}
-
-/** A few turns of the event loop: enough for requests on loopback to come and go. */
-export async function turns(count = 8): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
 }

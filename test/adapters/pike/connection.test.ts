@@ -4,9 +4,10 @@ import { createServer } from 'node:net'
 import { test } from 'node:test'
 import { closeCode } from '../../../adapters/pike/frames.ts'
 import { pikeAdapter } from '../../../adapters/pike/index.ts'
+import { turn, turns, until } from '../../support/turns.ts'
 import { helloFrame, WireClient } from './client.ts'
 import { FakeCore, strongSecret } from './fake-core.ts'
-import { dial, dialTls, listen, until } from './sockets.ts'
+import { dial, dialTls, listen } from './sockets.ts'
 
 const event = (sequence: number) =>
   ({
@@ -156,7 +157,7 @@ test('a reader that does not read stops itself and nobody else', async (t) => {
   let sent = 0
   while (first.deliver(++sent, { payload }) !== 'full') {
     assert.ok(sent < 10_000, 'it never filled')
-    await new Promise<void>((resolve) => setImmediate(resolve))
+    await turn()
   }
   const quick = dial(t, port)
   await quick.client.open({ channel: 'urgent' })
@@ -184,12 +185,12 @@ test('who asks much and reads nothing is not read either', async (t) => {
   const frames = (): number => adapter.figures().frames_out_total!
   core.last.deliver(1, { payload: Buffer.alloc(40_000) })
   for (let n = 2; core.last.deliver(n, { payload: Buffer.alloc(40_000) }) !== 'full'; n++) {
-    await new Promise<void>((resolve) => setImmediate(resolve))
+    await turn()
   }
-  await new Promise<void>((resolve) => setImmediate(resolve))
+  await turn()
   const before = frames()
   for (let n = 0; n < 50; n++) socket.write(ping)
-  for (let n = 0; n < 200; n++) await new Promise<void>((resolve) => setImmediate(resolve))
+  await turns(200)
   // The kernel's buffers take some more now and then; one who is read is answered in each turn.
   assert.ok(frames() - before < 100, `${frames() - before} answers to one who does not read`)
   socket.resume()
@@ -206,10 +207,10 @@ test('rule 20: a dead link is reset, and what lay in its buffers does not arrive
     const payload = Buffer.alloc(40_000, 0x61)
     let sent = 0
     while (core.last.deliver(++sent, { payload }) !== 'full') {
-      await new Promise<void>((resolve) => setImmediate(resolve))
+      await turn()
     }
     core.last.link.close('unresponsive')
-    await new Promise<void>((resolve) => setImmediate(resolve))
+    await turn()
     socket.resume()
     await gone
     assert.ok(client.heard.length < sent, `${client.heard.length} of ${sent} arrived`)
@@ -260,7 +261,7 @@ test('reading stops while too much waits for the store', async (t) => {
     socket.write(client.encoder.encode({ ...event(++sequence), payload: big }))
   for (let n = 0; n < 1_000 && sequence - core.last.uplinks.length < 200; n++) {
     write()
-    await new Promise<void>((resolve) => setImmediate(resolve))
+    await turn()
   }
   assert.ok(core.last.uplinks.length < 80, `${core.last.uplinks.length} taken`)
   core.last.answer = 'kept'

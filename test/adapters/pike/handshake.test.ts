@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { capability, closeCode, type HelloFrame } from '../../../adapters/pike/frames.ts'
 import { reasons } from '../../../src/contract/index.ts'
+import { turns, until } from '../../support/turns.ts'
 import { helloFrame, nonce } from './client.ts'
 import { FakeCore, strongSecret } from './fake-core.ts'
-import { MemoryWire, turn } from './memory-wire.ts'
+import { MemoryWire, settled } from './memory-wire.ts'
 
 const stretched = capability.batch | capability.bindings | capability.stretched
 
@@ -143,7 +144,7 @@ test('too many wrong secrets: refused without looking', async () => {
   core.limited = true
   const wire = new MemoryWire(core)
   wire.client.send(helloFrame())
-  for (let i = 0; i < 10; i++) await turn()
+  await turns(10)
   assert.deepEqual(
     wire.client.heard,
     [],
@@ -169,7 +170,7 @@ test('handshakes side by side have no more guesses than one after the other', as
   for (const wire of wires) {
     wire.client.send(proofFrame)
     ends.push(toldLate(core, wire))
-    await turn()
+    await settled()
   }
   const { unauthorized } = closeCode
   const limited = closeCode['rate-limited']
@@ -203,7 +204,7 @@ test('whoever was challenged before the limit is not judged after it', async () 
   const core = new FakeCore()
   const wire = new MemoryWire(core)
   const opening = assert.rejects(wire.client.open())
-  while (core.asked.length === 0) await turn()
+  await until(() => core.asked.length !== 0)
   core.limited = true
   assert.equal(await toldLate(core, wire), closeCode['rate-limited'])
   await opening
@@ -253,7 +254,7 @@ test('over 1 KiB before WELCOME is reset, however it is announced', async () => 
   ]) {
     const wire = new MemoryWire(new FakeCore())
     wire.client.sendBytes(bytes)
-    await turn()
+    await settled()
     assert.equal(wire.ended, 'reset')
   }
 })
@@ -270,13 +271,13 @@ test('an attach that ends after the connection leaves no session behind', async 
   }
   const wire = new MemoryWire(core)
   const opening = assert.rejects(wire.client.open())
-  while (wire.client.bytesOut < 60) await turn()
-  await turn()
+  await until(() => wire.client.bytesOut >= 60)
+  await settled()
   core.clock.advance(5_000)
   assert.equal(wire.ended, 'reset')
   await opening
   attach()
-  await turn()
+  await settled()
   assert.deepEqual(core.last.detached, [false])
   assert.equal(core.last.started, 0)
 })
@@ -379,7 +380,7 @@ test('what a handshake may not contain', async () => {
     const close = await wire.client.next('close')
     assert.equal(close.code, closeCode[reason], `${what}: ${close.text}`)
     assert.equal(wire.ended, 'end', what)
-    await turn()
+    await settled()
     assert.equal(core.sessions.length, 0, what)
     assert.equal(wire.gate.handshakes.size, 0, what)
   }
@@ -420,7 +421,7 @@ async function toldLate(core: FakeCore, wire: MemoryWire): Promise<number> {
   })
   // Judging a secret takes real time, so turns are what is counted.
   for (let i = 0; i < 1_000_000 && code === undefined; i++) {
-    await turn()
+    await settled()
     const waits = core.clock.waiting().some(({ name }) => name === 'pike-refusals')
     if (waits) core.clock.advance(core.limits.refusalDelayMs)
   }

@@ -1,6 +1,7 @@
 import { Gate } from '../../../adapters/pike/gate.ts'
 import { PikeProtocol } from '../../../adapters/pike/protocol.ts'
 import type { Wire } from '../../../adapters/pike/wire.ts'
+import { turns } from '../../support/turns.ts'
 import { WireClient } from './client.ts'
 import type { FakeCore } from './fake-core.ts'
 
@@ -82,7 +83,5 @@ export class MemoryWire implements Wire {
   }
 }
 
-/** A whole turn of the event loop, and what it set off. */
-export const turn = async (): Promise<void> => {
-  for (let n = 0; n < 3; n++) await new Promise<void>((resolve) => setImmediate(resolve))
-}
+/** What was set off has come about. */
+export const settled = (): Promise<void> => turns(3)

@@ -5,7 +5,7 @@ import type { Frame } from '../../../adapters/pike/frames.ts'
 import { Gate } from '../../../adapters/pike/gate.ts'
 import { randomBy } from '../../support/random.ts'
 import { FakeCore } from './fake-core.ts'
-import { MemoryWire, turn } from './memory-wire.ts'
+import { MemoryWire, settled } from './memory-wire.ts'
 import { mutate } from './mutations.ts'
 
 const seeds = [1, 2, 3, 4]
@@ -80,7 +80,7 @@ test('20,000 mutated conversations: a bystander is served, and no session is lef
     stranger.protocol.received(Buffer.from(mutate(random)))
     stranger.protocol.lost()
     live.protocol.received(Buffer.from(mutate(random)))
-    if (n % 100 === 0) await turn()
+    if (n % 100 === 0) await settled()
     if (live.ended !== undefined) {
       live = new MemoryWire(core, { gate })
       await live.client.open()
@@ -101,7 +101,7 @@ test('20,000 mutated conversations: a bystander is served, and no session is lef
   await bystander.client.next('ack')
   live.protocol.lost()
   bystander.protocol.lost()
-  await turn()
+  await settled()
   assert.equal(gate.handshakes.size, 0)
   assert.equal(gate.counts.channels, 0)
   for (const { detached, started } of core.sessions) assert.equal(detached.length, 1, `${started}`)

@@ -10,7 +10,7 @@ import { bindingsMax } from '../../../adapters/pike/protocol.ts'
 import { type Reason, reasons } from '../../../src/contract/index.ts'
 import { helloFrame } from './client.ts'
 import { FakeCore, type FakeSession } from './fake-core.ts'
-import { MemoryWire, turn } from './memory-wire.ts'
+import { MemoryWire, settled } from './memory-wire.ts'
 import { valid } from './vectors.ts'
 
 const event = (sequence: number | undefined, change: Partial<EventFrame> = {}): EventFrame => ({
@@ -79,7 +79,7 @@ test('what one turn brings leaves in one write', async () => {
   const wire = await opened(core)
   const { writes } = wire
   for (let offset = 1; offset <= 10; offset++) core.last.deliver(offset)
-  await turn()
+  await settled()
   assert.equal(wire.client.heard.length, 10)
   assert.equal(wire.writes, writes + 1)
 })
@@ -91,7 +91,7 @@ test('rule 13: a change of epoch is said before the command it is about', async 
   core.last.deliver(2, { epoch: 8 })
   core.last.deliver(3, { epoch: 8 })
   core.last.deliver(4, { epoch: 7 })
-  await turn()
+  await settled()
   assert.deepEqual(
     client.heard.map((frame) => (frame.type === 'epoch' ? frame.epoch : frame.type)),
     ['command', 8, 'command', 'command', 7, 'command'],
@@ -105,7 +105,7 @@ test('names of commands are sent once where the device remembers them', async ()
   for (const name of ['open', 'open', 'light', 'light']) {
     const before = wire.client.bytesIn
     core.last.deliver(sizes.length + 1, { name })
-    await turn()
+    await settled()
     sizes.push(wire.client.bytesIn - before)
     assert.equal((await wire.client.next('command')).name, name)
   }
@@ -119,7 +119,7 @@ test('a command larger than the device takes is not written', async () => {
   assert.equal(core.last.carries(1, { payload: Buffer.alloc(300) }), false)
   assert.equal(core.last.carries(2, { payload: Buffer.alloc(270) }), true)
   assert.equal(core.last.deliver(2, { payload: Buffer.alloc(270) }), 'open')
-  await turn()
+  await settled()
   assert.deepEqual(
     wire.client.heard.map((frame) => frame.type === 'command' && frame.offset),
     [2],
@@ -132,7 +132,7 @@ test('a device that does not read stops its own pump, and is served on when it d
   wire.stuck = true
   assert.equal(core.last.deliver(1, { payload: Buffer.alloc(500) }), 'open')
   assert.equal(core.last.deliver(2, { payload: Buffer.alloc(500) }), 'full')
-  await turn()
+  await settled()
   assert.equal(core.last.drains, 0)
   wire.unstick()
   assert.equal(core.last.drains, 1)
@@ -161,7 +161,7 @@ test('an event is acknowledged once it is kept, not before', async () => {
   const wire = await opened(core)
   core.last.answer = undefined
   wire.client.send(event(1), event(2, { binary: true }))
-  await turn()
+  await settled()
   assert.deepEqual(wire.client.heard, [])
   assert.deepEqual(core.last.calls, [2], 'what came together is handed over together')
   const uplinks = core.last.uplinks.map((one) => ({ ...one, payload: Buffer.from(one.payload) }))
@@ -191,11 +191,11 @@ test('acknowledgements of one turn leave as one, and speak for all before', asyn
   for (let sequence = 1; sequence <= 5; sequence++) wire.client.send(event(sequence))
   const [first, second, ...others] = core.last.waiting.splice(0)
   second!('kept')
-  await turn()
+  await settled()
   assert.deepEqual(wire.client.heard, [], 'the second waits for the first')
   first!('kept')
   for (const settled of others) settled('kept')
-  await turn()
+  await settled()
   assert.deepEqual(wire.client.heard, [{ type: 'ack', channelNumber: 0, upTo: 5 }])
 })
 
@@ -203,7 +203,7 @@ test('an unreliable event is handed over without a stamp and never acknowledged'
   const core = new FakeCore()
   const wire = await opened(core)
   wire.client.send(event(undefined))
-  await turn()
+  await settled()
   assert.equal(core.last.uplinks[0]?.stamp, undefined)
   assert.deepEqual(wire.client.heard, [])
 })
@@ -297,7 +297,7 @@ test('every chunk is one sign of life, for each channel', async () => {
   wire.client.send({ type: 'ping' }, { type: 'ping' }, event(1))
   wire.client.sendBytes(Buffer.from('40', 'hex'))
   assert.deepEqual([main!.touched - before[0]!, urgent!.touched - before[1]!], [2, 2])
-  await turn()
+  await settled()
   assert.deepEqual(
     wire.client.heard.map(({ type }) => type),
     ['pong', 'ack'],
@@ -536,13 +536,13 @@ test('channels of one device share a connection, each with its own order', async
   assert.equal(core.asked.length, asked, 'it proved itself once')
   assert.equal(urgent!.link.id, `${main!.link.id}.1`)
   wire.client.send(event(1), event(1, { channelNumber: 1 }), event(2))
-  await turn()
+  await settled()
   assert.deepEqual(wire.client.heard, [
     { type: 'ack', channelNumber: 0, upTo: 2 },
     { type: 'ack', channelNumber: 1, upTo: 1 },
   ])
   urgent!.deliver(1)
-  await turn()
+  await settled()
   assert.equal((await wire.client.next('command')).channelNumber, 1)
   wire.client.send({ type: 'ack', channelNumber: 1, upTo: 1 })
   assert.deepEqual([main!.acks, urgent!.acks], [[], [1]])

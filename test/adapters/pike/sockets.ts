@@ -65,8 +65,3 @@ function wire<S extends Socket>(t: TestContext, socket: S): Dialed<S> {
   t.after(() => socket.destroy())
   return { client, socket, gone }
 }
-
-/** Until something holds; a turn of the event loop at a time. */
-export async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise<void>((resolve) => setImmediate(resolve))
-}

@@ -5,7 +5,7 @@ import { Outflow } from '../../../adapters/pike/outflow.ts'
 import { limits } from '../../../src/contract/index.ts'
 import { helloFrame } from './client.ts'
 import { FakeCore, type FakeSession } from './fake-core.ts'
-import { MemoryWire, turn } from './memory-wire.ts'
+import { MemoryWire, settled } from './memory-wire.ts'
 
 const noNonce = Buffer.alloc(0)
 const { besideUrgentMaxBytes } = limits
@@ -55,7 +55,7 @@ test('what is said in one turn: urgent goes first, in whatever order it was said
   main.deliver(1, { payload: Buffer.from('1') })
   urgent.deliver(1, { payload: Buffer.from('{}') })
   urgent.deliver(2, { payload: Buffer.from('{}') })
-  await turn()
+  await settled()
   assert.deepEqual(commands(wire), ['1 1', '1 2', '0 1', '2 1'])
 })
 
@@ -64,17 +64,17 @@ test('64 KiB of media for a slow device: at most the bound of it is before urgen
   let full = false
   for (let offset = 1; offset <= 8; offset++)
     full = media.deliver(offset, picture) === 'full' || full
-  await turn()
+  await settled()
   // The network takes everything; the device has acknowledged nothing of it.
   assert.equal(bytesOf(wire, 2), besideUrgentMaxBytes)
   urgent.deliver(1, { payload: Buffer.from('{"door":7}') })
-  await turn()
+  await settled()
   assert.deepEqual(commands(wire), ['2 1', '2 2', '1 1'])
   media.deliver(9, picture)
   assert.equal(media.drains, 0, 'the core is not asked for more')
   for (let upTo = 1; upTo <= 9; upTo++) {
     wire.client.send({ type: 'ack', channelNumber: 2, upTo })
-    await turn()
+    await settled()
     assert.ok(
       bytesOf(wire, 2) - upTo * picture.payload.length <= besideUrgentMaxBytes,
       `within the bound after ${upTo}`,
@@ -92,13 +92,13 @@ test('one command larger than the bound goes all the same, alone; a reply makes 
   const large = { payload: Buffer.alloc(40_000, 1) }
   media.deliver(1, large)
   media.deliver(2, large)
-  await turn()
+  await settled()
   assert.deepEqual(commands(wire), ['2 1'])
   wire.client.send({
     ...{ type: 'reply', channelNumber: 2, sequence: 1, epoch: undefined, offset: 1 },
     ...{ status: 'done', reason: undefined, payload: noNonce, binary: false },
   })
-  await turn()
+  await settled()
   assert.deepEqual(commands(wire), ['2 1', '2 2'])
 })
 
@@ -107,18 +107,18 @@ test('without an urgent channel beside it nothing waits; and when that one leave
   const wire = new MemoryWire(core)
   await wire.client.open({ channel: 'media' })
   for (let offset = 1; offset <= 4; offset++) core.last.deliver(offset, picture)
-  await turn()
+  await settled()
   assert.equal(commands(wire).length, 4)
 
   const other = await street()
   for (let offset = 1; offset <= 4; offset++) other.media.deliver(offset, picture)
-  await turn()
+  await settled()
   assert.equal(commands(other.wire).length, 2)
   other.wire.client.send({
     ...{ type: 'close', channelNumber: 1, code: 0, retryAfterS: 0, text: '' },
   })
   other.wire.client.send({ type: 'ping' })
-  await turn()
+  await settled()
   assert.equal(commands(other.wire).length, 4)
 })
 

@@ -5,8 +5,8 @@ import test from 'node:test'
 import type { BroadcastCommand, CreateBroadcast, DeviceId } from '../../../src/contract/index.ts'
 import { makeStore } from '../../../src/engine/level/store.ts'
 import { append } from '../../support/engine-words.ts'
+import { until } from '../../support/turns.ts'
 import { DiskWorld, makeWorld } from './disk-world.ts'
-import { until } from './subject.ts'
 
 const names = (count: number): DeviceId[] =>
   Array.from({ length: count }, (_, at) => `d${String(at).padStart(5, '0')}`)

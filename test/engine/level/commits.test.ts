@@ -9,7 +9,8 @@ import { StoreUnavailable } from '../../../src/contract/index.ts'
 import { makeStore } from '../../../src/engine/level/store.ts'
 import { append, keep, logEvents, readNames, settle } from '../../support/engine-words.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
-import { breakage, Disk, type OpenOptions, openOnDisk, until } from './subject.ts'
+import { until } from '../../support/turns.ts'
+import { breakage, Disk, type OpenOptions, openOnDisk } from './subject.ts'
 
 const main = 'shop/locker/main'
 

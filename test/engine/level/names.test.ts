@@ -10,7 +10,8 @@ import { StoreUnavailable } from '../../../src/contract/index.ts'
 import { Pending } from '../../../src/engine/level/pending.ts'
 import { makeStore } from '../../../src/engine/level/store.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
-import { breakage, Disk, openOnDisk, until } from './subject.ts'
+import { turn, until } from '../../support/turns.ts'
+import { breakage, Disk, openOnDisk } from './subject.ts'
 
 interface Running {
   readonly engine: Engine
@@ -131,7 +132,7 @@ test('the index of tags is what the records say, whatever was put and removed at
         } else if (each.kind === 'remove') {
           changes.push(engine.names.removeDevice('shop', each.id))
           model.delete(each.id)
-        } else await new Promise((resolve) => setImmediate(resolve))
+        } else await turn()
       }
       await Promise.all(changes)
       for (const tag of ['x', 'y', 'z', 'xy']) {

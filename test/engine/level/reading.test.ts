@@ -7,8 +7,8 @@ import { limits, StoreUnavailable } from '../../../src/contract/index.ts'
 import { commandKey } from '../../../src/engine/level/keys.ts'
 import { makeStore } from '../../../src/engine/level/store.ts'
 import { append, end, endings, keep, linked, same, settle } from '../../support/engine-words.ts'
+import { until } from '../../support/turns.ts'
 import { DiskWorld, makeWorld } from './disk-world.ts'
-import { until } from './subject.ts'
 
 const main = 'shop/locker/main'
 

@@ -14,7 +14,8 @@ import type { Waiting } from '../../../src/engine/level/timetable.ts'
 import { Timetable } from '../../../src/engine/level/timetable.ts'
 import { append, command, endings, keep, roomy } from '../../support/engine-words.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
-import { Disk, type OpenOptions, openOnDisk, until } from './subject.ts'
+import { until } from '../../support/turns.ts'
+import { Disk, type OpenOptions, openOnDisk } from './subject.ts'
 
 const main = 'shop/locker/main'
 const wide = { maxCommands: 100, maxTotal: 1_000 }

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import test from 'node:test'
-import { setImmediate as turn } from 'node:timers/promises'
 import type { Engine, KeptCommand } from '../../../src/contract/index.ts'
 import type { LevelEngineOptions } from '../../../src/engine/level/index.ts'
 import { openLevelEngine } from '../../../src/engine/level/index.ts'
@@ -13,6 +12,7 @@ import { Space } from '../../../src/engine/level/space.ts'
 import { Hub } from '../../../src/hub/hub.ts'
 import { append, end, logEvents, roomy, settle } from '../../support/engine-words.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
+import { turns, until } from '../../support/turns.ts'
 import { replyTo, World } from '../../support/world.ts'
 
 const mebibyte = 1_048_576
@@ -33,17 +33,12 @@ async function running(
   return { engine, clock }
 }
 
-async function until(holds: () => boolean) {
-  for (let turns = 0; turns < 10_000 && !holds(); turns++) await turn()
-  assert.ok(holds(), 'it never held')
-}
-
 /** Time goes on, a second at a time, until it holds. */
 async function within(clock: ManualClock, seconds: number, holds: () => Promise<boolean>) {
   for (let second = 0; second < seconds; second++) {
     if (await holds()) return
     clock.advance(1_000)
-    for (let turns = 0; turns < 50; turns++) await turn()
+    await turns(50)
   }
   assert.ok(await holds(), `not within ${seconds} s`)
 }
@@ -128,7 +123,7 @@ test('the files of a store are looked at only when it can have grown to its boun
   const later = async () => {
     clock.advance(1_000)
     void space.full
-    for (let turns = 0; turns < 10; turns++) await turn()
+    await turns(10)
     return space.full
   }
   await space.look()

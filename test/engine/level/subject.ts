@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import { Level } from 'level'
 import type { Clock, Engine } from '../../../src/contract/index.ts'
 import type { LevelEngineOptions } from '../../../src/engine/level/index.ts'
@@ -7,6 +6,7 @@ import type { Store } from '../../../src/engine/level/store.ts'
 import { folderSubject } from '../../support/engine-folder.ts'
 import type { Breakage } from '../../support/engine-subject.ts'
 import type { ManualClock } from '../../support/manual-clock.ts'
+import { turn, until } from '../../support/turns.ts'
 
 /** What LevelDB says when a write fails. */
 const texts = {
@@ -98,11 +98,6 @@ interface World {
 }
 
 const worlds = new WeakMap<Engine, World>()
-
-/** Let turns pass until something holds. */
-export async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await turn()
-}
 
 export const breakage: Breakage = {
   async break(engine, why) {

@@ -5,6 +5,7 @@ import { generate, type Packet } from 'mqtt-packet'
 import { AdapterRig, secretOf } from '../../../support/adapter-subject.ts'
 import { memorySubject } from '../../../support/engine-memory.ts'
 import { randomBy } from '../../../support/random.ts'
+import { turn } from '../../../support/turns.ts'
 import { RawClient } from './raw-client.ts'
 import { mqtt5Subject } from './subject.ts'
 
@@ -110,7 +111,7 @@ async function madness(port: number, random: (below: number) => number): Promise
     const end = at + 1 + random(bytes.length)
     socket.write(bytes.subarray(at, end))
     at = end
-    await new Promise((resolve) => setImmediate(resolve))
+    await turn()
   }
   socket.end()
   await closed
