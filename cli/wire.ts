@@ -4,12 +4,15 @@ import { coapAdapter } from '../adapters/coap/index.ts'
 import { httpAdapter } from '../adapters/http/index.ts'
 import { defaultTopics, mqttAdapter, topicsProblem } from '../adapters/mqtt/index.ts'
 import { pikeAdapter } from '../adapters/pike/index.ts'
+import { apiBounds } from '../src/api/bounds.ts'
 import { createApi, eventJson } from '../src/api/index.ts'
-import type { Engine, Listener } from '../src/contract/index.ts'
+import type { Engine, Limits, Listener } from '../src/contract/index.ts'
 import { openLevelEngine } from '../src/engine/level/index.ts'
 import { openMemoryEngine } from '../src/engine/memory/index.ts'
+import { Capacity } from '../src/listen/capacity.ts'
 import type { SystemClock } from '../src/node/clock.ts'
 import type { Config } from '../src/node/config.ts'
+import { descriptorsMax, type Places, placesWithin } from '../src/node/descriptors.ts'
 import { eventLog, type Log } from '../src/node/log.ts'
 import type { ApiPorts, ApiServer, NodeParts } from '../src/node/node.ts'
 import { createWebhooks } from '../src/webhooks/index.ts'
@@ -20,6 +23,8 @@ import { version } from './version.ts'
 export function partsFor(config: Config, log: Log): NodeParts {
   const host = config.deviceHost
   const tls = tlsFiles(config)
+  const places = placesFor(config.limits, log)
+  const capacity = new Capacity(places.devices)
   const moved: readonly [number | 'off', string][] = [
     [config.apiPort, 'PIKE_API_PORT (--api-port)'],
     [config.tcpPort, 'PIKE_TCP_PORT (--tcp-port)'],
@@ -34,7 +39,7 @@ export function partsFor(config: Config, log: Log): NodeParts {
   return {
     dataDir: config.dataDir,
     apiKey: config.apiKey,
-    limits: config.limits,
+    limits: { ...config.limits, connectionsMax: places.devices },
     independentChannels: config.independentChannels,
     log,
     version,
@@ -43,11 +48,13 @@ export function partsFor(config: Config, log: Log): NodeParts {
       pikeAdapter({
         host,
         port: config.tcpPort,
+        capacity,
         ...(tls === undefined ? {} : { tls: { ...tls, port: config.tlsPort } }),
       }),
       mqttAdapter({
         host,
         port: config.mqttPort,
+        capacity,
         webSocketPort: config.mqttWsPort,
         topics: mqttTopics(config),
         ...(tls === undefined ? {} : { tls: { ...tls, port: config.mqttsPort } }),
@@ -60,6 +67,7 @@ export function partsFor(config: Config, log: Log): NodeParts {
       httpAdapter({
         host,
         port: config.httpPort,
+        capacity,
         ...(tls === undefined ? {} : { tls: { ...tls, port: config.httpsPort } }),
         log: (err) => log.error({ event: 'http.failed', err }, 'a request of a device failed'),
       }),
@@ -74,7 +82,7 @@ export function partsFor(config: Config, log: Log): NodeParts {
         allow: config.webhookAllow,
         log: eventLog(log),
       }),
-    makeApi: (ports) => makeApi(config, ports, log),
+    makeApi: (ports) => makeApi(config, ports, places, log),
     settingOf: (port) => moved.find(([taken]) => taken === port)?.[1],
   }
 }
@@ -101,7 +109,12 @@ async function openEngine(
   })
 }
 
-async function makeApi(config: Config, ports: ApiPorts, log: Log): Promise<ApiServer> {
+async function makeApi(
+  config: Config,
+  ports: ApiPorts,
+  places: Places,
+  log: Log,
+): Promise<ApiServer> {
   const { engine, gateway, webhooks, clock, metrics, drain, devices } = ports
   const app = await createApi({
     gateway,
@@ -114,6 +127,7 @@ async function makeApi(config: Config, ports: ApiPorts, log: Log): Promise<ApiSe
     drain,
     clock,
     limits: config.limits,
+    connectionsMax: places.backEnds,
     version,
     // Of HTTP: what speaks it may have come to the wrong door.
     deviceDoors: devices.filter(({ name }) => name.startsWith('http')),
@@ -138,6 +152,21 @@ async function makeApi(config: Config, ports: ApiPorts, log: Log): Promise<ApiSe
     },
     figures: () => app.figures(),
   }
+}
+
+/** Each connection is a descriptor, and a process has only so many. */
+function placesFor({ connectionsMax }: Limits, log: Log): Places {
+  const descriptors = descriptorsMax()
+  const places = placesWithin(descriptors, {
+    devices: connectionsMax,
+    backEnds: apiBounds.connectionsMax,
+  })
+  if (places.devices < connectionsMax)
+    log.info(
+      { event: 'connections.fewer', descriptors, connectionsMax: places.devices },
+      'not as many connections as connectionsMax: so few files may be open (ulimit -n)',
+    )
+  return places
 }
 
 /** Read at the start, so that a wrong path is said at the start. */

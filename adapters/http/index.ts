@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { Adapter, Core, Listener } from '../../src/contract/index.ts'
 import { Addresses } from '../../src/listen/addresses.ts'
+import { Capacity } from '../../src/listen/capacity.ts'
 import { Sweep } from '../../src/listen/sweep.ts'
 import { secureOptions, tlsHandshakeTimeoutMs } from '../../src/listen/tls.ts'
 import { Turns } from '../../src/listen/turns.ts'
@@ -25,6 +26,8 @@ export interface HttpOptions {
   }
   /** Our own mistakes. */
   readonly log?: (error: Error) => void
+  /** Shared with others; left out: `connectionsMax` for this one alone. */
+  readonly capacity?: Capacity
 }
 
 /** After a goodbye: a thousand a second come back elsewhere, not all at once. */
@@ -58,15 +61,15 @@ class HttpAdapter implements Adapter {
   }
 
   async start(core: Core): Promise<readonly Listener[]> {
-    const { host, port, tls } = this.#options
+    const { host, port, tls, capacity } = this.#options
+    const { connectionsMax, connectionsPerAddress, refusalDelayMs } = core.limits
     const doorman = new Doorman(core)
     const visitors = new Visitors(core, doorman)
-    const { refusalDelayMs } = core.limits
     const pauses = new Sweep<() => void>(core.clock, refusalDelayMs, 'http-refusals', (tell) =>
       tell(),
     )
     const reception = new Reception(core, visitors)
-    const addresses = new Addresses(core.limits.connectionsPerAddress)
+    const addresses = new Addresses(connectionsPerAddress, capacity ?? new Capacity(connectionsMax))
     const turns = new Turns(httpBounds)
     const house: House = {
       ...{ core, doorman, visitors, addresses, turns },

@@ -78,7 +78,6 @@ export function createServer(lobby: Lobby, tls: ServerOptions | undefined): Fast
     },
   } as never) as unknown as FastifyInstance
   const { server } = app
-  server.maxConnections = limits.connectionsMax
   server.maxHeadersCount = httpBounds.headersMaxCount + 1
   arrivals.watch(server)
   lobby.turns.guard(server)

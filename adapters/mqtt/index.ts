@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import type { Adapter, Core, Listener } from '../../src/contract/index.ts'
 import { Addresses } from '../../src/listen/addresses.ts'
+import { Capacity } from '../../src/listen/capacity.ts'
 import { Servers } from '../../src/listen/servers.ts'
 import { hangUp } from '../../src/listen/sockets.ts'
 import { Sweep } from '../../src/listen/sweep.ts'
@@ -29,6 +30,8 @@ export interface MqttOptions {
     readonly key: string | Buffer
   }
   readonly topics?: TopicTemplates
+  /** Shared with others; left out: `connectionsMax` for this one alone. */
+  readonly capacity?: Capacity
 }
 
 /** `close` follows, and says all there is to say. */
@@ -64,13 +67,14 @@ class MqttAdapter implements Adapter {
   async start(core: Core): Promise<readonly Listener[]> {
     const { port, webSocketPort = 'off', tls, topics = defaultTopics } = this.#options
     const { clock, limits } = core
+    const capacity = this.#options.capacity ?? new Capacity(limits.connectionsMax)
     const broker = await Broker.start(limits.onceMaxPending)
     const house = new House(core, new Topics(topics))
     const sessions = new Sessions(house)
     const reset = (connection: Connection): void => connection.reset()
     const overdue = (connection: Connection): void => connection.overdue()
     this.#started = {
-      addresses: new Addresses(limits.connectionsPerAddress),
+      addresses: new Addresses(limits.connectionsPerAddress, capacity),
       broker,
       house,
       sessions,
@@ -197,9 +201,8 @@ class MqttAdapter implements Adapter {
     return door.server
   }
 
-  #admits({ connections, addresses, house }: Started, socket: Socket): boolean {
-    const count = connections.size + (this.#waiting?.size ?? 0)
-    const admitted = count < house.core.limits.connectionsMax && addresses.admits(socket)
+  #admits({ addresses, house }: Started, socket: Socket): boolean {
+    const admitted = addresses.admits(socket)
     if (!admitted) house.counts.connectionsRefusedTotal++
     return admitted
   }

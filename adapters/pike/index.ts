@@ -2,6 +2,7 @@ import { createServer, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import type { Adapter, Core, Listener } from '../../src/contract/index.ts'
 import { Addresses } from '../../src/listen/addresses.ts'
+import { Capacity } from '../../src/listen/capacity.ts'
 import { Servers } from '../../src/listen/servers.ts'
 import { hangUp } from '../../src/listen/sockets.ts'
 import { Sweep } from '../../src/listen/sweep.ts'
@@ -21,6 +22,8 @@ export interface PikeOptions {
     readonly cert: string | Buffer
     readonly key: string | Buffer
   }
+  /** Shared with others; left out: `connectionsMax` for this one alone. */
+  readonly capacity?: Capacity
 }
 
 /** What is written leaves at once: it was gathered before. */
@@ -52,14 +55,14 @@ class PikeAdapter implements Adapter {
   }
 
   async start(core: Core): Promise<readonly Listener[]> {
-    const { port, tls } = this.#options
-    const { clock } = core
+    const { clock, limits } = core
+    const { port, tls, capacity = new Capacity(limits.connectionsMax) } = this.#options
     const reset = (connection: Connection): void => connection.reset()
     const greeting = new Sweep(clock, tlsHandshakeTimeoutMs, 'pike-tls-handshakes', reset, 'fair')
     const lingering = new Sweep(clock, lingerMs, 'pike-lingering', reset)
     this.#house = {
       gate: new Gate(core),
-      addresses: new Addresses(core.limits.connectionsPerAddress),
+      addresses: new Addresses(limits.connectionsPerAddress, capacity),
       flusher: new Flusher(),
       connections: new Set(),
       greeting,
@@ -67,7 +70,7 @@ class PikeAdapter implements Adapter {
       sweeps: [greeting, lingering],
     }
     const listeners: Listener[] = []
-    const { listenBacklog: backlog } = core.limits
+    const { listenBacklog: backlog } = limits
     try {
       if (port !== 'off') {
         const accept = (socket: Socket): void => this.#accept(socket)
@@ -138,9 +141,7 @@ class PikeAdapter implements Adapter {
 
   #accept(socket: Socket, context?: SecureContext): void {
     const house = this.#house
-    const isFull =
-      house === undefined || house.connections.size >= house.gate.core.limits.connectionsMax
-    if (isFull || !house.addresses.admits(socket)) {
+    if (house === undefined || !house.addresses.admits(socket)) {
       this.#turnAway(socket, context === undefined, overloadedRetryMs, 'too many connections')
       return
     }

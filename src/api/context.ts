@@ -53,6 +53,8 @@ export interface ApiDeps {
   readonly drain?: Drain | undefined
   readonly clock: Clock
   readonly limits: Limits
+  /** Where there are fewer descriptors than `apiBounds` asks for. */
+  readonly connectionsMax?: number
   readonly version: string
   /** Where devices that speak HTTP are answered. */
   readonly deviceDoors?: readonly Pick<Listener, 'name' | 'port'>[]

@@ -1,5 +1,6 @@
 import { Addresses } from '../listen/addresses.ts'
 import { Arrivals } from '../listen/arrivals.ts'
+import { Capacity } from '../listen/capacity.ts'
 import { Connections } from '../listen/connections.ts'
 import { Turns } from '../listen/turns.ts'
 import { aliasRoutes } from './aliases.ts'
@@ -58,7 +59,8 @@ export async function createApi(deps: ApiDeps): Promise<App> {
   const times: ApiTimes = { ...apiBounds, ...deps.times }
   const socketTimeoutMs = deps.limits.waitMaxMs + apiBounds.silentTimeoutMs
   const connections = new Connections(problemJson)
-  const addresses = new Addresses(deps.limits.apiConnectionsPerAddress)
+  const capacity = new Capacity(deps.connectionsMax ?? apiBounds.connectionsMax)
+  const addresses = new Addresses(deps.limits.apiConnectionsPerAddress, capacity)
   const turns = new Turns(apiBounds)
   const { bodiesMaxBytes } = apiBounds
   const bounds = { ...times, socketTimeoutMs, bodiesMaxBytes }

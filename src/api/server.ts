@@ -53,7 +53,6 @@ export function createServer(
       refuse(reply, tooLong ? 'path-too-long' : 'bad-request')
     },
   }) as unknown as App
-  app.server.maxConnections = apiBounds.connectionsMax
   arrivals.watch(app.server)
   turns.guard(app.server)
   connections.watch(app.server)

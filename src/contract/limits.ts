@@ -59,7 +59,10 @@ export const limits = {
   mqttSessionMaxMs: 24 * 3_600_000,
   /** Sessions of MQTT 5 clients that are away. At the bound the oldest ends, and its will is said. */
   mqttSessionsMax: 10_000,
-  /** Connections of all device listeners. Above: refused with `overloaded`. */
+  /**
+   * Connections of all device listeners; fewer where the process may not have so many descriptors.
+   * Above: refused with `overloaded`.
+   */
   connectionsMax: 100_000,
   /** Of those of one protocol, from one address (IPv6: the first 64 bits). Above: as above. */
   connectionsPerAddress: 20_000,

@@ -1,4 +1,5 @@
 import type { Server, Socket } from 'node:net'
+import type { Capacity } from './capacity.ts'
 import { hangUp } from './sockets.ts'
 
 /**
@@ -7,11 +8,14 @@ import { hangUp } from './sockets.ts'
  */
 export class Addresses {
   readonly #max: number
+  readonly #capacity: Capacity
   readonly #counts = new Map<string, number>()
   refusedTotal = 0
 
-  constructor(max: number) {
+  /** @param max of one address; `capacity`: of all. */
+  constructor(max: number, capacity: Capacity) {
     this.#max = max
+    this.#capacity = capacity
   }
 
   /** Addresses that have a connection. */
@@ -19,12 +23,12 @@ export class Addresses {
     return this.#counts.size
   }
 
-  /** @returns false: it has as many as it may; hang up. Else it counts until the socket closes. */
+  /** @returns false: it has as many as it may, or all have; hang up. Else it counts until the socket closes. */
   admits(socket: Socket): boolean {
     const key = keyOf(socket)
     if (key === undefined) return true // gone already
     const count = this.#counts.get(key) ?? 0
-    if (count >= this.#max) {
+    if (count >= this.#max || !this.#capacity.enter()) {
       this.refusedTotal++
       return false
     }
@@ -54,6 +58,7 @@ export class Addresses {
 
   #leave(key: string | undefined): void {
     if (key === undefined) return
+    this.#capacity.leave()
     const count = (this.#counts.get(key) ?? 0) - 1
     if (count > 0) this.#counts.set(key, count)
     else this.#counts.delete(key)

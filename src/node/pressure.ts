@@ -111,6 +111,7 @@ export class ProcessSignals {
   readonly #engine: () => Readonly<Record<string, number>>
   readonly #loop: IntervalHistogram
   readonly #memoryMaxBytes: number
+  #rssBytes = 0
   #commits = 0
   #commitSeconds = 0
 
@@ -131,7 +132,7 @@ export class ProcessSignals {
     const loopMs = this.#loop.percentile(99) / 1e6
     this.#loop.reset()
     const { used_heap_size: heap, heap_size_limit: heapMax } = getHeapStatistics()
-    const memory = Math.max(heap / heapMax, process.memoryUsage.rss() / this.#memoryMaxBytes)
+    const memory = Math.max(heap / heapMax, this.#rss() / this.#memoryMaxBytes)
     return {
       loop: loopMs / overloadLoopMs,
       memory: (memory * 100) / overloadMemoryPercent,
@@ -144,6 +145,14 @@ export class ProcessSignals {
 
   stop(): void {
     this.#loop.disable()
+  }
+
+  /** As it was, where it cannot be read: that takes a descriptor. */
+  #rss(): number {
+    try {
+      this.#rssBytes = process.memoryUsage.rss()
+    } catch {}
+    return this.#rssBytes
   }
 
   /** The mean since the last look: one long one of few is what most wait for. */

@@ -95,7 +95,7 @@ test('every time and size is bounded, and a held call fits between them', () => 
   assert.ok(apiBounds.requestTimeoutMs + apiBounds.timeoutsCheckMs <= 30_000)
   assert.equal(server.keepAliveTimeout, apiBounds.keepAliveTimeoutMs)
   assert.ok(server.timeout > limits.waitMaxMs)
-  assert.ok(server.maxConnections > limits.waitersMax + limits.streamsMax)
+  assert.ok(apiBounds.connectionsMax > limits.waitersMax + limits.streamsMax)
   assert.equal(world.app.initialConfig.bodyLimit, limits.bodyMaxBytes)
 })
 

@@ -5,6 +5,7 @@ import { type AddressInfo, connect, type Server, Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { Addresses, addressKey } from '../../src/listen/addresses.ts'
+import { Capacity } from '../../src/listen/capacity.ts'
 import { turn } from '../support/turns.ts'
 
 test('addresses of one machine are one: IPv4 however it is written, IPv6 by its first 64 bits', () => {
@@ -27,12 +28,14 @@ test('addresses of one machine are one: IPv4 however it is written, IPv6 by its 
 const from = (remoteAddress: string | undefined): Socket =>
   Object.defineProperty(new Socket(), 'remoteAddress', { value: remoteAddress })
 
-test('whatever comes and goes, nobody has more than may be, and what is gone is forgotten', () => {
+test('whatever comes and goes, nobody has more than may be, all of them neither, and what is gone is forgotten', () => {
   const max = 3
+  const allMax = 5
   const where = fc.constantFrom('10.0.0.1', '::ffff:10.0.0.1', '10.0.0.2', 'fe80::1', undefined)
   fc.assert(
     fc.property(fc.array(fc.tuple(where, fc.nat(9))), (arrivals) => {
-      const addresses = new Addresses(max)
+      const capacity = new Capacity(allMax)
+      const addresses = new Addresses(max, capacity)
       const there: Socket[] = []
       let refused = 0
       for (const [address, leaving] of arrivals) {
@@ -40,8 +43,9 @@ test('whatever comes and goes, nobody has more than may be, and what is gone is 
         const before = there.filter(
           (one) => address !== undefined && keyOf(one) === addressKey(address),
         ).length
+        const all = there.filter((one) => keyOf(one) !== undefined).length
         const admitted = addresses.admits(socket)
-        assert.equal(admitted, address === undefined || before < max)
+        assert.equal(admitted, address === undefined || (before < max && all < allMax))
         if (admitted) there.push(socket)
         else refused++
         const [leaver] = leaving < 3 ? there.splice(leaving, 1) : []
@@ -50,6 +54,8 @@ test('whatever comes and goes, nobody has more than may be, and what is gone is 
       assert.equal(addresses.refusedTotal, refused)
       for (const one of there) one.emit('close')
       assert.equal(addresses.size, 0)
+      for (let n = 0; n < allMax; n++) assert.ok(capacity.enter(), 'all places are free again')
+      assert.ok(!capacity.enter())
     }),
   )
 })
@@ -68,7 +74,7 @@ test('a server that is guarded does nothing with a connection too many, and take
   const server = createServer((_request, response) => response.end('here'))
   let seen = 0
   server.on('connection', () => seen++)
-  const addresses = new Addresses(1)
+  const addresses = new Addresses(1, new Capacity(9))
   addresses.guard(server)
   const port = await listening(t, server)
   const first = connect(port, '127.0.0.1')

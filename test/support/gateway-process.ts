@@ -11,6 +11,8 @@ export interface GatewayOptions {
   readonly env?: Readonly<Record<string, string>>
   /** To be found again after a restart: the ports of the process before. */
   readonly ports?: { readonly api?: number; readonly pike?: number }
+  /** That it may have open; left out: as many as we. */
+  readonly descriptors?: number
   /** A start that takes longer has failed. */
   readonly startMaxMs?: number
 }
@@ -63,7 +65,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'pike-test-'))
   const own = options.dataDir === undefined
   if (own) ownFolders.add(dataDir)
-  const child = spawnPike(['serve'], {
+  const env = {
     ...freePorts,
     PIKE_DATA_DIR: dataDir,
     PIKE_API_PORT: String(options.ports?.api ?? 0),
@@ -71,7 +73,9 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
     PIKE_DEVICE_HOST: '127.0.0.1',
     PIKE_LOG_LEVEL: 'warn',
     ...options.env,
-  })
+  }
+  const { descriptors } = options
+  const child = spawnPike(['serve'], env, descriptors === undefined ? {} : { descriptors })
   let stderr = ''
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     stderr += text

@@ -63,13 +63,19 @@ const otherPorts = Object.fromEntries(
   ]),
 )
 
-/** Starts `pike` with these arguments and nothing of our own environment's settings. */
+/**
+ * Starts `pike` with these arguments and nothing of our own environment's settings.
+ * @param descriptors that it may have open; left out: as many as we.
+ */
 export function spawnPike(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
-  options: SpawnOptions = {},
+  { descriptors, ...options }: SpawnOptions & { readonly descriptors?: number } = {},
 ): ChildProcess {
-  const child = spawn(process.execPath, [...pikeCommand(), ...args], {
+  const limit =
+    descriptors === undefined ? [] : ['sh', '-c', `ulimit -n ${descriptors}; exec "$@"`, 'sh']
+  const [command, ...rest] = [...limit, process.execPath, ...pikeCommand(), ...args]
+  const child = spawn(command!, rest, {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
     ...options,
