@@ -27,7 +27,7 @@ export function decodeBroadcast(value: Buffer): NewBroadcast {
 /** How far a broadcast is. */
 export interface Standing {
   readonly state: 'running' | 'placed' | 'stopped'
-  readonly why?: string
+  readonly why?: string | undefined
   readonly devices: number
   readonly waiting: number
   readonly open: number

@@ -57,7 +57,7 @@ export class LevelBroadcasts implements Broadcasts {
     members: AsyncIterable<readonly DeviceId[]>,
     options: CreateBroadcast,
   ): Promise<BroadcastMade> {
-    const made = structuredClone(broadcast)
+    const made = copyOf(broadcast)
     if (options.idempotency === undefined) return this.#create(made, members, options)
     const key = `${made.app}/${options.idempotency.key}`
     for (let first = this.#making.get(key); first !== undefined; first = this.#making.get(key)) {
@@ -130,7 +130,7 @@ export class LevelBroadcasts implements Broadcasts {
   ): Promise<BroadcastMembers> {
     const { database, status, casts } = this.#parts
     return status.reading(async () => {
-      if (casts.get(app, id)?.report === undefined) return { items: [], next: undefined }
+      if (casts.get(app, id)?.durable === undefined) return { items: [], next: undefined }
       const range = { gt: memberKey(app, id, after), lt: membersOf(app, id).lt, limit: limit + 1 }
       const entries = await database.store.iterator(range).all()
       const items = entries.slice(0, limit).map(([key, value]) => {
@@ -144,8 +144,8 @@ export class LevelBroadcasts implements Broadcasts {
   async purge(beforeMs: number, app?: AppId): Promise<number> {
     const { database, status, casts } = this.#parts
     if (!status.ready) throw status.unavailable()
-    const old = ({ made, state, report }: Cast) =>
-      report !== undefined &&
+    const old = ({ made, state, durable }: Cast) =>
+      durable !== undefined &&
       (app === undefined ? state !== 'running' && made.createdAtMs < beforeMs : made.app === app)
     const gone = casts.all().filter(old)
     for (const cast of gone) casts.remove(cast)
@@ -302,6 +302,12 @@ export class LevelBroadcasts implements Broadcasts {
 
 const reportsOf = (casts: readonly Cast[]): Broadcast[] =>
   casts.flatMap(({ report }) => (report === undefined ? [] : [report]))
+
+/** Held for long: its payload not as a view of a buffer that is larger, as those from the network are. */
+const copyOf = (broadcast: NewBroadcast): NewBroadcast => ({
+  ...broadcast,
+  command: { ...broadcast.command, payload: Uint8Array.from(broadcast.command.payload) },
+})
 
 const newestFirst = (a: NewBroadcast, b: NewBroadcast): number =>
   b.createdAtMs - a.createdAtMs || (a.id < b.id ? 1 : -1)

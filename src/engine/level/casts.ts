@@ -7,6 +7,7 @@ import type {
   EndStatus,
   NewBroadcast,
 } from '../../contract/index.ts'
+import { endStatuses } from '../../contract/index.ts'
 import type { Standing } from './broadcast-record.ts'
 import {
   decodeBroadcast,
@@ -30,8 +31,8 @@ export class Cast {
   readonly ended: Map<EndStatus, number>
   /** All members up to it are placed; looking for who waits begins there. */
   cursor: DeviceId
-  /** As it is durable; undefined until it is. */
-  report: Broadcast | undefined = undefined
+  /** How far it is by what is durable; undefined until it is itself. */
+  durable: Standing | undefined = undefined
   changed = false
 
   constructor(made: NewBroadcast, standing: Standing) {
@@ -45,17 +46,24 @@ export class Cast {
     this.cursor = standing.cursor
   }
 
+  /** Made for who asks: a thousand of them are kept for each app. */
+  get report(): Broadcast | undefined {
+    if (this.durable === undefined) return undefined
+    const { cursor: _cursor, why, ...standing } = this.durable
+    return { ...this.made, ...standing, ...(why !== undefined && { why }) }
+  }
+
   standing(): Standing {
     const { state, why, devices, waiting, open, cursor } = this
-    const ended = Object.fromEntries(this.ended)
-    return { state, ...(why !== undefined && { why }), devices, waiting, open, ended, cursor }
+    const ended: Partial<Record<EndStatus, number>> = {}
+    // Always in the same order: each order of names would be a class of its own to V8.
+    for (const status of endStatuses) {
+      const count = this.ended.get(status)
+      if (count !== undefined) ended[status] = count
+    }
+    return { state, why, devices, waiting, open, ended, cursor }
   }
 }
-
-const reportOf = ({ made }: Cast, { cursor: _cursor, ...standing }: Standing): Broadcast => ({
-  ...made,
-  ...standing,
-})
 
 /**
  * All broadcasts, and their counters: one small record each, once a commit, in the batch of the
@@ -71,7 +79,7 @@ export class Casts implements Part {
   readonly #placing = new Pending<CommandId>(() => {})
   #dirty: Cast[] = []
   #writing: Cast[] = []
-  #reports: Broadcast[] = []
+  readonly #standings: Standing[] = []
   /** Grows whenever what is not durable is lost. */
   life = 0
 
@@ -168,12 +176,12 @@ export class Casts implements Part {
     this.#placing.encode()
     this.#writing = this.#dirty
     this.#dirty = []
-    this.#reports.length = 0
+    this.#standings.length = 0
     for (const cast of this.#writing) {
       const { app, id } = cast.made
       const standing = cast.standing()
       cast.changed = false
-      this.#reports.push(reportOf(cast, standing))
+      this.#standings.push(standing)
       // Removed since: what is put behind it would stay for ever.
       if (this.get(app, id) === cast) this.#database.put(castKey(app, id), encodeStanding(standing))
     }
@@ -181,7 +189,7 @@ export class Casts implements Part {
 
   synced(): void {
     this.#placing.synced()
-    for (const [index, cast] of this.#writing.entries()) cast.report = this.#reports[index]
+    for (const [index, cast] of this.#writing.entries()) cast.durable = this.#standings[index]
     this.#writing = []
   }
 
@@ -211,7 +219,7 @@ export class Casts implements Part {
       if (standing === undefined)
         throw new RangeError(`broadcast ${key} does not say how far it is`)
       const cast = new Cast(decodeBroadcast(value), standing)
-      cast.report = reportOf(cast, standing)
+      cast.durable = standing
       this.#hold(cast)
     }
   }
