@@ -90,9 +90,10 @@ export class LevelBroadcasts implements Broadcasts {
     app: AppId,
     { after, limit }: { readonly after?: BroadcastId; readonly limit: number },
   ): BroadcastPage {
-    const all = reportsOf(this.#parts.casts.ofApp(app)).sort(newestFirst)
+    const kept = this.#parts.casts.ofApp(app).filter(({ durable }) => durable !== undefined)
+    const all = kept.sort(newestFirst)
     const from = after === undefined ? 0 : placeAfter(all, after)
-    const items = all.slice(from, from + limit)
+    const items = reportsOf(all.slice(from, from + limit))
     const more = from + items.length < all.length
     return { items, next: more ? items.at(-1)?.id : undefined }
   }
@@ -144,13 +145,15 @@ export class LevelBroadcasts implements Broadcasts {
   async purge(beforeMs: number, app?: AppId): Promise<number> {
     const { database, status, casts } = this.#parts
     if (!status.ready) throw status.unavailable()
-    const old = ({ made, state, durable }: Cast) =>
-      durable !== undefined &&
-      (app === undefined ? state !== 'running' && made.createdAtMs < beforeMs : made.app === app)
+    const old = (cast: Cast) =>
+      cast.durable !== undefined &&
+      (app === undefined
+        ? cast.state !== 'running' && cast.createdAtMs < beforeMs
+        : cast.app === app)
     const gone = casts.all().filter(old)
     for (const cast of gone) casts.remove(cast)
     if (!(await database.kept())) throw status.unavailable()
-    for (const { made } of gone) await status.reading(() => this.#clear(made.app, made.id))
+    for (const { app, id } of gone) await status.reading(() => this.#clear(app, id))
     return gone.length
   }
 
@@ -235,7 +238,7 @@ export class LevelBroadcasts implements Broadcasts {
     const over = kept.length + 1 - maxKept
     const gone = kept
       .filter(({ state }) => state !== 'running')
-      .sort((a, b) => newestFirst(b.made, a.made))
+      .sort((a, b) => newestFirst(b, a))
       .slice(0, Math.max(0, over))
     for (const cast of gone) casts.remove(cast)
     const cast = casts.add(made, devices)
@@ -243,7 +246,7 @@ export class LevelBroadcasts implements Broadcasts {
       this.#parts.idempotency.keep(app, idempotency.key, idempotency.hash, id)
     }
     if (!(await this.#parts.database.kept())) return this.#unavailable()
-    for (const { made: other } of gone) this.#clearLater(other.app, other.id)
+    for (const other of gone) this.#clearLater(other.app, other.id)
     return { kind: 'kept', broadcast: cast.report! }
   }
 
@@ -258,7 +261,7 @@ export class LevelBroadcasts implements Broadcasts {
   /** Those behind the cursor that have no command, which goes forward over those that have. */
   async #waiting(cast: Cast, max: number): Promise<readonly DeviceId[]> {
     const { database, casts } = this.#parts
-    const { app, id } = cast.made
+    const { app, id } = cast
     const range = { gt: memberKey(app, id, cast.cursor), lt: membersOf(app, id).lt }
     const iterator = database.store.iterator(range)
     const found: DeviceId[] = []
@@ -309,11 +312,13 @@ const copyOf = (broadcast: NewBroadcast): NewBroadcast => ({
   command: { ...broadcast.command, payload: Uint8Array.from(broadcast.command.payload) },
 })
 
-const newestFirst = (a: NewBroadcast, b: NewBroadcast): number =>
+type Dated = Pick<NewBroadcast, 'createdAtMs' | 'id'>
+
+const newestFirst = (a: Dated, b: Dated): number =>
   b.createdAtMs - a.createdAtMs || (a.id < b.id ? 1 : -1)
 
 /** Ids sort by time, so one that went meanwhile still says where it stood. */
-function placeAfter(newestFirst: readonly Broadcast[], after: BroadcastId): number {
+function placeAfter(newestFirst: readonly Dated[], after: BroadcastId): number {
   const last = newestFirst.findIndex(({ id }) => id === after)
   if (last >= 0) return last + 1
   const older = newestFirst.findIndex(({ id }) => id < after)

@@ -20,37 +20,51 @@ import { broadcastKey, castKey, forgottenKey, memberKey, membersOf, under } from
 import { Pending } from './pending.ts'
 import type { Store } from './store.ts'
 
-/** What is held of a broadcast; its members are in the store. */
+/**
+ * What is held of a broadcast; its members are in the store. A thousand are kept for each app, and few
+ * of those that are over are asked for: so they are held as they are stored.
+ */
 export class Cast {
-  readonly made: NewBroadcast
+  readonly app: AppId
+  readonly id: BroadcastId
+  readonly createdAtMs: number
+  readonly #record: Buffer
+  /** Read, while it is running. */
+  #made: NewBroadcast | undefined
   state: Standing['state']
   why: string | undefined
   devices: number
   waiting: number
   open: number
-  readonly ended: Map<EndStatus, number>
+  readonly ended: Partial<Record<EndStatus, number>>
   /** All members up to it are placed; looking for who waits begins there. */
   cursor: DeviceId
   /** How far it is by what is durable; undefined until it is itself. */
   durable: Standing | undefined = undefined
   changed = false
 
-  constructor(made: NewBroadcast, standing: Standing) {
-    this.made = made
+  /** @param record its own: not a view of more. */
+  constructor(made: NewBroadcast, record: Buffer, standing: Standing) {
+    this.app = made.app
+    this.id = made.id
+    this.createdAtMs = made.createdAtMs
+    this.#record = record
     this.state = standing.state
+    this.#made = standing.state === 'running' ? made : undefined
     this.why = standing.why
     this.devices = standing.devices
     this.waiting = standing.waiting
     this.open = standing.open
-    this.ended = new Map(Object.entries(standing.ended) as [EndStatus, number][])
+    this.ended = { ...standing.ended }
     this.cursor = standing.cursor
   }
 
-  /** Made for who asks: a thousand of them are kept for each app. */
+  /** Made for who asks. */
   get report(): Broadcast | undefined {
     if (this.durable === undefined) return undefined
     const { cursor: _cursor, why, ...standing } = this.durable
-    return { ...this.made, ...standing, ...(why !== undefined && { why }) }
+    const made = this.#made ?? decodeBroadcast(this.#record)
+    return { ...made, ...standing, ...(why !== undefined && { why }) }
   }
 
   standing(): Standing {
@@ -58,10 +72,15 @@ export class Cast {
     const ended: Partial<Record<EndStatus, number>> = {}
     // Always in the same order: each order of names would be a class of its own to V8.
     for (const status of endStatuses) {
-      const count = this.ended.get(status)
+      const count = this.ended[status]
       if (count !== undefined) ended[status] = count
     }
     return { state, why, devices, waiting, open, ended, cursor }
+  }
+
+  /** Nothing is placed any more. */
+  rest(): void {
+    this.#made = undefined
   }
 }
 
@@ -106,12 +125,13 @@ export class Casts implements Part {
   /** Part of a commit: one whose members are in the store, or in this commit. */
   add(made: NewBroadcast, devices: number): Cast {
     const { app, id } = made
-    const cast = new Cast(made, {
+    const record = ownBytes(encodeBroadcast(made))
+    const cast = new Cast(made, record, {
       state: devices === 0 ? 'placed' : 'running',
       ...{ devices, waiting: devices, open: 0, ended: {}, cursor: '' },
     })
     this.#hold(cast)
-    this.#database.put(broadcastKey(app, id), encodeBroadcast(made))
+    this.#database.put(broadcastKey(app, id), record)
     this.#database.del(forgottenKey(app, id))
     this.touch(cast)
     return cast
@@ -119,7 +139,7 @@ export class Casts implements Part {
 
   /** Part of a commit: only its members are still to be cleared, see `Members`. */
   remove(cast: Cast): void {
-    const { app, id } = cast.made
+    const { app, id } = cast
     this.#all.get(app)?.delete(id)
     this.#running.delete(cast)
     this.#database.del(broadcastKey(app, id))
@@ -129,7 +149,7 @@ export class Casts implements Part {
 
   /** Its record differs from what is kept. */
   touch(cast: Cast): void {
-    if (cast.state !== 'running') this.#running.delete(cast)
+    if (cast.state !== 'running' && this.#running.delete(cast)) cast.rest()
     if (cast.changed) return
     cast.changed = true
     this.#dirty.push(cast)
@@ -168,7 +188,7 @@ export class Casts implements Part {
     const cast = this.get(app, id)
     if (cast === undefined) return
     cast.open -= 1
-    cast.ended.set(status, (cast.ended.get(status) ?? 0) + 1)
+    cast.ended[status] = (cast.ended[status] ?? 0) + 1
     this.touch(cast)
   }
 
@@ -178,7 +198,7 @@ export class Casts implements Part {
     this.#dirty = []
     this.#standings.length = 0
     for (const cast of this.#writing) {
-      const { app, id } = cast.made
+      const { app, id } = cast
       const standing = cast.standing()
       cast.changed = false
       this.#standings.push(standing)
@@ -218,16 +238,23 @@ export class Casts implements Part {
       const standing = standings.get(key.slice(2))
       if (standing === undefined)
         throw new RangeError(`broadcast ${key} does not say how far it is`)
-      const cast = new Cast(decodeBroadcast(value), standing)
+      const cast = new Cast(decodeBroadcast(value), ownBytes(value), standing)
       cast.durable = standing
       this.#hold(cast)
     }
   }
 
   #hold(cast: Cast): void {
-    const { app, id } = cast.made
+    const { app, id } = cast
     const ofApp = this.#all.get(app) ?? new Map<BroadcastId, Cast>()
     this.#all.set(app, ofApp.set(id, cast))
     if (cast.state === 'running') this.#running.add(cast)
   }
+}
+
+/** Without the rest of a larger buffer, which would be held as long. */
+const ownBytes = (bytes: Buffer): Buffer => {
+  const own = Buffer.allocUnsafeSlow(bytes.length)
+  own.set(bytes)
+  return own
 }
