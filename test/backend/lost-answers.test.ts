@@ -81,7 +81,8 @@ describe('a network that loses answers, between the client and a real gateway', 
   })
 
   test('an import registers every device once, and every secret is known or said to be lost', async () => {
-    cutter.cutAfter(200, 5_000, 0, 20_000)
+    // Of the first answers some come whole: what was registered behind them has no known secret.
+    cutter.cutAfter(3_000, 200, 0, 20_000)
     const names = Array.from(
       { length: 1_000 },
       (_, index) => `import-${String(index).padStart(4, '0')}`,
