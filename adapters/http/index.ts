@@ -133,6 +133,7 @@ class HttpAdapter implements Adapter {
     let links = 0
     for (const _ of visitors.links()) links++
     return {
+      connections: addresses.connections,
       devices_known: visitors.size,
       channels: links,
       polls_waiting: reception.polls,

@@ -93,6 +93,7 @@ export async function createApi(deps: ApiDeps): Promise<App> {
     calls_held: holds.count,
     line_calls_open: app.lineCalls(),
     bodies_under_way: arrivals.count,
+    connections: addresses.connections,
     connections_refused_total: addresses.refusedTotal,
     calls_in_pipeline: turns.waiting,
     pipelines_cut_total: turns.cutTotal,

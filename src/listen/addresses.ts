@@ -10,17 +10,14 @@ export class Addresses {
   readonly #max: number
   readonly #capacity: Capacity
   readonly #counts = new Map<string, number>()
+  /** Connections there are now. */
+  connections = 0
   refusedTotal = 0
 
   /** @param max of one address; `capacity`: of all. */
   constructor(max: number, capacity: Capacity) {
     this.#max = max
     this.#capacity = capacity
-  }
-
-  /** Addresses that have a connection. */
-  get size(): number {
-    return this.#counts.size
   }
 
   /** @returns false: it has as many as it may, or all have; hang up. Else it counts until the socket closes. */
@@ -33,6 +30,7 @@ export class Addresses {
       return false
     }
     this.#counts.set(key, count + 1)
+    this.connections++
     socket.on('close', this.#left)
     return true
   }
@@ -59,6 +57,7 @@ export class Addresses {
   #leave(key: string | undefined): void {
     if (key === undefined) return
     this.#capacity.leave()
+    this.connections--
     const count = (this.#counts.get(key) ?? 0) - 1
     if (count > 0) this.#counts.set(key, count)
     else this.#counts.delete(key)

@@ -53,7 +53,7 @@ test('whatever comes and goes, nobody has more than may be, all of them neither,
       }
       assert.equal(addresses.refusedTotal, refused)
       for (const one of there) one.emit('close')
-      assert.equal(addresses.size, 0)
+      assert.equal(addresses.connections, 0)
       for (let n = 0; n < allMax; n++) assert.ok(capacity.enter(), 'all places are free again')
       assert.ok(!capacity.enter())
     }),
@@ -90,6 +90,6 @@ test('a server that is guarded does nothing with a connection too many, and take
   ])
   assert.ok(peer, 'the first is served')
   first.destroy()
-  for (let i = 0; i < 1_000 && addresses.size > 0; i++) await turn()
-  assert.equal(addresses.size, 0)
+  for (let i = 0; i < 1_000 && addresses.connections > 0; i++) await turn()
+  assert.equal(addresses.connections, 0)
 })

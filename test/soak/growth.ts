@@ -3,7 +3,7 @@ export interface Held {
   readonly atMs: number
   readonly heapBytes: number
   readonly rssBytes: number
-  /** Sockets, pipes and files but those of the store, whose number follows its size up to a bound. */
+  /** Open files but connections that have a peer and files of the store, whose number follows its size up to a bound. */
   readonly descriptors: number
   readonly storeFiles: number
 }

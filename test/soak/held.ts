@@ -1,4 +1,4 @@
-import { readdirSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { collectGarbage, rssOf } from '../bench/machine.ts'
 import type { Api } from '../crash/http.ts'
@@ -33,15 +33,30 @@ async function metric(api: Api, name: string): Promise<number> {
   return Number(line.slice(name.length + 1))
 }
 
+/** `others`: with connections whose peer is gone, without those that have one: devices come and go. */
 function openFiles(pid: number): { store: number; others: number } {
+  const connected = connectedSockets()
   const open = { store: 0, others: 0 }
   for (const fd of readdirSync(`/proc/${pid}/fd`)) {
     try {
-      const isStore = /\.(ldb|sst|log)$|MANIFEST/.test(readlinkSync(`/proc/${pid}/fd/${fd}`))
-      open[isStore ? 'store' : 'others']++
+      const file = readlinkSync(`/proc/${pid}/fd/${fd}`)
+      if (connected.has(file)) continue
+      open[/\.(ldb|sst|log)$|MANIFEST/.test(file) ? 'store' : 'others']++
     } catch {
       // Closed between the two.
     }
   }
   return open
+}
+
+/** As /proc/PID/fd names them. Source: proc_pid_net(5), the columns `st` and `inode`. */
+function connectedSockets(): ReadonlySet<string> {
+  const established = '01'
+  const sockets = new Set<string>()
+  for (const table of ['tcp', 'tcp6'])
+    for (const line of readFileSync(`/proc/net/${table}`, 'latin1').split('\n')) {
+      const columns = line.trim().split(/\s+/)
+      if (columns[3] === established) sockets.add(`socket:[${columns[9]}]`)
+    }
+  return sockets
 }

@@ -48,6 +48,10 @@ function table(r: StormResult): string {
     row('the next one was ready after', s(r.downMs)),
     row('99 % were back after', s(r.backMs)),
     row('reconnects a second, peak over mean', r.peakOverMean.toFixed(2)),
+    row(
+      'CPU for each that came back, main thread',
+      `${Math.round(r.cpuUs)}, ${Math.round(r.mainUs)} µs`,
+    ),
     row('commands accepted', `${r.accepted}`),
     row('lost', `${r.lost}`),
     row('repeats', `${r.repeats}`),

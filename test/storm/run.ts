@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PikeBackend } from '../../src/backend/index.ts'
 import { deviceName, deviceSecret } from '../bench/device.ts'
-import { cores } from '../bench/machine.ts'
+import { cores, cpuBetween, cpuOf } from '../bench/machine.ts'
 import { Worker } from '../bench/worker.ts'
 import { startGateway } from '../support/gateway-process.ts'
 import type { answers } from './worker.ts'
@@ -34,6 +34,9 @@ export interface StormResult {
   /** Of those 99 %, by second from the first. */
   readonly perSecond: readonly number[]
   readonly peakOverMean: number
+  /** Of the next process, from ready until all were back, for each; and of it its main thread. */
+  readonly cpuUs: number
+  readonly mainUs: number
   readonly accepted: number
   readonly lost: number
   readonly repeats: number
@@ -106,7 +109,9 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
     gateway = await start()
     const downMs = Date.now() - faultMs
     say(`ready again after ${downMs} ms`)
+    const ready = cpuOf(gateway.pid)
     await until('all are back', ({ back }) => back === devices)
+    const used = cpuBetween(ready, cpuOf(gateway.pid))
     await sender.stop()
     const accepted = sender.accepted.size
     await until('every command has arrived', ({ received }) => received >= accepted)
@@ -114,6 +119,8 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
     const backs = results.flatMap((one) => one.backMs).sort((a, b) => a - b)
     return {
       ...{ options, downMs, stopMs, accepted },
+      cpuUs: used.totalUs / devices,
+      mainUs: used.mainUs / devices,
       ...judgeReturn(backs, devices, faultMs),
       ...judgeCommands(
         sender.accepted,

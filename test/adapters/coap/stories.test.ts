@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { proofTranscript } from '../../../adapters/coap/login.ts'
 import { deriveKeys, makeProof } from '../../../src/secrets/secrets.ts'
 import { secretOf } from '../../support/adapter-subject.ts'
@@ -27,11 +27,23 @@ function observer(acknowledges = true) {
   return { heard, take }
 }
 
-test('the answer to a registration carries no command; each command is one notification, the next after its acknowledgement', async (t) => {
+/** The locker, logged in. */
+async function loggedIn(t: TestContext) {
   const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { client, line } = stage.client()
+  return { stage, rig: stage.rig, client, line, session: await stage.login(client) }
+}
+
+/** And observing what is for it. */
+async function observing(t: TestContext, acknowledges = true) {
+  const locker = await loggedIn(t)
+  const { heard, take } = observer(acknowledges)
+  await locker.stage.answer(locker.client.observe(`${locker.session}/commands`, take))
+  return { ...locker, heard }
+}
+
+test('the answer to a registration carries no command; each command is one notification, the next after its acknowledgement', async (t) => {
+  const { stage, rig, client, session } = await loggedIn(t)
   const first = await rig.submit({ name: 'one' })
   await rig.submit({ name: 'two' })
   const { heard, take } = observer(false)
@@ -53,9 +65,7 @@ test('the answer to a registration carries no command; each command is one notif
 })
 
 test('a command that was notified and not acknowledged is marked when another observation brings it', async (t) => {
-  const stage = await Stage.make(t)
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, client, session } = await loggedIn(t)
   const [before, after] = [observer(false), observer()]
   await stage.answer(client.observe(`${session}/commands`, before.take))
   const id = await stage.rig.submit()
@@ -68,9 +78,7 @@ test('a command that was notified and not acknowledged is marked when another ob
 })
 
 test('who registers again by the same token is not told a newer number than what is on its way has', async (t) => {
-  const stage = await Stage.make(t)
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, client, session } = await loggedIn(t)
   const { heard, take } = observer(false)
   const token = Buffer.from('same')
   const register = () => stage.answer(client.observe(`${session}/commands`, take, { token }))
@@ -87,10 +95,7 @@ test('who registers again by the same token is not told a newer number than what
 })
 
 test('a command that was lost on its way and has expired holds up no other, and does not mean that nobody is there', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, rig, client, session } = await loggedIn(t)
   const heard: string[] = []
   await stage.answer(
     client.observe(`${session}/commands`, (one) => {
@@ -118,12 +123,7 @@ test('a command that was lost on its way and has expired holds up no other, and 
 })
 
 test('a command that was answered needs no acknowledgement before the next one goes', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
-  const { heard, take } = observer(false)
-  await stage.answer(client.observe(`${session}/commands`, take))
+  const { stage, rig, client, session, heard } = await observing(t, false)
   const first = await rig.submit({ name: 'first', expect: 'reply' })
   const second = await rig.submit({ name: 'second', channel: 'urgent' })
   await rig.until('the first is notified', () => heard.length === 1)
@@ -137,12 +137,7 @@ test('a command that was answered needs no acknowledgement before the next one g
 })
 
 test('a device whose address changes between notification and acknowledgement gets it once', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client, line } = stage.client()
-  const session = await stage.login(client)
-  const { heard, take } = observer(false)
-  await stage.answer(client.observe(`${session}/commands`, take))
+  const { stage, rig, client, line, session, heard } = await observing(t, false)
   const id = await rig.submit()
   await rig.until('it is notified', () => heard.length === 1)
   line.move('192.0.2.99')
@@ -159,12 +154,7 @@ test('a device whose address changes between notification and acknowledgement ge
 })
 
 test('what was on its way to the address before is sent to the new one as soon as that is proven', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client, line } = stage.client()
-  const session = await stage.login(client)
-  const { heard, take } = observer(false)
-  await stage.answer(client.observe(`${session}/commands`, take))
+  const { stage, rig, client, line, session, heard } = await observing(t, false)
   await rig.submit({ payload: Buffer.alloc(600, 'x') })
   const large = () => stage.network.sentTo(line.peer).filter(({ length }) => length > 600).length
   // Sent at once, and after 2 to 3 s; the next would be 4 to 6 s later.
@@ -177,12 +167,7 @@ test('what was on its way to the address before is sent to the new one as soon a
 })
 
 test('notifications go on after a restart, by the same token, and nobody asked', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
-  const { heard, take } = observer()
-  await stage.answer(client.observe(`${session}/commands`, take))
+  const { stage, rig, client, session, heard } = await observing(t)
   await rig.ended(await rig.submit({ name: 'before' }))
   await rig.crash()
   const id = await rig.submit({ name: 'after' })
@@ -221,10 +206,7 @@ test('when the gateway stops, who waits is told, what was reported is answered, 
 })
 
 test('a reset ends the observation, and the command stays queued for who asks again', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, rig, client, session } = await loggedIn(t)
   const { heard, take } = observer(false)
   await stage.answer(client.observe(`${session}/commands`, take))
   const id = await rig.submit()
@@ -239,10 +221,7 @@ test('a reset ends the observation, and the command stays queued for who asks ag
 })
 
 test('who stops observing gets nothing more', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, rig, client, session } = await loggedIn(t)
   const { heard, take } = observer()
   const token = Buffer.from('0badcafe', 'hex')
   await stage.answer(client.observe(`${session}/commands`, take, { token }))
@@ -256,10 +235,7 @@ test('who stops observing gets nothing more', async (t) => {
 })
 
 test('a silent observer gets at most twelve datagrams in a minute, is suspect, then offline, and goes on when it speaks', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client, line } = stage.client()
-  const session = await stage.login(client)
+  const { stage, rig, client, line, session } = await loggedIn(t)
   const { heard, take } = observer()
   await stage.answer(client.observe(`${session}/channels/main/commands`, take))
   await stage.answer(client.observe(`${session}/channels/urgent/commands`, take))
@@ -281,10 +257,7 @@ test('a silent observer gets at most twelve datagrams in a minute, is suspect, t
 })
 
 test('a command larger than a block counts by `after` or its reply, not by the first block', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, rig, client, session } = await loggedIn(t)
   const path = `${session}/commands`
   const { heard, take } = observer()
   await stage.answer(client.observe(path, take))
@@ -316,10 +289,7 @@ test('a command larger than a block counts by `after` or its reply, not by the f
 })
 
 test('who asked for explicit acknowledgement says by itself what it has, over a restart too', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, rig, client, session } = await loggedIn(t)
   const path = `${session}/channels/main/commands`
   const { heard, take } = observer()
   const wrong = await stage.answer(client.observe(`${path}?ack=later`, take))
@@ -360,10 +330,7 @@ test('who asked for explicit acknowledgement says by itself what it has, over a 
 })
 
 test('a scheduled command says where it lies, and is answered by that too', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, rig, client, session } = await loggedIn(t)
   const path = `${session}/channels/main/commands`
   const { heard, take } = observer()
   await stage.answer(client.observe(`${path}?ack=explicit`, take))
@@ -390,10 +357,7 @@ test('a scheduled command says where it lies, and is answered by that too', asyn
 })
 
 test('a device that asks for small blocks gets them', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, rig, client, session } = await loggedIn(t)
   const { heard, take } = observer()
   const options = [[23, uintBytes(2)]] as const
   await stage.answer(client.observe(`${session}/commands`, take, { options }))
@@ -403,10 +367,7 @@ test('a device that asks for small blocks gets them', async (t) => {
 })
 
 test('a device that polls gets one after the other, the same again until it says after', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, rig, client, session } = await loggedIn(t)
   const path = `${session}/commands`
   assert.equal((await stage.ask(client, 'GET', path)).payload.length, 0)
   const ids = [await rig.submit({ name: 'one' }), await rig.submit({ name: 'two' })]
@@ -429,10 +390,7 @@ test('a device that polls gets one after the other, the same again until it says
 })
 
 test('a poll that waits is answered when a command comes, and a sleeping one is asleep', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, rig, client, session } = await loggedIn(t)
   const asked = client.ask('GET', `${session}/commands?wait=20&sleep=300`)
   await rig.pass(3_000)
   const id = await rig.submit()
@@ -442,10 +400,7 @@ test('a poll that waits is answered when a command comes, and a sleeping one is 
 })
 
 test('a `now` that was given once to a poll is not given again', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, rig, client, session } = await loggedIn(t)
   const asked = client.ask('GET', `${session}/commands?wait=20`)
   await rig.calm()
   const id = await rig.submit({ delivery: 'now' })
@@ -454,10 +409,7 @@ test('a `now` that was given once to a poll is not given again', async (t) => {
 })
 
 test('a device that only reports hears how many commands wait', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, rig, client, session } = await loggedIn(t)
   const report = async () =>
     (await stage.ask(client, 'POST', `${session}/events/door`, '{}')).payload.toString()
   assert.equal(await report(), '')
@@ -474,10 +426,7 @@ test('a device that only reports hears how many commands wait', async (t) => {
 })
 
 test('a device that owes a reply is not called for it', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, rig, client, session } = await loggedIn(t)
   const id = await rig.submit({ expect: 'reply' })
   const given = await stage.ask(client, 'GET', `${session}/commands`)
   assert.equal(idOf(given), id)
@@ -488,12 +437,7 @@ test('a device that owes a reply is not called for it', async (t) => {
 })
 
 test('both channels come over one observation, one notification after the other', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
-  const { heard, take } = observer(false)
-  await stage.answer(client.observe(`${session}/commands`, take))
+  const { rig, heard } = await observing(t, false)
   await rig.submit({ name: 'main' })
   await rig.until('one is there', () => heard.length === 1)
   await rig.submit({ name: 'urgent', channel: 'urgent' })
@@ -568,9 +512,7 @@ test('what is answered later goes again to an address that proved nothing within
 })
 
 test('one device that begins many bodies leaves room for those of others', async (t) => {
-  const stage = await Stage.make(t)
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, client, session } = await loggedIn(t)
   const begin = (who: CoapClient, path: string, tag: number) =>
     stage.ask(who, 'POST', `${path}/events/large`, Buffer.alloc(1_024), [
       [27, uintBytes(0x0e)],
@@ -591,22 +533,14 @@ test('one device that begins many bodies leaves room for those of others', async
 })
 
 test('a new address is asked for proof before it gets much, and gets it then', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
-  const { heard, take } = observer()
-  await stage.answer(client.observe(`${session}/commands`, take))
+  const { rig, heard } = await observing(t)
   const id = await rig.submit({ payload: Buffer.from(JSON.stringify('x'.repeat(900))) })
   assert.equal((await rig.ended(id)).status, 'delivered')
   assert.equal(heard.length, 1)
 })
 
 test('a session ends with the secret it was made by, with its device, and with its goodbye', async (t) => {
-  const stage = await Stage.make(t)
-  const { rig } = stage
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, rig, client, session } = await loggedIn(t)
   assert.equal((await stage.ask(client, 'DELETE', session)).code, '2.02')
   assert.equal((await stage.ask(client, 'PUT', session)).code, '4.01')
   const second = await stage.login(client)
@@ -642,9 +576,7 @@ test('a session that was silent for a week is forgotten', async (t) => {
 })
 
 test('what is wrong is said in the words of CoAP', async (t) => {
-  const stage = await Stage.make(t)
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, client, session } = await loggedIn(t)
   const cases: readonly (readonly [
     code: string,
     method: string,
@@ -713,9 +645,7 @@ test('what is wrong is said in the words of CoAP', async (t) => {
 })
 
 test('an event in blocks is kept once, whatever is sent again, and its blocks need no token', async (t) => {
-  const stage = await Stage.make(t)
-  const { client } = stage.client()
-  const session = await stage.login(client)
+  const { stage, client, session } = await loggedIn(t)
   const path = `${session}/events/large`
   const body = Buffer.alloc(2_500, 'b')
   const send = (index: number, tag: number) =>
