@@ -29,9 +29,15 @@ export interface Broadcasts {
    * @throws StoreUnavailable, as a rejection
    */
   asked(app: AppId, asked: IdempotencyKey): Promise<Asked | undefined>
-  /** May answer at once: the heads of all that are kept are in memory. */
+  /**
+   * At once: how far each is, is in memory; what one that is over was, may have to be read.
+   * @throws StoreUnavailable
+   */
   find(app: AppId, id: BroadcastId): Broadcast | undefined
-  /** Newest first. */
+  /**
+   * Newest first.
+   * @throws StoreUnavailable
+   */
   list(app: AppId, query: { readonly after?: BroadcastId; readonly limit: number }): BroadcastPage
   /** Those of all apps that run and have members waiting, oldest first: what to go on with after a start. */
   running(): readonly Broadcast[]

@@ -211,10 +211,20 @@ export class Placing {
   #spared(run: Run): boolean {
     const { app, id, stopAfterFailures } = run.broadcast
     if (stopAfterFailures === undefined) return true
-    const failed = failures(this.#broadcasts.find(app, id)?.ended ?? {})
+    const failed = this.#failed(app, id)
+    if (failed === undefined) return false
     if (failed < stopAfterFailures) return failed + run.underWay < stopAfterFailures
     this.stop(app, id, `${failed} of its commands failed`).catch(() => {}) // it rests, then again
     return false
+  }
+
+  /** undefined: it is over, and the store cannot be read. */
+  #failed(app: AppId, id: BroadcastId): number | undefined {
+    try {
+      return failures(this.#broadcasts.find(app, id)?.ended ?? {})
+    } catch {
+      return undefined
+    }
   }
 
   async #read(run: Run): Promise<void> {

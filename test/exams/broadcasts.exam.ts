@@ -624,5 +624,28 @@ export function broadcastsExam(name: string, subject: EngineSubject): void {
       await rig.crash()
       assert.deepEqual(stands(rig), { state: 'running', waiting: 1, open: 2, ended: {} })
     })
+
+    test('one that is over is told whole, or not at all: after a failure of the store and a crash too', async (t) => {
+      const rig = await Rig.make(t, subject)
+      const given = broadcastOf(rig)
+      await make(rig, names(1))
+      await place(rig, names(1)[0]!)
+      const whole = { ...given, state: 'placed', devices: 1, waiting: 0, open: 1, ended: {} }
+      const told = () => [
+        rig.engine.broadcasts.find('shop', 'b1'),
+        ...rig.engine.broadcasts.list('shop', { limit: 9 }).items,
+      ]
+      same(told(), [whole, whole])
+      await breakage.break(rig.engine, 'down')
+      try {
+        same(told(), [whole, whole])
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable)) throw error
+      }
+      await breakage.mend(rig.engine)
+      same(told(), [whole, whole])
+      await rig.crash()
+      same(told(), [whole, whole])
+    })
   })
 }

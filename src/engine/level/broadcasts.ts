@@ -14,10 +14,11 @@ import type {
   NewBroadcast,
 } from '../../contract/index.ts'
 import { StoreUnavailable, shareOfApp } from '../../contract/index.ts'
+import { decodeBroadcast } from './broadcast-record.ts'
 import type { Cast, Casts } from './casts.ts'
 import type { Database } from './database.ts'
 import type { Idempotency } from './idempotency.ts'
-import { forgottenKey, memberKey, membersOf, nameAtEnd } from './keys.ts'
+import { broadcastKey, forgottenKey, memberKey, membersOf, nameAtEnd } from './keys.ts'
 import type { Refused, Status } from './status.ts'
 
 /** Members read from the store in one step. */
@@ -83,7 +84,8 @@ export class LevelBroadcasts implements Broadcasts {
   }
 
   find(app: AppId, id: BroadcastId): Broadcast | undefined {
-    return this.#parts.casts.get(app, id)?.report
+    const cast = this.#parts.casts.get(app, id)
+    return cast && this.#report(cast)
   }
 
   list(
@@ -93,13 +95,13 @@ export class LevelBroadcasts implements Broadcasts {
     const kept = this.#parts.casts.ofApp(app).filter(({ durable }) => durable !== undefined)
     const all = kept.sort(newestFirst)
     const from = after === undefined ? 0 : placeAfter(all, after)
-    const items = reportsOf(all.slice(from, from + limit))
+    const items = this.#reports(all.slice(from, from + limit))
     const more = from + items.length < all.length
     return { items, next: more ? items.at(-1)?.id : undefined }
   }
 
   running(): readonly Broadcast[] {
-    const reports = reportsOf([...this.#parts.casts.running])
+    const reports = this.#reports([...this.#parts.casts.running])
     return reports.sort((a, b) => newestFirst(b, a))
   }
 
@@ -121,7 +123,7 @@ export class LevelBroadcasts implements Broadcasts {
       casts.touch(cast)
     }
     if (!(await database.kept())) throw status.unavailable()
-    return cast?.report
+    return cast && this.#report(cast)
   }
 
   async members(
@@ -247,7 +249,7 @@ export class LevelBroadcasts implements Broadcasts {
     }
     if (!(await this.#parts.database.kept())) return this.#unavailable()
     for (const other of gone) this.#clearLater(other.app, other.id)
-    return { kind: 'kept', broadcast: cast.report! }
+    return { kind: 'kept', broadcast: this.#report(cast)! }
   }
 
   async #kept(answer: BroadcastMade): Promise<BroadcastMade> {
@@ -286,6 +288,29 @@ export class LevelBroadcasts implements Broadcasts {
     return cast.state === 'running' ? found : []
   }
 
+  /** Made for who asks. */
+  #report(cast: Cast): Broadcast | undefined {
+    if (cast.durable === undefined) return undefined
+    const { cursor: _cursor, why, ...standing } = cast.durable
+    const made = cast.made ?? this.#stored(cast)
+    return { ...made, ...standing, ...(why !== undefined && { why }) }
+  }
+
+  #reports(casts: readonly Cast[]): Broadcast[] {
+    return casts.map((cast) => this.#report(cast)).filter((report) => report !== undefined)
+  }
+
+  #stored({ app, id }: Cast): NewBroadcast {
+    const { database, status } = this.#parts
+    try {
+      const record = database.store.getSync(broadcastKey(app, id))
+      if (record === undefined) throw new RangeError(`broadcast ${app}/${id} is not in the store`)
+      return decodeBroadcast(record)
+    } catch (error) {
+      throw status.unavailable(error)
+    }
+  }
+
   #clearLater(app: AppId, id: BroadcastId): void {
     const { status, surprised } = this.#parts
     this.#clear(app, id).catch((error) => {
@@ -302,9 +327,6 @@ export class LevelBroadcasts implements Broadcasts {
     database.del(forgottenKey(app, id))
   }
 }
-
-const reportsOf = (casts: readonly Cast[]): Broadcast[] =>
-  casts.flatMap(({ report }) => (report === undefined ? [] : [report]))
 
 /** Held for long: its payload not as a view of a buffer that is larger, as those from the network are. */
 const copyOf = (broadcast: NewBroadcast): NewBroadcast => ({

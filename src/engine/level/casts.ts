@@ -1,6 +1,5 @@
 import type {
   AppId,
-  Broadcast,
   BroadcastId,
   CommandId,
   DeviceId,
@@ -21,16 +20,15 @@ import { Pending } from './pending.ts'
 import type { Store } from './store.ts'
 
 /**
- * What is held of a broadcast; its members are in the store. A thousand are kept for each app, and few
- * of those that are over are asked for: so they are held as they are stored.
+ * What is held of a broadcast: how far it is. Its members are in the store, and so is, once all are
+ * placed, what they get: a thousand are kept for each app, and few of those that are over asked for.
  */
 export class Cast {
   readonly app: AppId
   readonly id: BroadcastId
   readonly createdAtMs: number
-  readonly #record: Buffer
-  /** Read, while it is running. */
-  #made: NewBroadcast | undefined
+  /** While it is running. */
+  made: NewBroadcast | undefined
   state: Standing['state']
   why: string | undefined
   devices: number
@@ -43,28 +41,18 @@ export class Cast {
   durable: Standing | undefined = undefined
   changed = false
 
-  /** @param record its own: not a view of more. */
-  constructor(made: NewBroadcast, record: Buffer, standing: Standing) {
+  constructor(made: NewBroadcast, standing: Standing) {
     this.app = made.app
     this.id = made.id
     this.createdAtMs = made.createdAtMs
-    this.#record = record
     this.state = standing.state
-    this.#made = standing.state === 'running' ? made : undefined
+    this.made = standing.state === 'running' ? made : undefined
     this.why = standing.why
     this.devices = standing.devices
     this.waiting = standing.waiting
     this.open = standing.open
     this.ended = { ...standing.ended }
     this.cursor = standing.cursor
-  }
-
-  /** Made for who asks. */
-  get report(): Broadcast | undefined {
-    if (this.durable === undefined) return undefined
-    const { cursor: _cursor, why, ...standing } = this.durable
-    const made = this.#made ?? decodeBroadcast(this.#record)
-    return { ...made, ...standing, ...(why !== undefined && { why }) }
   }
 
   standing(): Standing {
@@ -76,11 +64,6 @@ export class Cast {
       if (count !== undefined) ended[status] = count
     }
     return { state, why, devices, waiting, open, ended, cursor }
-  }
-
-  /** Nothing is placed any more. */
-  rest(): void {
-    this.#made = undefined
   }
 }
 
@@ -125,13 +108,12 @@ export class Casts implements Part {
   /** Part of a commit: one whose members are in the store, or in this commit. */
   add(made: NewBroadcast, devices: number): Cast {
     const { app, id } = made
-    const record = ownBytes(encodeBroadcast(made))
-    const cast = new Cast(made, record, {
+    const cast = new Cast(made, {
       state: devices === 0 ? 'placed' : 'running',
       ...{ devices, waiting: devices, open: 0, ended: {}, cursor: '' },
     })
     this.#hold(cast)
-    this.#database.put(broadcastKey(app, id), record)
+    this.#database.put(broadcastKey(app, id), encodeBroadcast(made))
     this.#database.del(forgottenKey(app, id))
     this.touch(cast)
     return cast
@@ -149,7 +131,7 @@ export class Casts implements Part {
 
   /** Its record differs from what is kept. */
   touch(cast: Cast): void {
-    if (cast.state !== 'running' && this.#running.delete(cast)) cast.rest()
+    if (cast.state !== 'running' && this.#running.delete(cast)) cast.made = undefined
     if (cast.changed) return
     cast.changed = true
     this.#dirty.push(cast)
@@ -238,7 +220,7 @@ export class Casts implements Part {
       const standing = standings.get(key.slice(2))
       if (standing === undefined)
         throw new RangeError(`broadcast ${key} does not say how far it is`)
-      const cast = new Cast(decodeBroadcast(value), ownBytes(value), standing)
+      const cast = new Cast(decodeBroadcast(value), standing)
       cast.durable = standing
       this.#hold(cast)
     }
@@ -250,11 +232,4 @@ export class Casts implements Part {
     this.#all.set(app, ofApp.set(id, cast))
     if (cast.state === 'running') this.#running.add(cast)
   }
-}
-
-/** Without the rest of a larger buffer, which would be held as long. */
-const ownBytes = (bytes: Buffer): Buffer => {
-  const own = Buffer.allocUnsafeSlow(bytes.length)
-  own.set(bytes)
-  return own
 }
