@@ -30,7 +30,7 @@ export interface Broadcasts {
    */
   asked(app: AppId, asked: IdempotencyKey): Promise<Asked | undefined>
   /**
-   * At once: how far each is, is in memory; what one that is over was, may have to be read.
+   * At once, though one that is over may have to be read.
    * @throws StoreUnavailable
    */
   find(app: AppId, id: BroadcastId): Broadcast | undefined

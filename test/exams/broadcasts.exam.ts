@@ -630,11 +630,15 @@ export function broadcastsExam(name: string, subject: EngineSubject): void {
       const given = broadcastOf(rig)
       await make(rig, names(1))
       await place(rig, names(1)[0]!)
-      const whole = { ...given, state: 'placed', devices: 1, waiting: 0, open: 1, ended: {} }
       const told = () => [
         rig.engine.broadcasts.find('shop', 'b1'),
         ...rig.engine.broadcasts.list('shop', { limit: 9 }).items,
       ]
+      const placed = { ...given, state: 'placed', devices: 1, waiting: 0, open: 1, ended: {} }
+      same(told(), [placed, placed])
+      const changes = [end(1, 'delivered', rig.clock.nowMs())]
+      await settle(rig, `shop/${names(1)[0]}/main`, { changes })
+      const whole = { ...placed, open: 0, ended: { delivered: 1 } }
       same(told(), [whole, whole])
       await breakage.break(rig.engine, 'down')
       try {

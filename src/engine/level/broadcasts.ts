@@ -14,11 +14,11 @@ import type {
   NewBroadcast,
 } from '../../contract/index.ts'
 import { StoreUnavailable, shareOfApp } from '../../contract/index.ts'
-import { decodeBroadcast } from './broadcast-record.ts'
+import { decodeBroadcast, decodeStanding } from './broadcast-record.ts'
 import type { Cast, Casts } from './casts.ts'
 import type { Database } from './database.ts'
 import type { Idempotency } from './idempotency.ts'
-import { broadcastKey, forgottenKey, memberKey, membersOf, nameAtEnd } from './keys.ts'
+import { broadcastKey, castKey, forgottenKey, memberKey, membersOf, nameAtEnd } from './keys.ts'
 import type { Refused, Status } from './status.ts'
 
 /** Members read from the store in one step. */
@@ -290,9 +290,11 @@ export class LevelBroadcasts implements Broadcasts {
 
   /** Made for who asks. */
   #report(cast: Cast): Broadcast | undefined {
-    if (cast.durable === undefined) return undefined
-    const { cursor: _cursor, why, ...standing } = cast.durable
-    const made = cast.made ?? this.#stored(cast)
+    const { app, id, durable } = cast
+    if (durable === undefined) return undefined
+    const held = durable === 'stored' ? decodeStanding(this.#stored(castKey(app, id))) : durable
+    const made = cast.made ?? decodeBroadcast(this.#stored(broadcastKey(app, id)))
+    const { cursor: _cursor, why, ...standing } = held
     return { ...made, ...standing, ...(why !== undefined && { why }) }
   }
 
@@ -300,12 +302,12 @@ export class LevelBroadcasts implements Broadcasts {
     return casts.map((cast) => this.#report(cast)).filter((report) => report !== undefined)
   }
 
-  #stored({ app, id }: Cast): NewBroadcast {
+  #stored(key: string): Buffer {
     const { database, status } = this.#parts
     try {
-      const record = database.store.getSync(broadcastKey(app, id))
-      if (record === undefined) throw new RangeError(`broadcast ${app}/${id} is not in the store`)
-      return decodeBroadcast(record)
+      const record = database.store.getSync(key)
+      if (record === undefined) throw new RangeError(`${key} is not in the store`)
+      return record
     } catch (error) {
       throw status.unavailable(error)
     }

@@ -20,8 +20,9 @@ import { Pending } from './pending.ts'
 import type { Store } from './store.ts'
 
 /**
- * What is held of a broadcast: how far it is. Its members are in the store, and so is, once all are
- * placed, what they get: a thousand are kept for each app, and few of those that are over asked for.
+ * What is held of a broadcast. A thousand are kept for each app, and few of those that are over are
+ * asked for: so what its members get is in the store alone once no more are placed, and how it went
+ * once all have ended.
  */
 export class Cast {
   readonly app: AppId
@@ -34,11 +35,11 @@ export class Cast {
   devices: number
   waiting: number
   open: number
-  readonly ended: Partial<Record<EndStatus, number>>
+  ended: Partial<Record<EndStatus, number>>
   /** All members up to it are placed; looking for who waits begins there. */
   cursor: DeviceId
-  /** How far it is by what is durable; undefined until it is itself. */
-  durable: Standing | undefined = undefined
+  /** How far it is by what is durable; undefined until it is itself. 'stored': nothing changes any more. */
+  durable: Standing | 'stored' | undefined = undefined
   changed = false
 
   constructor(made: NewBroadcast, standing: Standing) {
@@ -55,6 +56,14 @@ export class Cast {
     this.cursor = standing.cursor
   }
 
+  kept(standing: Standing): void {
+    this.durable = standing
+    if (standing.waiting > 0 || standing.open > 0) return
+    this.durable = 'stored'
+    this.ended = none
+    this.cursor = ''
+  }
+
   standing(): Standing {
     const { state, why, devices, waiting, open, cursor } = this
     const ended: Partial<Record<EndStatus, number>> = {}
@@ -66,6 +75,8 @@ export class Cast {
     return { state, why, devices, waiting, open, ended, cursor }
   }
 }
+
+const none = Object.freeze({})
 
 /**
  * All broadcasts, and their counters: one small record each, once a commit, in the batch of the
@@ -191,7 +202,7 @@ export class Casts implements Part {
 
   synced(): void {
     this.#placing.synced()
-    for (const [index, cast] of this.#writing.entries()) cast.durable = this.#standings[index]
+    for (const [index, cast] of this.#writing.entries()) cast.kept(this.#standings[index]!)
     this.#writing = []
   }
 
@@ -221,7 +232,7 @@ export class Casts implements Part {
       if (standing === undefined)
         throw new RangeError(`broadcast ${key} does not say how far it is`)
       const cast = new Cast(decodeBroadcast(value), standing)
-      cast.durable = standing
+      cast.kept(standing)
       this.#hold(cast)
     }
   }
