@@ -43,7 +43,7 @@ export interface Broadcasts {
   running(): readonly Broadcast[]
   /** The next members that have no command yet, in order of name. */
   waiting(app: AppId, id: BroadcastId, max: number): Promise<readonly DeviceId[]>
-  /** Place no more of its members. Resolves with it as it is now once that is durable; undefined: unknown. */
+  /** Place no more of its members. Resolves with it as it is now once that is durable; undefined: unknown, or gone since. */
   stop(app: AppId, id: BroadcastId, why: string): Promise<Broadcast | undefined>
   /** Its members in order of name, each with its command once it has one. */
   members(

@@ -586,6 +586,19 @@ export function broadcastsExam(name: string, subject: EngineSubject): void {
       assert.deepEqual(stands(rig), { state: 'placed', waiting: 0, open: 2_000, ended: {} })
     })
 
+    test('one that goes while it is being stopped is gone, and that is no failure of the store', async (t) => {
+      const rig = await Rig.make(t, subject)
+      const { broadcasts } = rig.engine
+      await make(rig, names(2))
+      const [stopped, gone] = await Promise.all([
+        broadcasts.stop('shop', 'b1', 'why'),
+        broadcasts.purge(0, 'shop'),
+      ])
+      assert.equal(gone, 1)
+      assert.ok(stopped === undefined || stopped.state === 'stopped')
+      assert.equal(broadcasts.find('shop', 'b1'), undefined)
+    })
+
     const { breakage } = subject
     if (breakage === undefined) return
 

@@ -14,8 +14,9 @@ import type {
   NewBroadcast,
 } from '../../contract/index.ts'
 import { StoreUnavailable, shareOfApp } from '../../contract/index.ts'
+import type { Standing } from './broadcast-record.ts'
 import { decodeBroadcast, decodeStanding } from './broadcast-record.ts'
-import type { Cast, Casts } from './casts.ts'
+import { begun, type Cast, type Casts } from './casts.ts'
 import type { Database } from './database.ts'
 import type { Idempotency } from './idempotency.ts'
 import { broadcastKey, castKey, forgottenKey, memberKey, membersOf, nameAtEnd } from './keys.ts'
@@ -123,7 +124,7 @@ export class LevelBroadcasts implements Broadcasts {
       casts.touch(cast)
     }
     if (!(await database.kept())) throw status.unavailable()
-    return cast && this.#report(cast)
+    return this.find(app, id) // it may have gone meanwhile
   }
 
   async members(
@@ -243,13 +244,13 @@ export class LevelBroadcasts implements Broadcasts {
       .sort((a, b) => newestFirst(b, a))
       .slice(0, Math.max(0, over))
     for (const cast of gone) casts.remove(cast)
-    const cast = casts.add(made, devices)
+    casts.add(made, devices)
     if (idempotency !== undefined) {
       this.#parts.idempotency.keep(app, idempotency.key, idempotency.hash, id)
     }
     if (!(await this.#parts.database.kept())) return this.#unavailable()
     for (const other of gone) this.#clearLater(other.app, other.id)
-    return { kind: 'kept', broadcast: this.#report(cast)! }
+    return { kind: 'kept', broadcast: reportOf(made, begun(devices)) }
   }
 
   async #kept(answer: BroadcastMade): Promise<BroadcastMade> {
@@ -294,8 +295,7 @@ export class LevelBroadcasts implements Broadcasts {
     if (durable === undefined) return undefined
     const held = durable === 'stored' ? decodeStanding(this.#stored(castKey(app, id))) : durable
     const made = cast.made ?? decodeBroadcast(this.#stored(broadcastKey(app, id)))
-    const { cursor: _cursor, why, ...standing } = held
-    return { ...made, ...standing, ...(why !== undefined && { why }) }
+    return reportOf(made, held)
   }
 
   #reports(casts: readonly Cast[]): Broadcast[] {
@@ -328,6 +328,11 @@ export class LevelBroadcasts implements Broadcasts {
     await database.store.clear(membersOf(app, id))
     database.del(forgottenKey(app, id))
   }
+}
+
+function reportOf(made: NewBroadcast, standing: Standing): Broadcast {
+  const { cursor: _cursor, why, ...rest } = standing
+  return { ...made, ...rest, ...(why !== undefined && { why }) }
 }
 
 /** Held for long: its payload not as a view of a buffer that is larger, as those from the network are. */

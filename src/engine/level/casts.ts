@@ -78,6 +78,12 @@ export class Cast {
 
 const none = Object.freeze({})
 
+/** One that was just made, for so many. */
+export const begun = (devices: number): Standing => ({
+  state: devices === 0 ? 'placed' : 'running',
+  ...{ devices, waiting: devices, open: 0, ended: {}, cursor: '' },
+})
+
 /**
  * All broadcasts, and their counters: one small record each, once a commit, in the batch of the
  * commands they count.
@@ -119,10 +125,7 @@ export class Casts implements Part {
   /** Part of a commit: one whose members are in the store, or in this commit. */
   add(made: NewBroadcast, devices: number): Cast {
     const { app, id } = made
-    const cast = new Cast(made, {
-      state: devices === 0 ? 'placed' : 'running',
-      ...{ devices, waiting: devices, open: 0, ended: {}, cursor: '' },
-    })
+    const cast = new Cast(made, begun(devices))
     this.#hold(cast)
     this.#database.put(broadcastKey(app, id), encodeBroadcast(made))
     this.#database.del(forgottenKey(app, id))
