@@ -50,11 +50,12 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const rows: Row[] = []
   const gateway = await Gateway.start()
   let calmWorstMs = Number.NaN
+  let bystanders: Bystanders | undefined
   try {
     await gateway.api('PUT', '/v1/apps/mad', {})
     const key = await gateway.makeApp('mad')
     await gateway.register('mad', madDevices, key)
-    const bystanders = await Bystanders.start(gateway, everyMs)
+    bystanders = await Bystanders.start(gateway, everyMs)
     await sleep(options.calmMs)
     calmWorstMs = worstOf(await bystanders.rest())
     for (const attack of chosen(options)) {
@@ -67,6 +68,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
     for (const harm of bystanders.harms.slice(0, 10))
       findings.push(`an honest device was harmed: ${harm}`)
   } finally {
+    bystanders?.end()
     await gateway.stop()
     findings.push(...gateway.complaints)
   }
@@ -123,7 +125,7 @@ async function play(
   ] as const)
     if (bytes - before > grownMaxBytes)
       said(`${((bytes - before) / 1_048_576).toFixed(1)} MB ${when}`)
-  const medians = watched.fared.map(({ medianMs }) => medianMs ?? 0).sort((a, b) => a - b)
+  const medians = watched.fared.map(({ medianMs }) => medianMs).sort((a, b) => a - b)
   return {
     attack: attack.name,
     happened,
@@ -138,4 +140,4 @@ async function play(
 const isStream = ({ protocol }: Fared): boolean => protocol !== 'coap'
 
 const worstOf = ({ fared }: { readonly fared: readonly Fared[] }): number =>
-  Math.max(...fared.map(({ worstMs }) => worstMs ?? 0))
+  Math.max(...fared.map(({ worstMs }) => worstMs))

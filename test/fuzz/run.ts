@@ -86,6 +86,7 @@ async function runGroup(
     const again = `--protocol ${protocol.replaceAll(' + ', ',')} --seed ${seed}${chosen}`
     findings.push(`${protocol}: ${what}\n  again: npm run fuzz -- ${again}\n${about}`)
   }
+  let bystanders: Bystanders | undefined
   try {
     const key = await gateway.makeApp(madApp)
     const fuzzers = await Promise.all(
@@ -98,7 +99,7 @@ async function runGroup(
       })),
     )
     const done = (): number => fuzzers.reduce((sum, { fuzzer }) => sum + fuzzer.tally.cases, 0)
-    const bystanders = await Bystanders.start(gateway)
+    bystanders = await Bystanders.start(gateway)
     const startMs = performance.now()
     const startUs = gateway.cpuUs
     const endMs = startMs + minutes * 60_000
@@ -138,7 +139,8 @@ async function runGroup(
     if (calm !== undefined) found(name, calm)
     const after = await lookAt(gateway)
     await bystanders.stop()
-    for (const harm of bystanders.harms) found(name, `an honest device was harmed: ${harm}`)
+    const { harms, fared } = bystanders
+    for (const harm of harms) found(name, `an honest device was harmed: ${harm}`)
     judge(before!, after, (what) => found(name, what))
     const failed = (await gateway.metrics()).get(failedMetric) ?? 0
     if (failed > 0) found(name, `${failed} datagrams tripped the gateway up (failed_total)`)
@@ -152,12 +154,13 @@ async function runGroup(
         cpuUs,
         memory: [before!.memory, after.memory],
         descriptors: [before!.descriptors, after.descriptors],
-        bystanderMedianMs: median(bystanders.fared.map(({ medianMs }) => medianMs)),
-        bystanderWorst: worstFared(bystanders.fared),
-        rounds: bystanders.fared.reduce((sum, { rounds }) => sum + rounds, 0),
+        bystanderMedianMs: median(fared.map(({ medianMs }) => medianMs)),
+        bystanderWorst: worstFared(fared),
+        rounds: fared.reduce((sum, { rounds }) => sum + rounds, 0),
       }
     })
   } finally {
+    bystanders?.end()
     await gateway.stop()
     for (const complaint of gateway.complaints) found(name, complaint)
   }

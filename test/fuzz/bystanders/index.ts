@@ -58,6 +58,11 @@ export class Bystanders {
     await this.#ask({ kind: 'go' })
   }
 
+  /** At once; without a word where it went well before. */
+  end(): void {
+    this.#child.kill('SIGKILL')
+  }
+
   async stop(): Promise<Watched> {
     const watched = this.#count((await this.#ask({ kind: 'stop', patienceMs })).watched!)
     this.#child.disconnect()

@@ -8,6 +8,7 @@ import { PikeBystander } from './pike.ts'
 /** How one honest device fared since the last look. */
 export interface Fared {
   readonly protocol: string
+  /** 0: the times are 0 too, and say nothing. */
   readonly rounds: number
   /** Of a command from the back end's call to its outcome, and of an event to its acknowledgement. */
   readonly medianMs: number
@@ -35,7 +36,7 @@ class Guarded {
   #reported = 0
   #heard = 0
   #times: number[] = []
-  #worst = { ms: Number.NaN, of: '' }
+  #worst = { ms: 0, of: '' }
   #busySinceMs: number | undefined
   #busyWith = ''
 
@@ -81,11 +82,11 @@ class Guarded {
     const times = this.#times.sort((a, b) => a - b)
     const worst = this.#worst
     this.#times = []
-    this.#worst = { ms: Number.NaN, of: '' }
+    this.#worst = { ms: 0, of: '' }
     return {
       protocol: this.bystander.protocol,
       rounds: Math.floor(times.length / 2),
-      medianMs: times[times.length >> 1] ?? Number.NaN,
+      medianMs: times[times.length >> 1] ?? 0,
       worstMs: worst.ms,
       worstOf: worst.of,
     }
@@ -108,7 +109,7 @@ class Guarded {
     await run()
     const ms = performance.now() - startMs
     this.#times.push(ms)
-    if (!(ms <= this.#worst.ms)) this.#worst = { ms, of: `${this.bystander.protocol}: ${what}` }
+    if (ms > this.#worst.ms) this.#worst = { ms, of: `${this.bystander.protocol}: ${what}` }
   }
 
   async #command(): Promise<void> {
@@ -165,10 +166,13 @@ export class Watch {
     this.go()
   }
 
+  /** The first round is now: none is so short that there would be none. */
   go(): void {
-    this.#timer = setInterval(() => {
+    const beat = (): void => {
       for (const one of this.#guarded) one.beat()
-    }, this.#everyMs)
+    }
+    this.#timer = setInterval(beat, this.#everyMs)
+    beat()
   }
 
   /**
