@@ -52,6 +52,7 @@ function table(r: StormResult): string {
       'CPU for each that came back, main thread',
       `${Math.round(r.cpuUs)}, ${Math.round(r.mainUs)} µs`,
     ),
+    row('its longest commit, and pause of its loop', `${s(r.commitMaxMs)}, ${s(r.busyMaxMs)}`),
     row('commands accepted', `${r.accepted}`),
     row('lost', `${r.lost}`),
     row('repeats', `${r.repeats}`),

@@ -37,6 +37,9 @@ export interface StormResult {
   /** Of the next process, from ready until all were back, for each; and of it its main thread. */
   readonly cpuUs: number
   readonly mainUs: number
+  /** Of the next process until then: its longest commit, and the longest its thread was busy with one thing. */
+  readonly commitMaxMs: number
+  readonly busyMaxMs: number
   readonly accepted: number
   readonly lost: number
   readonly repeats: number
@@ -112,6 +115,7 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
     const ready = cpuOf(gateway.pid)
     await until('all are back', ({ back }) => back === devices)
     const used = cpuBetween(ready, cpuOf(gateway.pid))
+    const stalls = await stallsOf(gateway)
     await sender.stop()
     const accepted = sender.accepted.size
     await until('every command has arrived', ({ received }) => received >= accepted)
@@ -121,6 +125,7 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
       ...{ options, downMs, stopMs, accepted },
       cpuUs: used.totalUs / devices,
       mainUs: used.mainUs / devices,
+      ...stalls,
       ...judgeReturn(backs, devices, faultMs),
       ...judgeCommands(
         sender.accepted,
@@ -135,6 +140,17 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
     await Promise.all(workers.map((worker) => worker.stop()))
     await gateway.kill().catch(() => {})
     rmSync(dataDir, { recursive: true, force: true })
+  }
+}
+
+async function stallsOf({ url, apiKey }: { readonly url: string; readonly apiKey: string }) {
+  const answer = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${apiKey}` } })
+  const text = await answer.text()
+  const ms = (name: string): number =>
+    Number(new RegExp(`^${name} (.+)$`, 'm').exec(text)?.[1]) * 1000
+  return {
+    commitMaxMs: ms('pike_engine_commit_longest_seconds'),
+    busyMaxMs: ms('nodejs_eventloop_lag_max_seconds'),
   }
 }
 
