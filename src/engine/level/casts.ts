@@ -123,14 +123,13 @@ export class Casts implements Part {
   }
 
   /** Part of a commit: one whose members are in the store, or in this commit. */
-  add(made: NewBroadcast, devices: number): Cast {
+  add(made: NewBroadcast, devices: number): void {
     const { app, id } = made
     const cast = new Cast(made, begun(devices))
     this.#hold(cast)
     this.#database.put(broadcastKey(app, id), encodeBroadcast(made))
     this.#database.del(forgottenKey(app, id))
     this.touch(cast)
-    return cast
   }
 
   /** Part of a commit: only its members are still to be cleared, see `Members`. */
